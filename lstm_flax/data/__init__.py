@@ -1,0 +1,1 @@
+"""Text to token batches. Nothing in this room imports jax."""

@@ -1,0 +1,1 @@
+"""Modules and pure functions: no files, no checkpoints, no data."""

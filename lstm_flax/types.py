@@ -1,0 +1,50 @@
+"""The types that cross room borders, and the legend of axes.
+
+Axes, one letter each, everywhere in this package:
+
+    B  batch        examples in one batch, padding rows included
+    T  time         tokens; the width of the batch's bucket
+    E  embedding    size of a token's vector
+    H  hidden       size of the recurrent state of one direction
+    D  directions   1, or 2 when bidirectional
+    L  layers       of the recurrent stack
+    C  classes      labels of the data set
+    V  vocabulary   pieces of the tokenizer
+"""
+
+from typing import Any, NamedTuple
+
+PAD_ID = 0  # the tokenizer's padding piece; its embedding row stays zero
+
+# numpy in the data half, jax on the device; `Any`, since a batch is a pytree that jit traces too.
+Array = Any
+
+
+class TextExample(NamedTuple):
+    """One text with its label.
+
+    Attributes:
+        text: as the source gives it, not yet normalised.
+        label: index into the data set's label names; -1 where the text has no label.
+        id: names the example in messages and explanations, unique within its split.
+    """
+
+    text: str
+    label: int
+    id: str
+
+
+class Batch(NamedTuple):
+    """A batch of token sequences, padded on the right.
+
+    Attributes:
+        token_ids: i32[B, T], `PAD_ID` past each row's length.
+        lengths: i32[B], from 1 to T.
+        labels: i32[B].
+        example_mask: bool[B]; False for a row that only fills up the batch (its length is 1).
+    """
+
+    token_ids: Array
+    lengths: Array
+    labels: Array
+    example_mask: Array
