@@ -25,11 +25,6 @@ def changeable(default: T) -> T:
     return typing.cast(T, dataclasses.field(default=default, metadata={"changeable": True}))
 
 
-def is_changeable(field: dataclasses.Field) -> bool:
-    """Whether a run may continue with another value of this field."""
-    return bool(field.metadata.get("changeable", False))
-
-
 def _require(condition: bool, name: str, value: object, rule: str) -> None:
     if not condition:
         raise UserError(f"config.{name} = {value!r}: {rule}")
@@ -382,15 +377,36 @@ def default_config() -> ConfigDict:
     >>> Config.from_config_dict(config).model.hidden_size
     256
     """
-    areas = {}
-    for area in dataclasses.fields(Config):
-        defaults = typing.cast(type, area.type)()
-        fields = {}
-        for field in dataclasses.fields(defaults):
-            value = getattr(defaults, field.name)
-            fields[field.name] = config_dict.placeholder(str) if value is None else value
-        areas[area.name] = fields
+    return as_config_dict(Config())
+
+
+def as_config_dict(config: Config) -> ConfigDict:
+    """The inverse of `Config.from_config_dict`: a locked `ConfigDict` that flags can override."""
+    areas = {
+        area: {k: config_dict.placeholder(str) if v is None else v for k, v in fields.items()}
+        for area, fields in config.to_dict().items()
+    }
     return ConfigDict(areas).lock()
+
+
+def refuse_changes(before: Config, after: Config, where: str) -> None:
+    """Makes sure that a run may go on with another configuration.
+
+    Raises:
+        UserError: naming the first field that differs and may not.
+    """
+    for area in dataclasses.fields(Config):
+        old, new = getattr(before, area.name), getattr(after, area.name)
+        for field in dataclasses.fields(old):
+            name = f"{area.name}.{field.name}"
+            was, now = getattr(old, field.name), getattr(new, field.name)
+            # Under a constant rate no step depends on how many are to come.
+            free = name == "training.epochs" and after.optimizer.schedule == "constant"
+            if was != now and not field.metadata.get("changeable") and not free:
+                raise UserError(
+                    f"{where}: holds a run with config.{name} = {was!r}, not {now!r}; "
+                    "continue it as it was, or choose another --workdir"
+                )
 
 
 def _refuse_unknown(given: Mapping[str, Any], known: Mapping[str, Any], prefix: str) -> None:

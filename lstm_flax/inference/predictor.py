@@ -1,0 +1,129 @@
+"""From a checkpoint to answers: texts in, labels and probabilities out."""
+
+import dataclasses
+import itertools
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from lstm_flax.data.batching import truncate
+from lstm_flax.errors import UserError
+from lstm_flax.training.objectives import class_probabilities
+from lstm_flax.training.train_step import BucketedFunction
+from lstm_flax.training.trained_model import TrainedModel, load_trained_model
+from lstm_flax.types import PAD_ID, Batch
+
+_CHUNK = 1024  # texts read ahead of a stream: enough to batch by length, small to hold
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """The answer for one text.
+
+    Attributes:
+        text: as it was given.
+        label: the most probable label's name.
+        probabilities: of every label, by name; they sum to 1.
+    """
+
+    text: str
+    label: str
+    probabilities: dict[str, float]
+
+
+class Predictor:
+    """A trained classifier with its tokenizer; safe to share between threads.
+
+    >>> predictor = Predictor.from_checkpoint("runs/imdb")  # doctest: +SKIP
+    >>> predictor.predict(["A film to remember."])[0].label  # doctest: +SKIP
+    'pos'
+    """
+
+    def __init__(self, trained: TrainedModel) -> None:
+        """Wraps a restored model; see `from_checkpoint`."""
+        self._trained = trained
+        self._tokenizer = trained.metadata.tokenizer
+        self._data = trained.metadata.config.data
+        self._lock = threading.Lock()
+        self.label_names = trained.metadata.label_names
+        model = trained.model
+
+        def probabilities(params: Any, batch: Batch) -> jax.Array:
+            logits = model.apply({"params": params}, batch.token_ids, batch.lengths)
+            return class_probabilities(logits)
+
+        self._probabilities = BucketedFunction(probabilities)
+        self._params = jax.device_put(trained.params, jax.devices()[0])
+
+    @classmethod
+    def from_checkpoint(cls, path: str | Path, checkpoint: str = "best") -> "Predictor":
+        """Restores a classifier; neither flags nor the data set are needed.
+
+        Args:
+            path: a run's folder, or a checkpoint folder copied from one.
+            checkpoint: `best` or `last`.
+
+        Raises:
+            UserError: where there is no whole checkpoint.
+        """
+        return cls(load_trained_model(Path(path), checkpoint))
+
+    def predict(self, texts: Sequence[str]) -> list[Prediction]:
+        """Classifies texts of any length, in order.
+
+        Raises:
+            UserError: for an empty text, naming its place.
+        """
+        for index, text in enumerate(texts):
+            if not text.strip():
+                raise UserError(f"text {index} is empty; leave it out")
+        return list(self.predict_stream(texts))
+
+    def predict_stream(self, texts: Iterable[str]) -> Iterator[Prediction]:
+        """Classifies texts as they come, in order and in constant memory.
+
+        Args:
+            texts: none of them empty.
+        """
+        iterator = iter(texts)
+        while chunk := list(itertools.islice(iterator, _CHUNK)):
+            for text, row in zip(chunk, self._predict_chunk(chunk), strict=True):
+                yield Prediction(
+                    text=text,
+                    label=self.label_names[int(row.argmax())],
+                    probabilities=dict(zip(self.label_names, map(float, row), strict=True)),
+                )
+
+    def _predict_chunk(self, texts: Sequence[str]) -> np.ndarray:
+        """Probabilities [N, C], batched by length."""
+        data = self._data
+        token_ids = [
+            truncate(ids, data.max_length, data.truncation)
+            for ids in self._tokenizer.encode_batch(texts)
+        ]
+        order = np.argsort([len(ids) for ids in token_ids], kind="stable")
+        size = 1 if len(texts) == 1 else data.batch_size
+        result = np.empty((len(texts), len(self.label_names)), np.float32)
+        for start in range(0, len(texts), size):
+            rows = order[start : start + size]
+            batch = _pad([token_ids[row] for row in rows], size, data.bucket_widths)
+            with self._lock:
+                probabilities = self._probabilities(self._params, batch)
+            result[rows] = np.asarray(probabilities)[: len(rows)]
+        return result
+
+
+def _pad(token_ids: Sequence[np.ndarray], size: int, widths: tuple[int, ...]) -> Batch:
+    """A batch of `size` rows in the narrowest bucket that holds them all; labels are unused."""
+    lengths = np.ones(size, np.int32)
+    lengths[: len(token_ids)] = [len(ids) for ids in token_ids]
+    width = next(width for width in widths if width >= lengths.max())
+    padded = np.full((size, width), PAD_ID, np.int32)
+    for row, ids in enumerate(token_ids):
+        padded[row, : len(ids)] = ids
+    mask = np.arange(size) < len(token_ids)
+    return Batch(padded, lengths, np.zeros(size, np.int32), mask)

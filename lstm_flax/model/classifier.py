@@ -1,0 +1,92 @@
+"""The text classifier: embedding -> recurrent stack -> pooling -> head."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from lstm_flax.model.masking import sequence_mask
+from lstm_flax.model.recurrent import GRU, LSTM, RNN
+
+from lstm_flax.config import ModelConfig
+from lstm_flax.model.pooling import Pooling
+from lstm_flax.types import PAD_ID
+
+CELLS = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
+
+
+class TextClassifier(nn.Module):
+    """Token sequences in, one row of logits a text out.
+
+    Neither padding nor the other rows of a batch can change a row's logits: lengths rule.
+
+    Attributes:
+        config: sizes, dropout rates, pooling, head, dtype.
+        vocab_size: V.
+        num_classes: C.
+    """
+
+    config: ModelConfig
+    vocab_size: int
+    num_classes: int
+
+    @nn.compact
+    def __call__(
+        self, token_ids: jax.Array, lengths: jax.Array, deterministic: bool = True
+    ) -> jax.Array:
+        """Classifies one batch.
+
+        Args:
+            token_ids: i32[B, T]; what stands past a row's length is never read.
+            lengths: i32[B], from 1 to T.
+            deterministic: True turns every dropout off; False needs a `dropout` key.
+
+        Returns:
+            Logits f32[B, C], or f32[B, 1] for the sigmoid head: the log-odds of class 1.
+        """
+        config = self.config
+        embedded = self._embed(token_ids, lengths, deterministic)
+        recurrent = CELLS[config.cell](
+            hidden_size=config.hidden_size,
+            num_layers=config.num_layers,
+            bidirectional=config.bidirectional,
+            dropout=config.dropout,
+            recurrent_dropout=config.recurrent_dropout,
+            recurrent_dropout_per_step=config.recurrent_dropout_per_step,
+            implementation=config.implementation,
+            dtype=jnp.dtype(config.dtype),
+            name="recurrent",
+        )
+        outputs, final = recurrent(embedded, lengths, deterministic=deterministic)
+        h_n = final[0] if config.cell == "lstm" else final
+        directions = 2 if config.bidirectional else 1
+        last = jnp.concatenate(list(h_n[-directions:]), axis=-1)
+        pooled = Pooling(config.pooling, name="pooling")(outputs, last, lengths)
+        pooled = nn.Dropout(config.head_dropout)(pooled, deterministic=deterministic)
+        features = 1 if config.head == "sigmoid" else self.num_classes
+        return nn.Dense(features, name="head")(pooled)
+
+    def _embed(self, token_ids: jax.Array, lengths: jax.Array, deterministic: bool) -> jax.Array:
+        """Token vectors [B, T, E], zero past each row's length, dropout applied."""
+        config = self.config
+        valid = sequence_mask(lengths, token_ids.shape[1])
+        token_ids = jnp.where(valid, token_ids, PAD_ID)
+        table = nn.Embed(
+            self.vocab_size, config.embedding_size, embedding_init=_embedding_init, name="embedding"
+        )
+        embedded = table(token_ids)
+        # A row of the vocabulary vanishes wherever it occurs in the batch (Gal & Ghahramani 2016;
+        # Merity et al. 2018, section 4.3), so that a word cannot be read off its other occurrence.
+        if config.word_dropout > 0 and not deterministic:
+            keep = 1 - config.word_dropout
+            kept = jax.random.bernoulli(self.make_rng("dropout"), keep, (self.vocab_size,))
+            embedded = embedded * (kept[token_ids] / keep)[..., None]
+        # One mask over all time steps of a row.
+        dropout = nn.Dropout(config.embedding_dropout, broadcast_dims=(1,))
+        embedded = dropout(embedded, deterministic=deterministic)
+        return jnp.where(valid[..., None], embedded, 0).astype(config.dtype)
+
+
+def _embedding_init(
+    key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32
+) -> jax.Array:
+    """Normal with deviation 0.1, the padding row zero."""
+    return nn.initializers.normal(0.1)(key, shape, dtype).at[PAD_ID].set(0)

@@ -1,0 +1,206 @@
+"""Checkpoints: the only file that knows Orbax.
+
+A run's folder holds two managers that never evict each other: `last/`, the newest states, from
+which a run continues, and `best/`, the state with the best development score. Each checkpoint is a
+whole model: parameters, their average, optimiser state, configuration, label names, tokenizer.
+"""
+
+import base64
+import dataclasses
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from lstm_flax.config import Config
+from lstm_flax.data.tokenizer import Tokenizer
+from lstm_flax.errors import UserError
+from lstm_flax.training.train_state import TrainState
+
+FORMAT_VERSION = 1
+_KEPT = {"last": 2, "best": 1}
+
+
+@dataclasses.dataclass(frozen=True)
+class Metadata:
+    """What a checkpoint says beside its arrays.
+
+    Attributes:
+        config: the configuration it was trained with.
+        label_names: C names, in the order of the logits.
+        tokenizer: the tokenizer its embedding belongs to.
+        position: `epoch` and `batch` of the next batch.
+        history: best development score so far, its step, and epochs since.
+    """
+
+    config: Config
+    label_names: tuple[str, ...]
+    tokenizer: Tokenizer
+    position: dict[str, int]
+    history: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; the tokenizer in base 64."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "config": self.config.to_dict(),
+            "label_names": list(self.label_names),
+            "tokenizer": base64.b64encode(self.tokenizer.to_bytes()).decode("ascii"),
+            "tokenizer_fingerprint": self.tokenizer.fingerprint,
+            "position": self.position,
+            "history": self.history,
+            "machine": describe_machine(),
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any], path: Path) -> "Metadata":
+        """The inverse of `to_json`.
+
+        Raises:
+            UserError: for another format version, or a tokenizer that is not the one saved.
+        """
+        version = values.get("format_version")
+        if version != FORMAT_VERSION:
+            raise UserError(
+                f"{path}: checkpoint format {version}, this release reads {FORMAT_VERSION}; "
+                "use the release that wrote it, or train again"
+            )
+        tokenizer = Tokenizer.from_bytes(base64.b64decode(values["tokenizer"]))
+        if tokenizer.fingerprint != values["tokenizer_fingerprint"]:
+            raise UserError(
+                f"{path}: the tokenizer does not match its weights (fingerprint "
+                f"{tokenizer.fingerprint[:12]}, expected {values['tokenizer_fingerprint'][:12]}); "
+                "restore the checkpoint from a good copy"
+            )
+        return cls(
+            config=Config.from_config_dict(values["config"]),
+            label_names=tuple(values["label_names"]),
+            tokenizer=tokenizer,
+            position=values["position"],
+            history=values["history"],
+        )
+
+
+def describe_machine() -> dict[str, Any]:
+    """What bitwise equality depends on: kind and number of devices, and CPU cores."""
+    return {
+        "device": jax.devices()[0].device_kind,
+        "devices": jax.device_count(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+    }
+
+
+class CheckpointFolder:
+    """One manager: a folder of checkpoints named by their step."""
+
+    def __init__(self, path: Path, keep: int = 1) -> None:
+        """Opens or creates the folder; it keeps the newest `keep` checkpoints."""
+        self.path = path
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep, enable_async_checkpointing=True, cleanup_tmp_directories=True
+        )
+        self._manager = ocp.CheckpointManager(path.absolute(), options=options)
+
+    def save(self, step: int, state: TrainState, metadata: Metadata) -> None:
+        """Begins to save in the background; a step that is there already is left alone."""
+        if step in self._manager.all_steps():
+            return
+        rest = state.replace(params=None, averaged_params=None)
+        items = {
+            "params": ocp.args.StandardSave(state.params),
+            "training": ocp.args.StandardSave(rest),
+            "metadata": ocp.args.JsonSave(metadata.to_json()),
+        }
+        if state.averaged_params is not None:
+            items["averaged_params"] = ocp.args.StandardSave(state.averaged_params)
+        self._manager.save(step, args=ocp.args.Composite(**items))
+
+    def wait(self) -> None:
+        """Returns when everything begun is on disk."""
+        self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Waits, then lets go of the folder."""
+        self.wait()
+        self._manager.close()
+
+    def steps(self) -> list[int]:
+        """Steps of the whole checkpoints, newest first."""
+        return sorted(self._manager.all_steps(), reverse=True)
+
+    def metadata(self, step: int) -> Metadata:
+        """Reads what a checkpoint says of itself."""
+        args = ocp.args.Composite(metadata=ocp.args.JsonRestore())
+        values = self._manager.restore(step, args=args)["metadata"]
+        return Metadata.from_json(values, self.path / str(step))
+
+    def machine(self, step: int) -> dict[str, Any]:
+        """The machine that wrote a checkpoint, see `describe_machine`."""
+        args = ocp.args.Composite(metadata=ocp.args.JsonRestore())
+        return self._manager.restore(step, args=args)["metadata"]["machine"]
+
+    def restore_state(self, step: int, like: TrainState) -> TrainState:
+        """Reads a whole training state into the shapes, dtypes and shardings of `like`."""
+        rest = like.replace(params=None, averaged_params=None)
+        items = {
+            "params": ocp.args.StandardRestore(like.params),
+            "training": ocp.args.StandardRestore(rest),
+        }
+        if like.averaged_params is not None:
+            items["averaged_params"] = ocp.args.StandardRestore(like.averaged_params)
+        restored = self._manager.restore(step, args=ocp.args.Composite(**items))
+        return restored["training"].replace(
+            params=restored["params"], averaged_params=restored.get("averaged_params")
+        )
+
+    def restore_params(self, step: int, like: Any, averaged: bool) -> Any:
+        """Reads the parameters to evaluate with, into the shapes and shardings of `like`."""
+        name = "averaged_params" if averaged else "params"
+        args = ocp.args.Composite(**{name: ocp.args.StandardRestore(like)})
+        return self._manager.restore(step, args=args)[name]
+
+
+def open_checkpoints(workdir: Path, kind: str) -> CheckpointFolder:
+    """Opens `last` or `best` of a run for writing."""
+    _quiet_orbax()
+    return CheckpointFolder(workdir / kind, keep=_KEPT[kind])
+
+
+def find_checkpoint(path: Path, kind: str) -> tuple[CheckpointFolder, int]:
+    """Finds the checkpoint to restore.
+
+    Args:
+        path: a run's folder, its `best` or `last`, or one checkpoint within; copied anywhere.
+        kind: `best` or `last`: which to take of a run's folder.
+
+    Returns:
+        The opened folder and the checkpoint's step.
+
+    Raises:
+        UserError: where there is none.
+    """
+    _quiet_orbax()
+    step = None
+    if path.name.isdigit() and (path / "params").is_dir():
+        path, step = path.parent, int(path.name)
+    elif (path / kind).is_dir():
+        path = path / kind
+    holds_one = path.is_dir() and any(child.name.isdigit() for child in path.iterdir())
+    if not holds_one:
+        raise UserError(
+            f"{path}: no checkpoint here; give the --workdir of a training run "
+            "(python train.py --config=configs/quickstart.py --workdir=DIR makes one)"
+        )
+    folder = CheckpointFolder(path, keep=len(list(path.iterdir())))
+    steps = folder.steps()
+    if not steps:
+        raise UserError(f"{path}: no complete checkpoint here; train until the first is saved")
+    return folder, steps[0] if step is None else step
+
+
+def _quiet_orbax() -> None:
+    # Orbax logs dozens of lines a save; its errors still come through.
+    logging.getLogger("absl").setLevel(logging.ERROR)

@@ -1,0 +1,49 @@
+"""Losses of one batch: one value an example, to be masked and summed by the caller."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+
+def cross_entropy(logits: jax.Array, labels: jax.Array, label_smoothing: float = 0.0) -> jax.Array:
+    """Cross-entropy of each example against its (smoothed) label.
+
+    With C logits it is softmax cross-entropy; with a single logit, sigmoid cross-entropy of class 1
+    against class 0. Smoothing spreads the given mass evenly over all C (or both) labels (Szegedy et
+    al. 2016, section 7).
+
+    Args:
+        logits: f32[B, C] or f32[B, 1].
+        labels: i32[B].
+        label_smoothing: in [0, 1).
+
+    Returns:
+        f32[B], in nats.
+    """
+    if logits.shape[-1] == 1:
+        targets = optax.smooth_labels(jax.nn.one_hot(labels, 2), label_smoothing)[:, 1]
+        return optax.sigmoid_binary_cross_entropy(logits[:, 0], targets)
+    targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), label_smoothing)
+    return optax.softmax_cross_entropy(logits, targets)
+
+
+def predicted_class(logits: jax.Array) -> jax.Array:
+    """The most probable label of each row: f32[B, C] or f32[B, 1] -> i32[B].
+
+    >>> predicted_class(jnp.array([[0.2], [-3.0]]))
+    Array([1, 0], dtype=int32)
+    """
+    if logits.shape[-1] == 1:
+        return (logits[:, 0] > 0).astype(jnp.int32)
+    return jnp.argmax(logits, axis=-1).astype(jnp.int32)
+
+
+def class_probabilities(logits: jax.Array) -> jax.Array:
+    """Probabilities of all labels: f32[B, C] or f32[B, 1] -> f32[B, C] or f32[B, 2].
+
+    >>> class_probabilities(jnp.array([[0.0]]))
+    Array([[0.5, 0.5]], dtype=float32)
+    """
+    if logits.shape[-1] == 1:
+        logits = jnp.concatenate([jnp.zeros_like(logits), logits], axis=-1)
+    return jax.nn.softmax(logits, axis=-1)

@@ -1,0 +1,80 @@
+"""What a person sees of a run, and the log that stays."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+
+class RunLog:
+    """A JSON-lines file: one object a line, each with its `event` and `step`."""
+
+    def __init__(self, path: Path, resumed_step: int) -> None:
+        """Opens the log to append.
+
+        Args:
+            path: the file; created where absent.
+            resumed_step: lines of later steps are dropped: those steps will be taken again.
+        """
+        self._path = path
+        if path.exists():
+            kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= resumed_step]
+            write_text(path, "".join(kept))
+        self._file = path.open("a", encoding="utf-8")
+
+    def write(self, event: str, step: int, **values: Any) -> None:
+        """Appends one line and hands it to the operating system."""
+        self._file.write(json.dumps({"event": event, "step": step, **values}) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """The lines that were written whole; a kill may have cut the last."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [line for line in lines if line.endswith("\n")]
+
+
+def progress_bar(total: int, done: int, enabled: bool) -> tqdm:
+    """A bar over all texts of all epochs: texts a second and time left.
+
+    Args:
+        total: texts of the whole run.
+        done: texts of the steps that were taken before a resume.
+        enabled: False shows nothing.
+    """
+    return tqdm(
+        total=total,
+        initial=done,
+        unit="texts",
+        desc="training",
+        dynamic_ncols=True,
+        smoothing=0.05,
+        disable=not enabled,
+    )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file under a temporary name, then renames it: never half a file."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def result_table(results: dict[str, Any]) -> str:
+    """The figures a person wants first, one a line."""
+    rows = {
+        "split": results["split"],
+        "examples": f"{results['examples']:,}",
+        "accuracy": f"{results['accuracy']:.2%}",
+        "loss": f"{results['loss']:.4f}",
+        "checkpoint step": f"{results['checkpoint_step']:,}",
+        "seconds": f"{results['seconds']:.1f}",
+    }
+    width = max(map(len, rows))
+    return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows.items())

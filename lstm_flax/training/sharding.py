@@ -1,0 +1,50 @@
+"""Placing arrays on devices: the state everywhere, a batch's rows divided among them."""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from lstm_flax.errors import UserError
+from lstm_flax.types import Batch
+
+
+def data_mesh(batch_size: int) -> Mesh:
+    """A mesh of all devices of all processes along one axis, `data`.
+
+    Raises:
+        UserError: where the devices cannot share the batch evenly.
+    """
+    devices = jax.devices()
+    if batch_size % len(devices):
+        raise UserError(
+            f"config.data.batch_size = {batch_size}: {len(devices)} devices cannot share it "
+            f"evenly; choose a multiple of {len(devices)}"
+        )
+    return Mesh(np.asarray(devices), ("data",))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The sharding of parameters: a whole copy on each device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def place_batch(batch: Batch, mesh: Mesh) -> Batch:
+    """Puts a host batch on the devices, rows divided along `data`.
+
+    Every process holds the whole host batch and contributes the rows of its own devices.
+    """
+    sharding = NamedSharding(mesh, PartitionSpec("data"))
+
+    def place(array: np.ndarray) -> jax.Array:
+        return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+    return jax.tree.map(place, batch)
+
+
+def abstract(tree: Any, mesh: Mesh) -> Any:
+    """Shapes and dtypes of a tree, with the replicated sharding to restore it into."""
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)), tree
+    )

@@ -1,0 +1,104 @@
+"""The training step: one batch, one update, compiled once per bucket width."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lstm_flax.config import TrainingConfig
+from lstm_flax.model.classifier import TextClassifier
+from lstm_flax.training.metrics import MetricSums
+from lstm_flax.training.objectives import cross_entropy, predicted_class
+from lstm_flax.training.train_state import TrainState
+from lstm_flax.types import Batch
+
+
+def make_train_step(
+    model: TextClassifier,
+    optimizer: optax.GradientTransformation,
+    config: TrainingConfig,
+    class_weights: jax.Array,
+) -> Callable[[TrainState, Batch], TrainState]:
+    """The step as a pure function `(state, batch) -> state`, not yet compiled.
+
+    Args:
+        model: whose parameters are trained.
+        optimizer: from gradients to updates.
+        config: label smoothing and the decay of the average.
+        class_weights: f32[C], weight of each label's examples in the loss.
+    """
+
+    def loss_and_sums(params: Any, batch: Batch, key: jax.Array) -> tuple[jax.Array, MetricSums]:
+        logits = model.apply(
+            {"params": params},
+            batch.token_ids,
+            batch.lengths,
+            deterministic=False,
+            rngs={"dropout": key},
+        )
+        losses = cross_entropy(logits, batch.labels, config.label_smoothing)
+        weights = class_weights[batch.labels] * batch.example_mask
+        correct = (predicted_class(logits) == batch.labels) & batch.example_mask
+        sums = MetricSums(
+            # A filler row must not reach the sum even if its loss is not finite.
+            loss=jnp.sum(jnp.where(batch.example_mask, losses, 0) * weights),
+            weight=jnp.sum(weights),
+            correct=jnp.sum(correct, dtype=jnp.int32),
+            examples=jnp.sum(batch.example_mask, dtype=jnp.int32),
+        )
+        return sums.loss / sums.weight, sums
+
+    def train_step(state: TrainState, batch: Batch) -> TrainState:
+        key = jax.random.fold_in(state.key, state.step)
+        gradient = jax.value_and_grad(loss_and_sums, has_aux=True)
+        (loss, sums), grads = gradient(state.params, batch, key)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        is_first_bad = (state.first_bad_step < 0) & ~jnp.isfinite(loss)
+        return state.replace(
+            step=state.step + 1,
+            params=params,
+            averaged_params=_average(state, params, config.ema_decay),
+            opt_state=opt_state,
+            epoch_sums=state.epoch_sums.merge(sums),
+            first_bad_step=jnp.where(is_first_bad, state.step, state.first_bad_step),
+        )
+
+    return train_step
+
+
+def _average(state: TrainState, params: Any, decay: float) -> Any:
+    """The moving average after this step; it follows closely at first, then ever more slowly."""
+    if state.averaged_params is None:
+        return None
+    count = state.step.astype(jnp.float32)
+    rate = jnp.minimum(decay, (1 + count) / (10 + count))
+    return optax.incremental_update(params, state.averaged_params, 1 - rate)
+
+
+class BucketedFunction:
+    """A function of `(tree, batch)`, compiled ahead of its first use at each batch width.
+
+    Attributes:
+        compilations: how many widths were compiled.
+        compile_seconds: time spent compiling.
+    """
+
+    def __init__(self, function: Callable[[Any, Batch], Any], donate: bool = False) -> None:
+        """Wraps a pure function; with `donate`, its first argument's buffers are reused."""
+        self._jitted = jax.jit(function, donate_argnums=(0,) if donate else ())
+        self._compiled: dict[tuple[int, ...], Any] = {}
+
+    @property
+    def compilations(self) -> int:
+        """How many batch shapes were compiled."""
+        return len(self._compiled)
+
+    def __call__(self, tree: Any, batch: Batch) -> Any:
+        """Calls the function, compiling it first where the batch's shape is new."""
+        shape = batch.token_ids.shape
+        if shape not in self._compiled:
+            self._compiled[shape] = self._jitted.lower(tree, batch).compile()
+        return self._compiled[shape](tree, batch)

@@ -1,0 +1,132 @@
+"""A model with its weights: built from a configuration, or restored from a checkpoint."""
+
+import dataclasses
+import importlib.metadata
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+from lstm_flax.data.dataset import open_dataset
+
+from lstm_flax.config import Config
+from lstm_flax.errors import UserError
+from lstm_flax.model.classifier import TextClassifier
+from lstm_flax.training.checkpoints import Metadata, find_checkpoint
+from lstm_flax.training.evaluation import Evaluator
+from lstm_flax.training.metrics import classification_metrics
+from lstm_flax.training.sharding import abstract, data_mesh
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedModel:
+    """What a checkpoint holds, ready to apply.
+
+    Attributes:
+        model: the module.
+        params: its parameters, averaged ones where the run kept an average.
+        metadata: configuration, label names, tokenizer.
+        step: the training step it was saved at.
+        mesh: the devices that hold the parameters.
+    """
+
+    model: TextClassifier
+    params: Any
+    metadata: Metadata
+    step: int
+    mesh: Mesh
+
+
+def build_model(config: Config, vocab_size: int, num_classes: int) -> TextClassifier:
+    """The module of a configuration.
+
+    Raises:
+        UserError: where a sigmoid head meets other than two classes.
+    """
+    if config.model.head == "sigmoid" and num_classes != 2:
+        raise UserError(
+            f"config.model.head = 'sigmoid': the data has {num_classes} classes, a single logit "
+            "tells two apart; use softmax"
+        )
+    return TextClassifier(config.model, vocab_size, num_classes)
+
+
+def init_params(model: TextClassifier, key: jax.Array) -> Any:
+    """Freshly initialised parameters."""
+    token_ids, lengths = jnp.ones((1, 1), jnp.int32), jnp.ones(1, jnp.int32)
+    return model.init(key, token_ids, lengths)["params"]
+
+
+def load_trained_model(path: Path, checkpoint: str = "best") -> TrainedModel:
+    """Restores a model for evaluation or prediction, on whatever devices are present.
+
+    Args:
+        path: a run's folder, or a checkpoint folder copied from one.
+        checkpoint: `best` or `last`.
+
+    Raises:
+        UserError: where there is no whole checkpoint of this format.
+    """
+    folder, step = find_checkpoint(path, checkpoint)
+    try:
+        metadata = folder.metadata(step)
+        config = metadata.config
+        model = build_model(config, metadata.tokenizer.vocab_size, len(metadata.label_names))
+        mesh = data_mesh(config.data.batch_size)
+        shapes = jax.eval_shape(lambda: init_params(model, jax.random.PRNGKey(0)))
+        averaged = config.training.ema_decay > 0
+        params = folder.restore_params(step, abstract(shapes, mesh), averaged)
+    finally:
+        folder.close()
+    return TrainedModel(model, params, metadata, step, mesh)
+
+
+def evaluate_trained_model(
+    trained: TrainedModel, config: Config, split: str, show_progress: bool
+) -> dict[str, Any]:
+    """Scores a model on one split of a data set.
+
+    Args:
+        trained: the model.
+        config: its configuration; only where the data lies may differ from the checkpoint's.
+        split: `train`, `development` or `test`.
+        show_progress: whether to draw a bar.
+
+    Returns:
+        The figures that end up in `results.json`, see `README.md`.
+
+    Raises:
+        UserError: where the data cannot be had, or has other labels than the model.
+    """
+    start = time.perf_counter()
+    dataset = open_dataset(config, tokenizer=trained.metadata.tokenizer)
+    names = trained.metadata.label_names
+    if dataset.label_names != names:
+        raise UserError(
+            f"the data's labels are {', '.join(dataset.label_names)}, the model's "
+            f"{', '.join(names)}; evaluate on the data it was trained for"
+        )
+    examples = dataset.split(split)
+    evaluator = Evaluator(trained.model, config.data, trained.mesh)
+    logits = evaluator.logits(
+        trained.params, examples, f"evaluating {split}" if show_progress else ""
+    )
+    return {
+        "split": split,
+        **classification_metrics(logits, examples.labels),
+        "checkpoint_step": trained.step,
+        "label_names": list(names),
+        "seconds": round(time.perf_counter() - start, 3),
+        **describe_environment(),
+    }
+
+
+def describe_environment() -> dict[str, Any]:
+    """The device and the versions a figure was measured with."""
+    packages = ("lstm-flax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "sentencepiece")
+    return {
+        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "versions": {name: importlib.metadata.version(name) for name in packages},
+    }

@@ -1,0 +1,65 @@
+"""Fixtures that several test files share."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from lstm_flax.config import Config, default_config
+
+GOOD = ("moving", "bright", "superb", "gentle", "warm", "lovely", "brave", "honest", "rich")
+BAD = ("dull", "wooden", "awful", "tired", "cold", "grating", "silly", "hollow", "clumsy")
+EITHER = ("the", "film", "a", "story", "with", "actors", "and", "music", "in", "this", "scene")
+
+
+def templated_texts(count: int, seed: int) -> list[dict[str, str]]:
+    """Made-up reviews of 3 to 60 words; the label decides a third of the words."""
+    rng = random.Random(seed)
+    records = []
+    for index in range(count):
+        label = ("neg", "pos")[index % 2]
+        mood = GOOD if label == "pos" else BAD
+        length = rng.randint(3, 60)
+        words = [rng.choice(mood if rng.random() < 1 / 3 else EITHER) for _ in range(length)]
+        words[0] = rng.choice(mood)
+        records.append({"text": " ".join(words) + f" {index}", "label": label})
+    return records
+
+
+def write_jsonl(path: Path, records: list[dict[str, str]]) -> Path:
+    """Writes one JSON object a line."""
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with train.jsonl, development.jsonl and test.jsonl of templated texts."""
+    folder = tmp_path_factory.mktemp("tiny")
+    for seed, (name, count) in enumerate({"train": 100, "development": 30, "test": 37}.items()):
+        write_jsonl(folder / f"{name}.jsonl", templated_texts(count, seed))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tiny_files: Path) -> Config:
+    """A run of seconds: 100 texts in two buckets, a tiny BiLSTM, 8 batches an epoch."""
+    config = default_config()
+    config.data.source = "files"
+    config.data.train_path = str(tiny_files / "train.jsonl")
+    config.data.development_path = str(tiny_files / "development.jsonl")
+    config.data.test_path = str(tiny_files / "test.jsonl")
+    config.data.cache_dir = str(tiny_files / "cache")
+    config.data.max_length = 64
+    config.data.bucket_widths = (32, 64)
+    config.data.batch_size = 16
+    config.tokenizer.kind = "word"
+    config.tokenizer.vocab_size = 64
+    config.model.embedding_size = 8
+    config.model.hidden_size = 8
+    config.optimizer.learning_rate = 0.02
+    config.training.epochs = 3
+    config.training.log_interval = 3
+    config.training.checkpoint_interval = 3
+    return Config.from_config_dict(config)

@@ -1,0 +1,172 @@
+"""The classifier: what may and what may not change a row's logits."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lstm_flax.config import ModelConfig
+from lstm_flax.model.classifier import TextClassifier
+from lstm_flax.model.pooling import Pooling
+from lstm_flax.types import PAD_ID
+
+VOCAB, CLASSES = 50, 3
+CONFIG = ModelConfig(embedding_size=8, hidden_size=8)
+RNG = np.random.default_rng(0)
+LENGTHS = np.array([1, 32, 7, 20, 31, 2, 15, 9], np.int32)
+
+
+def make(config: ModelConfig, classes: int = CLASSES) -> tuple[TextClassifier, dict]:
+    model = TextClassifier(config, VOCAB, classes)
+    return model, model.init(jax.random.PRNGKey(1), jnp.ones((1, 1), int), jnp.ones(1, int))
+
+
+def padded(width: int, fill: int = PAD_ID) -> np.ndarray:
+    rows = np.random.default_rng(5).integers(4, VOCAB, (len(LENGTHS), 32))
+    token_ids = np.full((len(LENGTHS), width), fill, np.int32)
+    for row, length in enumerate(LENGTHS):
+        token_ids[row, :length] = rows[row, :length]
+    return token_ids
+
+
+def gradient(
+    model: TextClassifier, params: dict, token_ids: np.ndarray, lengths: np.ndarray
+) -> dict:
+    weights = np.random.default_rng(6).normal(size=(len(lengths), CLASSES)).astype(np.float32)
+    return jax.jit(jax.grad(lambda p: jnp.sum(model.apply(p, token_ids, lengths) * weights)))(
+        params
+    )
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention", "concat"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_neither_bucket_nor_padding_id_changes_logits(pooling: str, cell: str) -> None:
+    model, params = make(dataclasses.replace(CONFIG, pooling=pooling, cell=cell, num_layers=2))
+    logits = jax.jit(model.apply)
+    narrow = logits(params, padded(32), LENGTHS)
+    assert narrow.shape == (len(LENGTHS), CLASSES)
+    assert len(np.unique(np.asarray(narrow))) == narrow.size
+    np.testing.assert_array_equal(narrow, logits(params, padded(96), LENGTHS))
+    np.testing.assert_array_equal(narrow, logits(params, padded(32, fill=7), LENGTHS))
+
+
+def test_neither_bucket_nor_padding_id_changes_gradients() -> None:
+    model, params = make(CONFIG)
+    expected = gradient(model, params, padded(32), LENGTHS)
+    for other in (padded(96), padded(32, fill=7)):
+        got = gradient(model, params, other, LENGTHS)
+        for a, b in zip(jax.tree.leaves(expected), jax.tree.leaves(got), strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.abs(a).max())
+
+
+def test_neighbours_batch_size_and_order_do_not_matter() -> None:
+    model, params = make(CONFIG)
+    token_ids = padded(32)
+    whole = model.apply(params, token_ids, LENGTHS)
+    for row in range(len(LENGTHS)):
+        alone = model.apply(params, token_ids[row : row + 1], LENGTHS[row : row + 1])
+        np.testing.assert_allclose(alone[0], whole[row], rtol=0, atol=1e-6)
+    order = RNG.permutation(len(LENGTHS))
+    np.testing.assert_allclose(
+        model.apply(params, token_ids[order], LENGTHS[order]), whole[order], rtol=0, atol=1e-6
+    )
+
+
+def test_padding_row_of_the_embedding_is_zero_and_gets_no_gradient() -> None:
+    model, params = make(CONFIG)
+    table = params["params"]["embedding"]["embedding"]
+    assert not np.any(table[PAD_ID])
+    assert np.all(np.any(np.asarray(table)[1:] != 0, axis=1))
+    grads = gradient(model, params, padded(96), LENGTHS)["params"]["embedding"]["embedding"]
+    assert not np.any(grads[PAD_ID])
+    assert np.any(grads)
+
+
+def test_dropout_differs_by_key_repeats_by_key_and_is_absent_in_evaluation() -> None:
+    config = dataclasses.replace(
+        CONFIG, num_layers=2, word_dropout=0.3, dropout=0.3, recurrent_dropout=0.3
+    )
+    model, params = make(config)
+
+    def logits(key: int) -> np.ndarray:
+        rngs = {"dropout": jax.random.PRNGKey(key)}
+        return model.apply(params, padded(32), LENGTHS, deterministic=False, rngs=rngs)
+
+    np.testing.assert_array_equal(logits(0), logits(0))
+    assert not np.allclose(logits(0), logits(1))
+    evaluated = model.apply(params, padded(32), LENGTHS)
+    without = dataclasses.replace(
+        config, word_dropout=0.0, dropout=0.0, recurrent_dropout=0.0, embedding_dropout=0.0
+    )
+    plain = TextClassifier(without, VOCAB, CLASSES)
+    np.testing.assert_array_equal(evaluated, plain.apply(params, padded(32), LENGTHS))
+
+
+def test_embedding_dropout_is_one_mask_over_time() -> None:
+    config = dataclasses.replace(CONFIG, embedding_dropout=0.5)
+    model, params = make(config)
+    token_ids = np.full((2, 32), 9, np.int32)
+    lengths = np.array([32, 32], np.int32)
+    embedded = model.apply(
+        params,
+        token_ids,
+        lengths,
+        False,
+        method=lambda module, *args: module._embed(*args),
+        rngs={"dropout": jax.random.PRNGKey(0)},
+    )
+    dropped = np.asarray(embedded == 0)
+    assert np.all(dropped == dropped[:, :1])
+    assert dropped.any()
+    assert not dropped.all()
+    assert not np.array_equal(dropped[0], dropped[1])
+
+
+def test_sigmoid_head_has_one_logit() -> None:
+    model, params = make(dataclasses.replace(CONFIG, head="sigmoid"), classes=2)
+    assert model.apply(params, padded(32), LENGTHS).shape == (len(LENGTHS), 1)
+
+
+def test_bfloat16_stays_near_float32_and_keeps_float32_parameters() -> None:
+    model, params = make(CONFIG)
+    half = TextClassifier(dataclasses.replace(CONFIG, dtype="bfloat16"), VOCAB, CLASSES)
+    half_params = half.init(jax.random.PRNGKey(1), jnp.ones((1, 1), int), jnp.ones(1, int))
+    assert {leaf.dtype for leaf in jax.tree.leaves(half_params)} == {np.dtype("float32")}
+    expected, got = (
+        model.apply(params, padded(32), LENGTHS),
+        half.apply(params, padded(32), LENGTHS),
+    )
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, expected, atol=0.03 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("kind", ["mean", "max", "concat"])
+def test_pooling_equals_a_plain_loop(kind: str) -> None:
+    outputs = RNG.normal(size=(3, 6, 4)).astype(np.float32) - 3  # all below the zeros of padding
+    last, lengths = RNG.normal(size=(3, 4)).astype(np.float32), np.array([1, 6, 4])
+    got = Pooling(kind).apply({}, outputs, last, lengths)
+    for row, length in enumerate(lengths):
+        valid = outputs[row, :length]
+        expected = {
+            "mean": valid.mean(0),
+            "max": valid.max(0),
+            "concat": np.concatenate([last[row], valid.max(0), valid.mean(0)]),
+        }[kind]
+        np.testing.assert_allclose(got[row], expected, rtol=1e-6)
+
+
+def test_attention_weights_are_a_masked_softmax() -> None:
+    outputs = RNG.normal(size=(2, 5, 4)).astype(np.float32)
+    lengths, last = np.array([5, 2]), np.zeros((2, 4), np.float32)
+    params = Pooling("attention").init(jax.random.PRNGKey(0), outputs, last, lengths)
+    got = Pooling("attention").apply(params, outputs, last, lengths)
+    inner = params["params"]
+    for row, length in enumerate(lengths):
+        valid = outputs[row, :length]
+        hidden = np.tanh(
+            valid @ inner["attention_hidden"]["kernel"] + inner["attention_hidden"]["bias"]
+        )
+        scores = np.exp(hidden @ inner["attention_score"]["kernel"])[:, 0]
+        np.testing.assert_allclose(got[row], scores @ valid / scores.sum(), rtol=1e-5)

@@ -1,0 +1,123 @@
+"""The configuration: validation, round trips, and that every field is read somewhere."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from lstm_flax.cli import find_config, load_config
+from lstm_flax.config import Config, as_config_dict, default_config, refuse_changes
+from lstm_flax.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+AREAS = {area.name: area.type for area in dataclasses.fields(Config)}
+
+
+def with_field(name: str, value: object) -> Config:
+    config = as_config_dict(Config())
+    area, field = name.split(".")
+    with config.ignore_type():
+        setattr(config[area], field, value)
+    return Config.from_config_dict(config)
+
+
+def test_config_survives_the_round_trip_through_plain_values() -> None:
+    config = with_field("data.bucket_widths", (32, 448))
+    assert Config.from_config_dict(config.to_dict()) == config
+    assert Config.from_config_dict(as_config_dict(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("data.source", "nowhere"),
+        ("data.source", "tfds:"),
+        ("data.source", "files"),
+        ("data.development_fraction", 1.0),
+        ("data.bucket_widths", (64, 33)),
+        ("data.bucket_widths", (64, 32, 512)),
+        ("data.bucket_widths", (64, 128)),
+        ("data.batch_size", 0),
+        ("data.max_length", 2.5),
+        ("data.lowercase", 1),
+        ("tokenizer.kind", "letters"),
+        ("tokenizer.character_coverage", 0.5),
+        ("model.hidden_size", 0),
+        ("model.dropout", 1.0),
+        ("model.embedding_dropout", -0.1),
+        ("model.pooling", "sum"),
+        ("optimizer.learning_rate", float("nan")),
+        ("optimizer.learning_rate", "fast"),
+        ("optimizer.name", "lion"),
+        ("training.epochs", 0),
+        ("training.epochs", True),
+        ("training.class_weights", (1.0, -1.0)),
+    ],
+)
+def test_bad_value_is_refused_by_name(name: str, value: object) -> None:
+    with pytest.raises(UserError, match=re.escape(name.split(".")[0] + ".")):
+        with_field(name, value)
+
+
+def test_weight_decay_without_adamw_is_refused() -> None:
+    config = default_config()
+    config.optimizer.name = "adam"
+    with pytest.raises(UserError, match="weight_decay"):
+        Config.from_config_dict(config)
+
+
+@pytest.mark.parametrize("values", [{"modle": {}}, {"model": {"hidden": 3}}])
+def test_unknown_field_is_refused_by_name(values: dict) -> None:
+    with pytest.raises(UserError, match=r"modle|model\.hidden"):
+        Config.from_config_dict(values)
+
+
+def test_flags_override_fields_of_a_file() -> None:
+    overrides = ["--config.model.hidden_size=32", "--config.data.data_dir=/data"]
+    overrides += ["--config.training.class_weights=(1.0,2.0)"]
+    config = Config.from_config_dict(load_config("configs/imdb.py", overrides))
+    assert config.model.hidden_size == 32
+    assert config.data.data_dir == "/data"
+    assert config.training.class_weights == (1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    "override", ["--config.model.hiden_size=3", "--config.model.hidden_size=many", "--config.x=1"]
+)
+def test_a_wrong_override_is_a_user_error(override: str) -> None:
+    with pytest.raises(UserError):
+        load_config("configs/imdb.py", [override])
+
+
+def test_every_shipped_configuration_is_valid() -> None:
+    files = [path for path in (ROOT / "configs").glob("*.py") if path.stem != "__init__"]
+    assert len(files) >= 2
+    for path in files:
+        Config.from_config_dict(load_config(str(path), []))
+        assert find_config(path.stem).samefile(path)
+        assert f"--config=configs/{path.name}" in path.read_text(encoding="utf-8")
+
+
+def test_every_field_is_read_outside_its_definition() -> None:
+    code = "\n".join(
+        path.read_text(encoding="utf-8")
+        for path in (ROOT / "lstm_flax").rglob("*.py")
+        if path.name != "config.py"
+    )
+    for area, cls in AREAS.items():
+        for field in dataclasses.fields(cls):
+            assert re.search(rf"\.{field.name}\b", code), f"nothing reads {area}.{field.name}"
+
+
+def test_a_run_continues_only_as_it_was() -> None:
+    base = Config()
+    refuse_changes(base, with_field("training.log_interval", 7), "runs/x")
+    refuse_changes(base, with_field("data.data_dir", "/elsewhere"), "runs/x")
+    with pytest.raises(UserError, match=r"model\.hidden_size"):
+        refuse_changes(base, with_field("model.hidden_size", 7), "runs/x")
+    with pytest.raises(UserError, match=r"training\.epochs"):  # the cosine depends on it
+        refuse_changes(base, with_field("training.epochs", 7), "runs/x")
+    constant = with_field("optimizer.schedule", "constant")
+    more = dataclasses.replace(constant, training=dataclasses.replace(base.training, epochs=9))
+    refuse_changes(constant, more, "runs/x")

@@ -1,0 +1,67 @@
+"""Losses against the formula, sums that merge, and exact figures over a split."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lstm_flax.training.metrics import MetricSums, classification_metrics
+from lstm_flax.training.objectives import class_probabilities, cross_entropy, predicted_class
+
+RNG = np.random.default_rng(0)
+
+
+def test_cross_entropy_equals_the_formula_with_and_without_smoothing() -> None:
+    logits, labels = RNG.normal(size=(9, 4)).astype(np.float32), RNG.integers(0, 4, 9)
+    log_probabilities = np.log(np.exp(logits) / np.exp(logits).sum(1, keepdims=True))
+    for smoothing in (0.0, 0.1):
+        targets = np.eye(4)[labels] * (1 - smoothing) + smoothing / 4
+        expected = -(targets * log_probabilities).sum(1)
+        np.testing.assert_allclose(cross_entropy(logits, labels, smoothing), expected, rtol=1e-5)
+
+
+def test_one_logit_equals_two_logits_of_which_the_first_is_zero() -> None:
+    logit, labels = RNG.normal(size=(9, 1)).astype(np.float32), RNG.integers(0, 2, 9)
+    pair = np.concatenate([np.zeros_like(logit), logit], axis=1)
+    for smoothing in (0.0, 0.2):
+        np.testing.assert_allclose(
+            cross_entropy(logit, labels, smoothing),
+            cross_entropy(pair, labels, smoothing),
+            rtol=1e-5,
+        )
+    np.testing.assert_array_equal(predicted_class(logit), predicted_class(pair))
+    np.testing.assert_allclose(class_probabilities(logit), class_probabilities(pair), rtol=1e-6)
+
+
+def test_gradient_is_probability_minus_target() -> None:
+    logits, labels = RNG.normal(size=(5, 3)).astype(np.float32), RNG.integers(0, 3, 5)
+    gradient = jax.grad(lambda x: cross_entropy(x, labels).sum())(logits)
+    expected = np.asarray(jax.nn.softmax(logits)) - np.eye(3)[labels]
+    np.testing.assert_allclose(gradient, expected, atol=1e-6)
+
+
+def test_sums_merge_and_subtract() -> None:
+    a = MetricSums(jnp.array(6.0), jnp.array(2.0), jnp.array(1), jnp.array(2))
+    b = MetricSums(jnp.array(3.0), jnp.array(1.0), jnp.array(1), jnp.array(1))
+    both = a.merge(b)
+    assert both.compute() == {"loss": 3.0, "accuracy": 2 / 3}
+    assert both.minus(a).compute() == b.compute()
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_figures_of_a_split_equal_a_plain_loop(columns: int) -> None:
+    logits = RNG.normal(size=(50, columns)).astype(np.float32)
+    labels = RNG.integers(0, max(columns, 2), 50)
+    figures = classification_metrics(logits, labels)
+    full = logits if columns > 1 else np.concatenate([np.zeros_like(logits), logits], axis=1)
+    loss = correct = 0.0
+    for row, label in zip(full.astype(float), labels, strict=True):
+        loss -= row[label] - np.log(np.exp(row).sum())
+        correct += row.argmax() == label
+    assert figures["examples"] == 50
+    assert figures["loss"] == pytest.approx(loss / 50, rel=1e-9)
+    assert figures["accuracy"] == correct / 50
+    confusion = np.asarray(figures["confusion"])
+    np.testing.assert_array_equal(
+        confusion.sum(axis=1), np.bincount(labels, minlength=len(confusion))
+    )

@@ -1,0 +1,285 @@
+"""The step and the run: learning, masks, compilations, resume, selection, stopping."""
+
+import dataclasses
+import json
+import logging
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from lstm_flax.data.dataset import Dataset, open_dataset
+
+from lstm_flax.config import Config
+from lstm_flax.errors import UserError
+from lstm_flax.training.checkpoints import find_checkpoint
+from lstm_flax.training.interruption import Interrupted
+from lstm_flax.training.loop import Run, class_weights, train
+from lstm_flax.training.optimizer import make_optimizer
+from lstm_flax.training.train_state import TrainState
+from lstm_flax.training.train_step import make_train_step
+from lstm_flax.training.trained_model import build_model, init_params, load_trained_model
+from lstm_flax.types import Batch
+
+
+def changed(config: Config, **areas: dict[str, Any]) -> Config:
+    replaced = {
+        name: dataclasses.replace(getattr(config, name), **fields) for name, fields in areas.items()
+    }
+    return dataclasses.replace(config, **replaced)
+
+
+def leaves(workdir: Path, kind: str = "last") -> list[np.ndarray]:
+    """Every array of a run's newest checkpoint."""
+    folder, step = find_checkpoint(workdir, kind)
+    metadata = folder.metadata(step)
+    model = build_model(metadata.config, metadata.tokenizer.vocab_size, len(metadata.label_names))
+    params = init_params(model, jax.random.PRNGKey(0))
+    # Total steps shape only the schedule, not the state.
+    optimizer = make_optimizer(metadata.config.optimizer, 1)
+    average = metadata.config.training.ema_decay > 0
+    like = TrainState.create(params, optimizer, jax.random.PRNGKey(0), average)
+    state = folder.restore_state(step, like)
+    folder.close()
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
+
+
+def figures(workdir: Path) -> list[dict]:
+    """The log without what the clock decides."""
+    records = map(json.loads, (workdir / "log.jsonl").read_text().splitlines())
+    return [{k: v for k, v in r.items() if k != "texts_per_second"} for r in records]
+
+
+@pytest.fixture(scope="session")
+def finished(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """A finished run and its results."""
+    workdir = tmp_path_factory.mktemp("runs") / "finished"
+    return workdir, train(tiny_config, workdir, show_progress=False)
+
+
+def test_it_learns_and_reports_what_it_did(finished: tuple[Path, dict]) -> None:
+    workdir, results = finished
+    assert results["accuracy"] >= 0.9
+    assert results["examples"] == 37 == sum(map(sum, results["confusion"]))
+    assert results["split"] == "test"
+    assert results["compilations"] == 2  # buckets 32 and 64
+    assert results["train_steps"] == 3 * 8
+    assert json.loads((workdir / "results.json").read_text()) == results
+    epochs = [r for r in figures(workdir) if r["event"] == "epoch"]
+    assert [r["step"] for r in epochs] == [8, 16, 24]
+    assert results["development_accuracy"] == max(r["development_accuracy"] for r in epochs)
+
+
+def test_killed_and_continued_equals_uninterrupted_bit_for_bit(
+    tiny_config: Config,
+    finished: tuple[Path, dict],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole, _ = finished
+    step, calls = Run._check_finite, iter(range(100))
+
+    def killed(self: Run) -> None:
+        step(self)
+        if next(calls) == 8:  # in the middle of the second epoch
+            raise MemoryError("the machine died")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "_check_finite", killed)
+        with pytest.raises(MemoryError):
+            train(tiny_config, tmp_path, show_progress=False)
+    folder, saved = find_checkpoint(tmp_path, "last")
+    folder.close()
+    assert 8 < saved < 24
+    assert saved % 8 != 0
+    train(tiny_config, tmp_path, show_progress=False)
+    for kind in ("last", "best"):
+        for a, b in zip(leaves(whole, kind), leaves(tmp_path, kind), strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert figures(whole) == figures(tmp_path)
+
+
+def test_stopping_saves_and_the_same_command_continues(
+    tiny_config: Config,
+    finished: tuple[Path, dict],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    check = Run._check_finite
+    with monkeypatch.context() as patch:
+
+        def stop_soon(self: Run) -> None:
+            check(self)
+            if self.step == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        patch.setattr(Run, "_check_finite", stop_soon)
+        with pytest.raises(Interrupted, match="saved"):
+            train(tiny_config, tmp_path, show_progress=False)
+    train(tiny_config, tmp_path, show_progress=False)
+    assert figures(finished[0]) == figures(tmp_path)
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    tiny_config: Config, finished: tuple[Path, dict], tmp_path: Path, caplog: Any
+) -> None:
+    workdir = tmp_path / "copy"
+    shutil.copytree(finished[0], workdir)
+    newest = max(workdir.joinpath("last").iterdir(), key=lambda path: int(path.name))
+    for chunk in newest.joinpath("params").rglob("*"):
+        if chunk.is_file() and "d" in chunk.parent.name:
+            damaged = bytearray(chunk.read_bytes())
+            damaged[len(damaged) // 2] ^= 0xFF
+            chunk.write_bytes(bytes(damaged))
+    with caplog.at_level(logging.WARNING):
+        train(tiny_config, workdir, show_progress=False)
+    assert "cannot be read" in caplog.text
+    for a, b in zip(leaves(finished[0]), leaves(workdir), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_another_configuration_in_the_same_folder_is_refused(
+    tiny_config: Config, finished: tuple[Path, dict]
+) -> None:
+    with pytest.raises(UserError, match=r"model\.hidden_size"):
+        train(changed(tiny_config, model={"hidden_size": 9}), finished[0], show_progress=False)
+
+
+def test_nothing_opens_the_test_split_before_training_has_ended(
+    tiny_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[tuple[str, bool]] = []
+    original = Dataset.split
+
+    def spy(self: Dataset, name: str) -> Any:
+        folder = tmp_path / "run" / "last"
+        opened.append((name, (folder / "24").is_dir()))
+        return original(self, name)
+
+    monkeypatch.setattr(Dataset, "split", spy)
+    # A fresh cache, so that the split would have to be read from its file.
+    config = changed(tiny_config, data={"cache_dir": str(tmp_path / "cache")})
+    train(config, tmp_path / "run", show_progress=False)
+    assert ("test", True) in opened
+    assert ("test", False) not in opened
+
+
+def test_a_test_file_that_is_missing_does_not_matter_until_the_end(
+    tiny_config: Config, tmp_path: Path
+) -> None:
+    fields = {"cache_dir": str(tmp_path / "cache"), "test_path": str(tmp_path / "later.jsonl")}
+    with pytest.raises(UserError, match=r"later\.jsonl"):
+        train(changed(tiny_config, data=fields), tmp_path / "run", show_progress=False)
+    assert load_trained_model(tmp_path / "run").step in (8, 16, 24)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(
+    tiny_config: Config, tmp_path: Path
+) -> None:
+    wild = changed(
+        tiny_config, optimizer={"name": "sgd", "weight_decay": 0.0, "learning_rate": 1e38}
+    )
+    wild = changed(wild, optimizer={"clip_norm": 0.0, "schedule": "constant"})
+    with pytest.raises(UserError, match=r"not finite at step \d+"):
+        train(wild, tmp_path, show_progress=False)
+    assert not list(tmp_path.glob("last/[0-9]*"))
+
+
+def test_early_stopping_ends_the_run(tiny_config: Config, tmp_path: Path) -> None:
+    config = changed(
+        tiny_config,
+        training={"early_stopping_patience": 1, "epochs": 50},
+        optimizer={"learning_rate": 1e-9},
+    )
+    results = train(config, tmp_path, show_progress=False)
+    assert results["train_steps"] < 50 * 8
+    assert results["checkpoint_step"] < results["train_steps"]
+
+
+def test_more_epochs_under_a_constant_rate_continue(tiny_config: Config, tmp_path: Path) -> None:
+    constant = changed(tiny_config, optimizer={"schedule": "constant"}, training={"epochs": 1})
+    train(constant, tmp_path / "grown", show_progress=False)
+    longer = changed(constant, training={"epochs": 2})
+    train(longer, tmp_path / "grown", show_progress=False)
+    train(longer, tmp_path / "whole", show_progress=False)
+    for a, b in zip(leaves(tmp_path / "whole"), leaves(tmp_path / "grown"), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def one_step(config: Config, batch: Batch, classes: int = 2) -> TrainState:
+    model = build_model(config, 64, classes)
+    optimizer = make_optimizer(config.optimizer, 10)
+    step = make_train_step(model, optimizer, config.training, jnp.ones(classes))
+    params = init_params(model, jax.random.PRNGKey(0))
+    state = TrainState.create(params, optimizer, jax.random.PRNGKey(1), average=True)
+    return jax.jit(step)(state, batch)
+
+
+def random_batch(rows: int, width: int = 32, seed: int = 0) -> Batch:
+    rng = np.random.default_rng(seed)
+    return Batch(
+        token_ids=rng.integers(4, 64, (rows, width)).astype(np.int32),
+        lengths=rng.integers(1, width + 1, rows).astype(np.int32),
+        labels=rng.integers(0, 2, rows).astype(np.int32),
+        example_mask=np.ones(rows, bool),
+    )
+
+
+def test_masked_rows_change_nothing(tiny_config: Config) -> None:
+    config = changed(tiny_config, model={"embedding_dropout": 0.0, "head_dropout": 0.0})
+    full, filler = random_batch(6), random_batch(4, seed=1)
+    filler = filler._replace(example_mask=np.zeros(4, bool), lengths=np.ones(4, np.int32))
+    both = Batch(*(np.concatenate(pair) for pair in zip(full, filler, strict=True)))
+    a, b = one_step(config, full), one_step(config, both)
+    for x, y in zip(jax.tree.leaves(a.params), jax.tree.leaves(b.params), strict=True):
+        np.testing.assert_allclose(x, y, rtol=0, atol=2e-6)
+    assert int(b.epoch_sums.examples) == 6
+
+
+def test_it_overfits_32_texts(tiny_config: Config) -> None:
+    config = changed(tiny_config, model={"embedding_dropout": 0.0, "head_dropout": 0.0})
+    config = changed(config, optimizer={"schedule": "constant"})
+    batch = random_batch(32)  # random labels: nothing to learn but the texts themselves
+    model = build_model(config, 64, 2)
+    optimizer = make_optimizer(config.optimizer, 100)
+    step = jax.jit(make_train_step(model, optimizer, config.training, jnp.ones(2)))
+    params = init_params(model, jax.random.PRNGKey(0))
+    state = TrainState.create(params, optimizer, jax.random.PRNGKey(1), average=False)
+    for _ in range(100):
+        state = step(state, batch)
+    logits = model.apply({"params": state.params}, batch.token_ids, batch.lengths)
+    assert np.mean(np.argmax(logits, axis=1) == batch.labels) == 1.0
+
+
+def test_class_weights_are_given_or_balanced(tiny_config: Config) -> None:
+    labels = np.array([0, 0, 0, 1])
+    names = ("neg", "pos")
+    np.testing.assert_array_equal(class_weights(tiny_config, names, labels), [1, 1])
+    balanced = changed(tiny_config, training={"balance_classes": True})
+    np.testing.assert_allclose(class_weights(balanced, names, labels), [4 / 6, 4 / 2])
+    given = changed(tiny_config, training={"class_weights": (1.0, 2.0, 3.0)})
+    with pytest.raises(UserError, match="3 weights for 2 labels"):
+        class_weights(given, names, labels)
+
+
+def test_sigmoid_head_needs_two_classes(tiny_config: Config) -> None:
+    with pytest.raises(UserError, match="3 classes"):
+        build_model(changed(tiny_config, model={"head": "sigmoid"}), 64, 3)
+
+
+def test_cache_alone_starts_a_training(tiny_config: Config, tmp_path: Path) -> None:
+    dataset = open_dataset(changed(tiny_config, data={"cache_dir": str(tmp_path)}))
+    for name in ("train", "development", "test"):
+        dataset.split(name)
+    (folder,) = (path.parent for path in tmp_path.rglob("manifest.json"))
+    moved = tmp_path / "moved"
+    shutil.copytree(folder, moved)
+    fields = {"token_cache": str(moved), "train_path": "/gone", "test_path": "/gone"}
+    config = changed(tiny_config, data=fields | {"development_path": "/gone"})
+    config = changed(config, training={"epochs": 1})
+    assert train(config, tmp_path / "run", show_progress=False)["examples"] == 37
