@@ -22,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
     arguments, overrides = _parser().parse_known_args(argv)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO)
+    logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS and Orbax tell of every file
     try:
         unknown = [flag for flag in overrides if not flag.startswith("--config.")]
         if unknown or (overrides and not arguments.takes_config):
@@ -115,10 +116,12 @@ def _add_choice_of_checkpoint(parser: argparse.ArgumentParser) -> None:
 
 def _train(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from lstm_flax.config import Config
+
+    config = Config.from_config_dict(load_config(arguments.config, overrides))
+
     from lstm_flax.training.interruption import Interrupted
     from lstm_flax.training.loop import train
 
-    config = Config.from_config_dict(load_config(arguments.config, overrides))
     try:
         results = train(config, arguments.workdir, arguments.split, arguments.checkpoint)
     except Interrupted as stop:

@@ -124,7 +124,8 @@ class TokenizerConfig:
 
     Attributes:
         kind: SentencePiece model: `unigram`, `bpe`, `word` (punctuation split off first) or `char`.
-        vocab_size: pieces, the four special ones included (padding, unknown, begin, end).
+        vocab_size: pieces, the four special ones included (padding, unknown, begin, end). For
+            `char` no more than a limit.
         character_coverage: part of the text's characters that become pieces; the rest is unknown.
         max_training_texts: texts sampled to train it, a cap on its time and memory.
         num_threads: of training. Pieces depend on it: keep it to keep them.

@@ -1,9 +1,11 @@
 """Fixtures that several test files share."""
 
 import json
+import os
 import random
 from pathlib import Path
 
+import jax
 import pytest
 
 from lstm_flax.config import Config, default_config
@@ -33,6 +35,16 @@ def write_jsonl(path: Path, records: list[dict[str, str]]) -> Path:
     return path
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Compiles each program once a session, though most tests build their functions anew."""
+    folder = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("xla")))
+    jax.config.update("jax_compilation_cache_dir", folder)
+    for name, value in {"MIN_COMPILE_TIME_SECS": 0, "MIN_ENTRY_SIZE_BYTES": -1}.items():
+        os.environ[f"JAX_PERSISTENT_CACHE_{name}"] = str(value)  # for the processes tests start
+        jax.config.update(f"jax_persistent_cache_{name.lower()}", value)
+
+
 @pytest.fixture(scope="session")
 def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with train.jsonl, development.jsonl and test.jsonl of templated texts."""
@@ -44,7 +56,7 @@ def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_config(tiny_files: Path) -> Config:
-    """A run of seconds: 100 texts in two buckets, a tiny BiLSTM, 8 batches an epoch."""
+    """A run of seconds: 100 texts in two buckets, a tiny BiLSTM, 7 batches an epoch."""
     config = default_config()
     config.data.source = "files"
     config.data.train_path = str(tiny_files / "train.jsonl")

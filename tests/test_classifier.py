@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lstm_flax.config import ModelConfig
-from lstm_flax.model.classifier import TextClassifier
+from lstm_flax.model.classifier import TextClassifier, TokenEmbedding
 from lstm_flax.model.pooling import Pooling
 from lstm_flax.types import PAD_ID
 
@@ -105,18 +105,12 @@ def test_dropout_differs_by_key_repeats_by_key_and_is_absent_in_evaluation() -> 
 
 
 def test_embedding_dropout_is_one_mask_over_time() -> None:
-    config = dataclasses.replace(CONFIG, embedding_dropout=0.5)
-    model, params = make(config)
+    embedding = TokenEmbedding(dataclasses.replace(CONFIG, embedding_dropout=0.5), VOCAB)
     token_ids = np.full((2, 32), 9, np.int32)
     lengths = np.array([32, 32], np.int32)
-    embedded = model.apply(
-        params,
-        token_ids,
-        lengths,
-        False,
-        method=lambda module, *args: module._embed(*args),
-        rngs={"dropout": jax.random.PRNGKey(0)},
-    )
+    params = embedding.init(jax.random.PRNGKey(1), token_ids, lengths)
+    rngs = {"dropout": jax.random.PRNGKey(0)}
+    embedded = embedding.apply(params, token_ids, lengths, deterministic=False, rngs=rngs)
     dropped = np.asarray(embedded == 0)
     assert np.all(dropped == dropped[:, :1])
     assert dropped.any()

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from lstm_flax.data.dataset import Dataset, open_dataset
 
 from lstm_flax.config import Config
+from lstm_flax.data.dataset import Dataset, open_dataset
 from lstm_flax.errors import UserError
 from lstm_flax.training.checkpoints import find_checkpoint
 from lstm_flax.training.interruption import Interrupted
@@ -23,7 +23,7 @@ from lstm_flax.training.loop import Run, class_weights, train
 from lstm_flax.training.optimizer import make_optimizer
 from lstm_flax.training.train_state import TrainState
 from lstm_flax.training.train_step import make_train_step
-from lstm_flax.training.trained_model import build_model, init_params, load_trained_model
+from lstm_flax.training.trained_model import build_model, init_params
 from lstm_flax.types import Batch
 
 
@@ -68,10 +68,10 @@ def test_it_learns_and_reports_what_it_did(finished: tuple[Path, dict]) -> None:
     assert results["examples"] == 37 == sum(map(sum, results["confusion"]))
     assert results["split"] == "test"
     assert results["compilations"] == 2  # buckets 32 and 64
-    assert results["train_steps"] == 3 * 8
+    assert results["train_steps"] == 3 * 7
     assert json.loads((workdir / "results.json").read_text()) == results
     epochs = [r for r in figures(workdir) if r["event"] == "epoch"]
-    assert [r["step"] for r in epochs] == [8, 16, 24]
+    assert [r["step"] for r in epochs] == [7, 14, 21]
     assert results["development_accuracy"] == max(r["development_accuracy"] for r in epochs)
 
 
@@ -82,11 +82,11 @@ def test_killed_and_continued_equals_uninterrupted_bit_for_bit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     whole, _ = finished
-    step, calls = Run._check_finite, iter(range(100))
+    check = Run._check_finite
 
     def killed(self: Run) -> None:
-        step(self)
-        if next(calls) == 8:  # in the middle of the second epoch
+        check(self)
+        if self.step == 12:  # in the middle of the second epoch
             raise MemoryError("the machine died")
 
     with monkeypatch.context() as patch:
@@ -95,8 +95,7 @@ def test_killed_and_continued_equals_uninterrupted_bit_for_bit(
             train(tiny_config, tmp_path, show_progress=False)
     folder, saved = find_checkpoint(tmp_path, "last")
     folder.close()
-    assert 8 < saved < 24
-    assert saved % 8 != 0
+    assert saved == 9
     train(tiny_config, tmp_path, show_progress=False)
     for kind in ("last", "best"):
         for a, b in zip(leaves(whole, kind), leaves(tmp_path, kind), strict=True):
@@ -125,6 +124,8 @@ def test_stopping_saves_and_the_same_command_continues(
     assert figures(finished[0]) == figures(tmp_path)
 
 
+# Orbax leaves reads of the damaged arrays running when the first of them fails.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     tiny_config: Config, finished: tuple[Path, dict], tmp_path: Path, caplog: Any
 ) -> None:
@@ -158,7 +159,7 @@ def test_nothing_opens_the_test_split_before_training_has_ended(
 
     def spy(self: Dataset, name: str) -> Any:
         folder = tmp_path / "run" / "last"
-        opened.append((name, (folder / "24").is_dir()))
+        opened.append((name, (folder / "21").is_dir()))
         return original(self, name)
 
     monkeypatch.setattr(Dataset, "split", spy)
@@ -169,13 +170,13 @@ def test_nothing_opens_the_test_split_before_training_has_ended(
     assert ("test", False) not in opened
 
 
-def test_a_test_file_that_is_missing_does_not_matter_until_the_end(
+def test_a_test_file_that_is_missing_is_refused_before_training(
     tiny_config: Config, tmp_path: Path
 ) -> None:
     fields = {"cache_dir": str(tmp_path / "cache"), "test_path": str(tmp_path / "later.jsonl")}
     with pytest.raises(UserError, match=r"later\.jsonl"):
         train(changed(tiny_config, data=fields), tmp_path / "run", show_progress=False)
-    assert load_trained_model(tmp_path / "run").step in (8, 16, 24)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(
@@ -197,7 +198,7 @@ def test_early_stopping_ends_the_run(tiny_config: Config, tmp_path: Path) -> Non
         optimizer={"learning_rate": 1e-9},
     )
     results = train(config, tmp_path, show_progress=False)
-    assert results["train_steps"] < 50 * 8
+    assert results["train_steps"] < 50 * 7
     assert results["checkpoint_step"] < results["train_steps"]
 
 
@@ -276,7 +277,7 @@ def test_cache_alone_starts_a_training(tiny_config: Config, tmp_path: Path) -> N
     dataset = open_dataset(changed(tiny_config, data={"cache_dir": str(tmp_path)}))
     for name in ("train", "development", "test"):
         dataset.split(name)
-    (folder,) = (path.parent for path in tmp_path.rglob("manifest.json"))
+    (folder,) = (path.parent for path in tmp_path.rglob("dataset.json"))
     moved = tmp_path / "moved"
     shutil.copytree(folder, moved)
     fields = {"token_cache": str(moved), "train_path": "/gone", "test_path": "/gone"}

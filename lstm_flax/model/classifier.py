@@ -3,11 +3,11 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from lstm_flax.model.masking import sequence_mask
-from lstm_flax.model.recurrent import GRU, LSTM, RNN
 
 from lstm_flax.config import ModelConfig
+from lstm_flax.model.masking import sequence_mask
 from lstm_flax.model.pooling import Pooling
+from lstm_flax.model.recurrent import GRU, LSTM, RNN
 from lstm_flax.types import PAD_ID
 
 CELLS = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
@@ -43,7 +43,8 @@ class TextClassifier(nn.Module):
             Logits f32[B, C], or f32[B, 1] for the sigmoid head: the log-odds of class 1.
         """
         config = self.config
-        embedded = self._embed(token_ids, lengths, deterministic)
+        embedding = TokenEmbedding(config, self.vocab_size, name="embedding")
+        embedded = embedding(token_ids, lengths, deterministic)
         recurrent = CELLS[config.cell](
             hidden_size=config.hidden_size,
             num_layers=config.num_layers,
@@ -64,21 +65,35 @@ class TextClassifier(nn.Module):
         features = 1 if config.head == "sigmoid" else self.num_classes
         return nn.Dense(features, name="head")(pooled)
 
-    def _embed(self, token_ids: jax.Array, lengths: jax.Array, deterministic: bool) -> jax.Array:
-        """Token vectors [B, T, E], zero past each row's length, dropout applied."""
+
+class TokenEmbedding(nn.Module):
+    """Vectors of tokens, with dropout; zero past each row's length.
+
+    Attributes:
+        config: embedding size and dropout rates.
+        vocab_size: V.
+    """
+
+    config: ModelConfig
+    vocab_size: int
+
+    @nn.compact
+    def __call__(
+        self, token_ids: jax.Array, lengths: jax.Array, deterministic: bool = True
+    ) -> jax.Array:
+        """Looks the tokens up: i32[B, T], i32[B] -> [B, T, E]."""
         config = self.config
         valid = sequence_mask(lengths, token_ids.shape[1])
         token_ids = jnp.where(valid, token_ids, PAD_ID)
-        table = nn.Embed(
-            self.vocab_size, config.embedding_size, embedding_init=_embedding_init, name="embedding"
-        )
-        embedded = table(token_ids)
+        shape = (self.vocab_size, config.embedding_size)
+        table = self.param("embedding", _embedding_init, shape)
         # A row of the vocabulary vanishes wherever it occurs in the batch (Gal & Ghahramani 2016;
         # Merity et al. 2018, section 4.3), so that a word cannot be read off its other occurrence.
         if config.word_dropout > 0 and not deterministic:
             keep = 1 - config.word_dropout
-            kept = jax.random.bernoulli(self.make_rng("dropout"), keep, (self.vocab_size,))
-            embedded = embedded * (kept[token_ids] / keep)[..., None]
+            kept = jax.random.bernoulli(self.make_rng("dropout"), keep, (self.vocab_size, 1))
+            table = table * (kept / keep)
+        embedded = table[token_ids]
         # One mask over all time steps of a row.
         dropout = nn.Dropout(config.embedding_dropout, broadcast_dims=(1,))
         embedded = dropout(embedded, deterministic=deterministic)

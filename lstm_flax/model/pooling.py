@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
 from lstm_flax.model.masking import sequence_mask
 
 

@@ -7,7 +7,6 @@ whole model: parameters, their average, optimiser state, configuration, label na
 
 import base64
 import dataclasses
-import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -131,6 +130,14 @@ class CheckpointFolder:
         """Steps of the whole checkpoints, newest first."""
         return sorted(self._manager.all_steps(), reverse=True)
 
+    def set_aside(self, step: int) -> Path:
+        """Moves a checkpoint that cannot be read out of the way; returns where it is now."""
+        aside = self.path.with_name(f"{self.path.name}-unreadable") / str(step)
+        aside.parent.mkdir(exist_ok=True)
+        (self.path / str(step)).rename(aside)
+        self._manager.reload()
+        return aside
+
     def metadata(self, step: int) -> Metadata:
         """Reads what a checkpoint says of itself."""
         args = ocp.args.Composite(metadata=ocp.args.JsonRestore())
@@ -165,7 +172,6 @@ class CheckpointFolder:
 
 def open_checkpoints(workdir: Path, kind: str) -> CheckpointFolder:
     """Opens `last` or `best` of a run for writing."""
-    _quiet_orbax()
     return CheckpointFolder(workdir / kind, keep=_KEPT[kind])
 
 
@@ -182,7 +188,6 @@ def find_checkpoint(path: Path, kind: str) -> tuple[CheckpointFolder, int]:
     Raises:
         UserError: where there is none.
     """
-    _quiet_orbax()
     step = None
     if path.name.isdigit() and (path / "params").is_dir():
         path, step = path.parent, int(path.name)
@@ -199,8 +204,3 @@ def find_checkpoint(path: Path, kind: str) -> tuple[CheckpointFolder, int]:
     if not steps:
         raise UserError(f"{path}: no complete checkpoint here; train until the first is saved")
     return folder, steps[0] if step is None else step
-
-
-def _quiet_orbax() -> None:
-    # Orbax logs dozens of lines a save; its errors still come through.
-    logging.getLogger("absl").setLevel(logging.ERROR)

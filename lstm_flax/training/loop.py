@@ -10,10 +10,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from lstm_flax.data.dataset import Dataset, open_dataset
 
 from lstm_flax.config import Config, refuse_changes
 from lstm_flax.data.batching import BatchPlan, make_batch, prefetch
+from lstm_flax.data.dataset import Dataset, open_dataset
 from lstm_flax.errors import UserError
 from lstm_flax.training.checkpoints import (
     CheckpointFolder,
@@ -263,7 +263,12 @@ class Run:
             except Exception as error:  # whatever Orbax makes of a damaged file
                 reason = str(error).splitlines()[0][:200]
                 logger.warning(
-                    "%s/%d cannot be read (%s); trying the one before", self.last.path, step, reason
+                    "%s/%d cannot be read and was moved to %s (%s); the run continues from the one "
+                    "before",
+                    self.last.path,
+                    step,
+                    self.last.set_aside(step),
+                    reason,
                 )
                 continue
             if metadata.tokenizer.fingerprint != self.dataset.tokenizer.fingerprint:

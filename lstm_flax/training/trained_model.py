@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
-from lstm_flax.data.dataset import open_dataset
 
 from lstm_flax.config import Config
+from lstm_flax.data.dataset import open_dataset
 from lstm_flax.errors import UserError
 from lstm_flax.model.classifier import TextClassifier
 from lstm_flax.training.checkpoints import Metadata, find_checkpoint

@@ -1,0 +1,27 @@
+"""LSTM text classification in JAX and Flax.
+
+The names below are loaded when they are first used, so that `import lstm_flax` costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from lstm_flax.version import __version__
+
+if TYPE_CHECKING:
+    from lstm_flax.model import torch_weights
+    from lstm_flax.model.recurrent import GRU, LSTM, RNN
+
+__all__ = ["GRU", "LSTM", "RNN", "__version__", "torch_weights"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("GRU", "LSTM", "RNN"):
+        return getattr(importlib.import_module("lstm_flax.model.recurrent"), name)
+    if name == "torch_weights":
+        return importlib.import_module("lstm_flax.model.torch_weights")
+    raise AttributeError(f"module 'lstm_flax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

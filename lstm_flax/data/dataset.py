@@ -1,0 +1,297 @@
+"""A data set ready to train on: encoded splits, label names, tokenizer.
+
+Layout of the cache, every name with a fingerprint of what it was made from:
+
+    cache_dir/
+      tokenizer-<data, cut, tokenizer settings>   a trained tokenizer
+      <source>-<data, cut, tokenizer>/            a data set, whole: copy it anywhere and start
+        dataset.json                              from it with config.data.token_cache
+        tokenizer
+        train/  development/  test/  ...          as `token_cache` describes
+"""
+
+import hashlib
+import json
+import logging
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from lstm_flax.config import Config
+from lstm_flax.data.examples import (
+    Source,
+    available_splits,
+    describe_source,
+    load_examples,
+    open_source,
+)
+from lstm_flax.data.labelled import Examples
+from lstm_flax.data.text import NORMALIZATION_VERSION
+from lstm_flax.data.token_cache import DamagedCacheError, TokenizedSplit, read_split, write_split
+from lstm_flax.data.tokenizer import Tokenizer
+from lstm_flax.errors import UserError
+
+FORMAT_VERSION = 1
+_CHUNK = 2_000  # texts encoded between two updates of the progress bar
+_SLOW = 1.0  # seconds before a progress bar shows
+# What must agree between a configuration and the cache folder that it starts from.
+_SETTINGS = {
+    "data": ("source", "lowercase", "development_fraction", "test_fraction", "split_seed"),
+    "tokenizer": ("kind", "vocab_size"),
+}
+
+
+class Dataset:
+    """Encoded splits, made when first asked for and kept in the cache.
+
+    Attributes:
+        label_names: C names; a label is an index into them.
+        tokenizer: what encoded the splits.
+        fingerprint: of the training split as encoded: equal fingerprints, equal batches.
+    """
+
+    label_names: tuple[str, ...]
+    tokenizer: Tokenizer
+    fingerprint: str
+
+    def __init__(
+        self,
+        config: Config,
+        folder: Path,
+        manifest: dict[str, Any],
+        tokenizer: Tokenizer,
+        source: Source | None,
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.label_names = tuple(manifest["label_names"])
+        self.fingerprint = manifest["fingerprint"]
+        self.folder = folder
+        self._config = config
+        self._available = tuple(manifest["splits"])
+        self._source = source
+        self._opened: dict[str, TokenizedSplit] = {}
+
+    @property
+    def has_development(self) -> bool:
+        """Whether there is a development split."""
+        return "development" in self._available
+
+    @property
+    def has_test(self) -> bool:
+        """Whether there is a test split; asking opens nothing."""
+        return "test" in self._available
+
+    def split(self, name: str) -> TokenizedSplit:
+        """One encoded split, from the cache or made now.
+
+        Args:
+            name: `train`, `development`, `test` or `unsupervised`.
+
+        Raises:
+            UserError: there is no such split, or its texts cannot be had.
+        """
+        if name not in self._opened:
+            self._opened[name] = self._open_split(name)
+        return self._opened[name]
+
+    def encode(self, name: str, examples: Examples) -> None:
+        """Encodes a split whose texts are at hand, unless it is in the cache."""
+        self._opened[name] = self._open_split(name, examples)
+
+    def texts(self, name: str) -> Examples:
+        """The raw texts of a split, in the order of `split(name)`.
+
+        Raises:
+            UserError: there is no such split, or the data set was opened from its cache alone.
+        """
+        if self._source is None:
+            raise UserError(
+                f"config.data.token_cache = {str(self.folder)!r}: holds no texts; leave the field "
+                "empty to read them from their source"
+            )
+        return load_examples(self._config.data, name, self._source)
+
+    def _open_split(self, name: str, examples: Examples | None = None) -> TokenizedSplit:
+        folder = self.folder / name
+        if self._source is None:
+            return self._open_cached(folder)
+        fingerprint = self._split_fingerprint(name)
+        if fingerprint is not None:
+            try:
+                if found := read_split(folder, fingerprint):
+                    return found
+            except DamagedCacheError as error:
+                logging.getLogger(__name__).warning("%s; it is made again", error)
+        examples = examples or self.texts(name)
+        self._write(name, examples, str(fingerprint))
+        written = read_split(folder)
+        assert written is not None, f"{folder} vanished while it was read"
+        return written
+
+    def _open_cached(self, folder: Path) -> TokenizedSplit:
+        where = f"config.data.token_cache = {str(self.folder)!r}"
+        try:
+            found = read_split(folder)
+        except DamagedCacheError as error:
+            raise UserError(f"{where}: damaged ({error}); copy it again") from error
+        if found is None:
+            there = sorted(path.parent.name for path in self.folder.glob("*/split.json"))
+            raise UserError(
+                f"{where}: holds no {folder.name!r} split, only {', '.join(there) or 'none'}; "
+                "encode it where the texts are, with lstm-flax prepare"
+            )
+        return found
+
+    def _split_fingerprint(self, name: str) -> str | None:
+        """Of the texts of a split; None where there is no such split."""
+        if name not in self._available or self._source is None:
+            return None
+        own = name in self._source.splits
+        return self._source.fingerprint(name if own else "train")
+
+    def _write(self, name: str, examples: Examples, fingerprint: str) -> None:
+        if examples.label_names != self.label_names:
+            raise UserError(
+                f"the labels of {name} are {', '.join(examples.label_names)}, not "
+                f"{', '.join(self.label_names)}; the data changed while it was read"
+            )
+        sequences: list[np.ndarray] = []
+        with tqdm(
+            total=len(examples),
+            desc=f"encoding {name}",
+            unit="text",
+            delay=_SLOW,
+            leave=False,
+            file=sys.stderr,
+        ) as bar:
+            for start in range(0, len(examples), _CHUNK):
+                texts = examples.texts[start : start + _CHUNK]
+                sequences += self.tokenizer.encode_batch(texts)
+                bar.update(len(texts))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_split(
+            self.folder / name,
+            sequences,
+            examples.labels,
+            examples.ids,
+            self.tokenizer.vocab_size,
+            fingerprint,
+        )
+
+
+def open_dataset(config: Config, tokenizer: Tokenizer | None = None) -> Dataset:
+    """Opens a data set; a second start neither tokenises nor reads texts.
+
+    Args:
+        config: the source, its cut, the tokenizer's settings, the cache.
+        tokenizer: of a checkpoint; None for the one in the cache, or one trained now.
+
+    Raises:
+        UserError: the data cannot be had, is malformed or too small, or the cache folder that
+            `config.data.token_cache` names is damaged or of other settings.
+    """
+    if config.data.token_cache is not None:
+        return _open_cache_alone(config, Path(config.data.token_cache).expanduser(), tokenizer)
+    source = open_source(config.data)
+    description = describe_source(config.data, source)
+    cache = Path(config.data.cache_dir or "~/.cache/lstm_flax").expanduser()
+    train: Examples | None = None
+    trained = tokenizer is None
+    if tokenizer is None:
+        settings = {**config.to_dict()["tokenizer"], "lowercase": config.data.lowercase}
+        path = cache / f"tokenizer-{_digest([description, settings, NORMALIZATION_VERSION])}"
+        tokenizer = _read_tokenizer(path)
+        if tokenizer is None:
+            train = load_examples(config.data, "train", source)
+            tokenizer = Tokenizer.train(train.texts, config.tokenizer, config.data.lowercase)
+            _write_file(path, tokenizer.to_bytes())
+    elif tokenizer.lowercase != config.data.lowercase:
+        raise UserError(
+            f"config.data.lowercase = {config.data.lowercase}, but the checkpoint's tokenizer was "
+            f"trained with {tokenizer.lowercase}; use the checkpoint's value"
+        )
+    fingerprint = _digest([description, tokenizer.fingerprint])
+    name = re.sub(r"[^a-z0-9_]+", "_", config.data.source.lower())
+    folder = cache / f"{name}-{fingerprint}"
+    splits = available_splits(config.data, source)
+    manifest = _read_manifest(folder)
+    if manifest is None or _read_tokenizer(folder / "tokenizer") is None:
+        if train is None:
+            train = load_examples(config.data, "train", source)
+        manifest = {
+            "format": FORMAT_VERSION,
+            "fingerprint": fingerprint,
+            "label_names": list(train.label_names),
+            "splits": list(splits),
+            "settings": _settings(config),
+        }
+        _write_file(folder / "tokenizer", tokenizer.to_bytes())
+        _write_file(folder / "dataset.json", json.dumps(manifest, ensure_ascii=False).encode())
+    dataset = Dataset(config, folder, manifest, tokenizer, source)
+    if trained and train is not None:  # at hand now: encode it before it goes
+        dataset.encode("train", train)
+    return dataset
+
+
+def _open_cache_alone(config: Config, folder: Path, tokenizer: Tokenizer | None) -> Dataset:
+    where = f"config.data.token_cache = {str(folder)!r}"
+    manifest, kept = _read_manifest(folder), _read_tokenizer(folder / "tokenizer")
+    if manifest is None or kept is None:
+        raise UserError(
+            f"{where}: no folder of encoded splits, or a damaged one; name one that "
+            "lstm-flax prepare or train made, or leave the field empty"
+        )
+    for area, fields in _settings(config).items():
+        for field, value in fields.items():
+            there = manifest["settings"][area][field]
+            if there != value:
+                raise UserError(
+                    f"{where}: was made with config.{area}.{field} = {there!r}, not {value!r}; "
+                    "set it likewise, or use another folder"
+                )
+    if tokenizer is not None and tokenizer.fingerprint != kept.fingerprint:
+        raise UserError(
+            f"{where}: was encoded by another tokenizer than the checkpoint's; "
+            "leave the field empty, or use the cache that the checkpoint was trained from"
+        )
+    return Dataset(config, folder, manifest, kept, source=None)
+
+
+def _settings(config: Config) -> dict[str, dict[str, Any]]:
+    values = config.to_dict()
+    return {area: {f: values[area][f] for f in fields} for area, fields in _SETTINGS.items()}
+
+
+def _digest(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _read_manifest(folder: Path) -> dict[str, Any] | None:
+    try:
+        manifest = json.loads((folder / "dataset.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    usable = isinstance(manifest, dict) and manifest.get("format") == FORMAT_VERSION
+    return manifest if usable else None
+
+
+def _read_tokenizer(path: Path) -> Tokenizer | None:
+    try:
+        return Tokenizer.from_bytes(path.read_bytes())
+    except (OSError, UserError):
+        return None
+
+
+def _write_file(path: Path, content: bytes) -> None:
+    """Under a temporary name, then renamed: nobody reads half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    os.replace(temporary, path)

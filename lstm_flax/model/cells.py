@@ -1,0 +1,49 @@
+"""The three cells as tables: gates, parameter names, initial values.
+
+A cell's parameters are those of Flax's own cell. With x the input and h the state, per gate:
+
+    LSTM  `LSTMCell`    ii if ig io: kernel          hi hf hg ho: kernel, bias
+    GRU   `GRUCell`     ir iz in:    kernel, bias    hr hz: kernel      hn: kernel, bias
+    RNN   `SimpleCell`  i:           kernel, bias    h: kernel
+
+The order of the gates is that of torch.nn and cuDNN, so that joined kernels `[E, G*H]` and
+`[H, G*H]` (G gates) are torch's `weight_ih` and `weight_hh`, transposed.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+CellParams = Mapping[str, Mapping[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class CellSpec:
+    """What the implementations need to know of a cell.
+
+    Attributes:
+        name: `LSTM`, `GRU` or `RNN`.
+        gates: one letter a gate, in torch's order; the RNN's only one has an empty name.
+        input_biases: gates whose bias belongs to the input's product.
+        state_biases: gates whose bias belongs to the state's product.
+    """
+
+    name: str
+    gates: tuple[str, ...]
+    input_biases: tuple[str, ...]
+    state_biases: tuple[str, ...]
+
+
+LSTM_SPEC = CellSpec("LSTM", ("i", "f", "g", "o"), (), ("i", "f", "g", "o"))
+# The bias of `hn` is multiplied by the reset gate, so that it cannot join the input's.
+GRU_SPEC = CellSpec("GRU", ("r", "z", "n"), ("r", "z", "n"), ("n",))
+RNN_SPEC = CellSpec("RNN", ("",), ("",), ())
+
+
+def direction_name(layer: int, direction: int) -> str:
+    """The name of one direction's parameters within the stack's.
+
+    >>> direction_name(0, 1)
+    'layers_0_backward'
+    """
+    return f"layers_{layer}_{('forward', 'backward')[direction]}"

@@ -1,0 +1,266 @@
+"""The public recurrent layers: `LSTM`, `GRU` and `RNN`, three cells over one stack.
+
+Their contract is that of `torch.nn.LSTM`, `torch.nn.GRU` and `torch.nn.RNN` on batched input:
+shapes, the order of the states, dropout between layers. Right-padded rows with `lengths` take the
+place of packed sequences. The reference implementation scans Flax's own cells (`recurrent_scan`);
+the others compute the same from the same parameters, faster.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lstm_flax.errors import UserError
+from lstm_flax.model.cells import GRU_SPEC, LSTM_SPEC, RNN_SPEC, CellSpec, direction_name
+from lstm_flax.model.initializers import orthogonal
+from lstm_flax.model.masking import sequence_mask
+from lstm_flax.model.recurrent_scan import Direction, scan_direction, to_carry
+
+
+class _Stack(nn.Module):
+    """Layers and directions of one kind of cell. See `LSTM` for the attributes."""
+
+    hidden_size: int
+    num_layers: int = 1
+    bidirectional: bool = False
+    dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    recurrent_dropout_per_step: bool = False
+    time_major: bool = False
+    implementation: str = "scan"
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+
+    spec: ClassVar[CellSpec]
+    cell_class: ClassVar[Callable[..., nn.Module]]
+
+    @nn.compact
+    def _run(
+        self,
+        inputs: jax.Array,
+        lengths: jax.Array | None,
+        initial_state: tuple[jax.Array, ...] | None,
+        deterministic: bool,
+    ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+        """The stack: outputs and the final states h_n, and c_n for the LSTM, each [L*D, B, H]."""
+        self._check_attributes()
+        x, lengths = _checked_inputs(inputs, lengths, self.time_major)
+        x = x.astype(self.dtype or jnp.result_type(x.dtype, self.param_dtype))
+        mask = None
+        if lengths is not None:
+            mask = sequence_mask(lengths, x.shape[0]).T[..., None]
+            # Whatever stands in the padding, NaN included, cannot reach a product.
+            x = jnp.where(mask, x, jnp.zeros((), x.dtype))
+        states = self._initial_states(initial_state, x)
+
+        finals: list[tuple[jax.Array, ...]] = []
+        directions = 2 if self.bidirectional else 1
+        for layer in range(self.num_layers):
+            if layer > 0:
+                x = nn.Dropout(self.dropout)(x, deterministic=deterministic)
+            outputs = []
+            for direction in range(directions):
+                state = [array[layer * directions + direction] for array in states]
+                start = Direction(
+                    h_0=state[0],
+                    c_0=state[1] if len(state) > 1 else None,
+                    drop=None if deterministic else self._draw_recurrent_mask(x),
+                    reverse=direction == 1,
+                )
+                cell = self._make_cell(direction_name(layer, direction), x, start)
+                output, final = scan_direction(cell, self.spec, x, mask, start)
+                outputs.append(output)
+                finals.append(final)
+            x = jnp.concatenate(outputs, axis=-1)
+
+        stacked = tuple(jnp.stack(arrays) for arrays in zip(*finals, strict=True))
+        return (x if self.time_major else x.swapaxes(0, 1)), stacked
+
+    def _check_attributes(self) -> None:
+        for name in ("dropout", "recurrent_dropout"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise UserError(f"{name} = {getattr(self, name)}: must be at least 0 and below 1")
+        for name in ("hidden_size", "num_layers"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} = {getattr(self, name)}: must be at least 1")
+
+    def _initial_states(
+        self, initial_state: tuple[jax.Array, ...] | None, x: jax.Array
+    ) -> tuple[jax.Array, ...]:
+        """h_0, and c_0 for the LSTM, in the dtypes that the loop carries; zeros where not given.
+
+        The state that lives on by itself (c of the LSTM, h of the GRU) stays float32 or wider.
+        """
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        dtypes = {"LSTM": (x.dtype, wide), "GRU": (wide,), "RNN": (x.dtype,)}[self.spec.name]
+        directions = 2 if self.bidirectional else 1
+        shape = (self.num_layers * directions, x.shape[1], self.hidden_size)
+        if initial_state is None:
+            return tuple(jnp.zeros(shape, dtype) for dtype in dtypes)
+        if len(initial_state) != len(dtypes) or any(s.shape != shape for s in initial_state):
+            found = ", ".join(str(jnp.shape(array)) for array in initial_state)
+            raise UserError(
+                f"initial_state of {self.spec.name} must be {len(dtypes)} array(s) of shape {shape}"
+                f" (layers * directions, batch, hidden), not {found}"
+            )
+        return tuple(s.astype(dtype) for s, dtype in zip(initial_state, dtypes, strict=True))
+
+    def _draw_recurrent_mask(self, x: jax.Array) -> jax.Array | None:
+        """Scaled keep mask on h_{t-1}, one a sequence [B, H] or one a step [T, B, H]."""
+        if self.recurrent_dropout == 0.0:
+            return None
+        shape: tuple[int, ...] = (x.shape[1], self.hidden_size)
+        if self.recurrent_dropout_per_step:
+            shape = (x.shape[0], *shape)
+        keep = 1.0 - self.recurrent_dropout
+        kept = jax.random.bernoulli(self.make_rng("dropout"), keep, shape)
+        return jnp.where(kept, 1.0 / keep, 0.0).astype(x.dtype)
+
+    def _make_cell(self, name: str, x: jax.Array, start: Direction) -> nn.Module:
+        """Flax's cell, its parameters made here when the module is being initialised."""
+        cell = self.cell_class(
+            self.hidden_size,
+            kernel_init=nn.initializers.xavier_uniform(),
+            recurrent_kernel_init=orthogonal,
+            dtype=x.dtype,
+            param_dtype=self.param_dtype,
+            name=name,
+        )
+        if self.is_initializing():
+            cell(to_carry(start), x[0])
+            if self.spec.name == "LSTM":
+                # Flax's cell has one initialiser for all biases. A forget gate that starts open
+                # lets gradients through (Gers et al. 2000; Jozefowicz et al. 2015, section 2.2).
+                forget = {"hf": {"bias": jnp.ones(self.hidden_size, self.param_dtype)}}
+                self.put_variable("params", name, forget)
+        return cell
+
+
+class LSTM(_Stack):
+    """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000).
+
+    The contract of `torch.nn.LSTM`: see `__call__`. The parameters of layer 0, forward direction,
+    are those of Flax's `LSTMCell` under `layers_0_forward`, and so on. Recurrent kernels start
+    orthogonal, input kernels uniform after Glorot & Bengio (2010), the forget gate's bias at one.
+
+    Attributes:
+        hidden_size: H.
+        num_layers: L.
+        bidirectional: a second direction, from each row's last token to its first (D = 2).
+        dropout: rate on the outputs of every layer but the last.
+        recurrent_dropout: rate on h_{t-1} before the gates (Gal & Ghahramani 2016).
+        recurrent_dropout_per_step: a new mask each step instead of one per sequence.
+        time_major: inputs and outputs are [T, B, ...] instead of [B, T, ...].
+        implementation: `scan`, `fused`, `cudnn`, or `auto`: the fastest that can. Parameters and
+            results are the same.
+        dtype: of products and outputs; None takes it from inputs and parameters. The cell state is
+            float32 or wider in any case.
+        param_dtype: of the parameters.
+    """
+
+    spec: ClassVar[CellSpec] = LSTM_SPEC
+    cell_class: ClassVar[Callable[..., nn.Module]] = nn.OptimizedLSTMCell
+
+    def __call__(
+        self,
+        inputs: jax.Array,
+        lengths: jax.Array | None = None,
+        initial_state: tuple[jax.Array, jax.Array] | None = None,
+        deterministic: bool = True,
+    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        """Runs the stack over a batch of right-padded sequences.
+
+        Args:
+            inputs: [B, T, E], or [T, B, E] where time-major.
+            lengths: i32[B], valid steps of each row, from 1 to T; None means T. Past a row's
+                length its states are frozen and its outputs zero, and its backward direction
+                starts at its own last step.
+            initial_state: (h_0, c_0), each [L*D, B, H]: first by layer, then by direction, as torch
+                has it; None means zeros.
+            deterministic: True turns dropout off; False needs a `dropout` key.
+
+        Returns:
+            outputs [B, T, D*H], or [T, B, D*H] where time-major, forward then backward, and
+            (h_n, c_n), each [L*D, B, H], the states after each row's last step in its direction.
+
+        Raises:
+            UserError: shapes do not fit, or lengths (where their values are known) are not
+                within 1 to T.
+        """
+        outputs, (h_n, c_n) = self._run(inputs, lengths, initial_state, deterministic)
+        return outputs, (h_n, c_n)
+
+
+class GRU(_Stack):
+    """Gated recurrent unit (Cho et al. 2014), in the form of `torch.nn.GRU`, cuDNN and Flax.
+
+    The reset gate acts on the state's product, bias included. Attributes as in `LSTM`; recurrent
+    dropout acts on the state that enters the gates, not on the state that is carried over.
+    """
+
+    spec: ClassVar[CellSpec] = GRU_SPEC
+    cell_class: ClassVar[Callable[..., nn.Module]] = nn.GRUCell
+
+    def __call__(
+        self,
+        inputs: jax.Array,
+        lengths: jax.Array | None = None,
+        initial_state: jax.Array | None = None,
+        deterministic: bool = True,
+    ) -> tuple[jax.Array, jax.Array]:
+        """Runs the stack; as `LSTM.__call__`, with h_0 as the only state: (outputs, h_n)."""
+        states = None if initial_state is None else (initial_state,)
+        outputs, (h_n,) = self._run(inputs, lengths, states, deterministic)
+        return outputs, h_n
+
+
+class RNN(_Stack):
+    """Plain recurrent network with tanh (Elman 1990), as `torch.nn.RNN`; attributes as `LSTM`."""
+
+    spec: ClassVar[CellSpec] = RNN_SPEC
+    cell_class: ClassVar[Callable[..., nn.Module]] = nn.SimpleCell
+
+    def __call__(
+        self,
+        inputs: jax.Array,
+        lengths: jax.Array | None = None,
+        initial_state: jax.Array | None = None,
+        deterministic: bool = True,
+    ) -> tuple[jax.Array, jax.Array]:
+        """Runs the stack; as `LSTM.__call__`, with h_0 as the only state: (outputs, h_n)."""
+        states = None if initial_state is None else (initial_state,)
+        outputs, (h_n,) = self._run(inputs, lengths, states, deterministic)
+        return outputs, h_n
+
+
+def _checked_inputs(
+    inputs: jax.Array, lengths: jax.Array | None, time_major: bool
+) -> tuple[jax.Array, jax.Array | None]:
+    """Inputs as [T, B, E] and lengths as i32[B], or a `UserError`."""
+    x = jnp.asarray(inputs)
+    if x.ndim != 3:
+        raise UserError(f"inputs must have three axes (batch, time, features), not {x.shape}")
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise UserError(f"inputs must be floating point, not {x.dtype}: embed token ids first")
+    x = x if time_major else x.swapaxes(0, 1)
+    if lengths is None:
+        return x, None
+    width, batch = x.shape[:2]
+    if not isinstance(lengths, jax.core.Tracer):
+        known = np.ravel(lengths)
+        bad = np.flatnonzero((known < 1) | (known > width))
+        if bad.size > 0:
+            raise UserError(
+                f"lengths must be from 1 to {width} (the time axis of inputs), but row {bad[0]} "
+                f"has {known[bad[0]]}"
+            )
+    lengths = jnp.asarray(lengths)
+    if lengths.shape != (batch,) or not jnp.issubdtype(lengths.dtype, jnp.integer):
+        raise UserError(
+            f"lengths must be {batch} integers (one a row), not {lengths.dtype}{lengths.shape}"
+        )
+    return x, lengths.astype(jnp.int32)

@@ -1,0 +1,155 @@
+"""The commands as a person types them: train, kill, continue, evaluate a copy, predict."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lstm_flax.config import Config, as_config_dict
+
+ROOT = Path(__file__).parents[1]
+
+
+def command(*arguments: str, **options: object) -> subprocess.CompletedProcess:
+    """Runs `python -m lstm_flax` in a fresh process."""
+    return subprocess.run(
+        [sys.executable, "-m", "lstm_flax", *arguments], capture_output=True, timeout=300, **options
+    )
+
+
+@pytest.fixture(scope="module")
+def config_file(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny run as a configuration file."""
+    path = tmp_path_factory.mktemp("config") / "tiny.py"
+    values = json.dumps(as_config_dict(tiny_config).to_dict())
+    path.write_text(
+        "import json\nfrom lstm_flax.config import Config, as_config_dict\n"
+        f"def get_config():\n    return as_config_dict(Config.from_config_dict("
+        f"json.loads({values!r})))\n"
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(config_file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """A run trained by train.py, and the last line it printed."""
+    workdir = tmp_path_factory.mktemp("run")
+    done = subprocess.run(
+        [sys.executable, "train.py", f"--config={config_file}", f"--workdir={workdir}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return workdir, json.loads(done.stdout.splitlines()[-1])
+
+
+def test_train_prints_and_keeps_its_results(run: tuple[Path, dict]) -> None:
+    workdir, results = run
+    assert json.loads((workdir / "results.json").read_text()) == results
+    expected = {"split", "examples", "accuracy", "loss", "checkpoint_step", "seconds"}
+    assert expected | {"train_steps", "compilations", "device", "versions"} <= set(results)
+
+
+def test_a_copy_of_the_checkpoint_elsewhere_scores_the_same_to_the_last_digit(
+    run: tuple[Path, dict], tmp_path: Path
+) -> None:
+    workdir, results = run
+    shutil.copytree(workdir / "best", tmp_path / "copied")
+    done = command("evaluate", f"--workdir={tmp_path / 'copied'}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    again = json.loads(done.stdout.splitlines()[-1])
+    for figure in ("accuracy", "loss", "examples", "confusion"):
+        assert again[figure] == results[figure]
+    one = next((tmp_path / "copied").iterdir())
+    mode = ["train.py", "--mode=evaluate", f"--workdir={one}", "--split=development"]
+    done = subprocess.run([sys.executable, *mode], cwd=ROOT, capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    accuracy = json.loads(done.stdout.splitlines()[-1])["accuracy"]
+    assert accuracy == results["development_accuracy"]
+
+
+def test_predict_answers_from_arguments_file_and_standard_input(
+    run: tuple[Path, dict], tmp_path: Path
+) -> None:
+    texts = ["a superb story, moving and warm", "dull and hollow – awful 🎬"]
+    workdir = f"--workdir={run[0]}"
+    outputs = [command("predict", workdir, *texts).stdout]
+    (tmp_path / "texts.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    outputs.append(command("predict", workdir, f"--file={tmp_path / 'texts.txt'}").stdout)
+    outputs.append(command("predict", workdir, input="\n".join(texts).encode()).stdout)
+    assert outputs[0] == outputs[1] == outputs[2]
+    records = [json.loads(line) for line in outputs[0].splitlines()]
+    assert [record["text"] for record in records] == texts
+    assert [record["label"] for record in records] == ["pos", "neg"]
+    for record in records:
+        assert set(record["probabilities"]) == {"neg", "pos"}
+        assert sum(record["probabilities"].values()) == pytest.approx(1)
+
+
+def test_predict_reports_bad_lines_in_their_place(run: tuple[Path, dict]) -> None:
+    lines = b"a superb story\n\n\xff\xfe broken\ndull and hollow\n   \n"
+    done = command("predict", f"--workdir={run[0]}", input=lines)
+    assert done.returncode == 2
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert ["error" in record for record in records] == [False, True, True, False, True]
+    assert "line 2 is empty" in records[1]["error"]
+    assert "line 3 is not UTF-8" in records[2]["error"]
+    assert "line 5 is empty" in records[4]["error"]
+
+
+def test_kill_minus_nine_and_the_same_command_again(
+    config_file: Path, tmp_path: Path, run: tuple[Path, dict]
+) -> None:
+    arguments = ["train", f"--config={config_file}", f"--workdir={tmp_path}"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lstm_flax", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("last/[0-9]*")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "results.json").exists()
+    done = command(*arguments)
+    assert done.returncode == 0, done.stderr
+    again = json.loads(done.stdout.splitlines()[-1])
+    for figure in ("accuracy", "loss", "development_accuracy", "checkpoint_step"):
+        assert again[figure] == run[1][figure]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--config=nowhere", "--workdir=x"], "built in are"),
+        (["train", "--config=imdb", "--workdir=x", "--config.model.hiden=3"], "hiden"),
+        (["train", "--config=imdb", "--workdir=x", "--config.model.hidden_size=0"], "hidden_size"),
+        (["train", "--config=imdb", "--workdir=x", "--bogus=3"], "--bogus"),
+        (["evaluate", "--workdir=nowhere"], "no checkpoint"),
+        (["predict", "--workdir=nowhere", "text"], "no checkpoint"),
+        (["train"], "required"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_two(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    done = command(*arguments, cwd=tmp_path, text=True)
+    assert done.returncode == 2
+    assert message in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_version_and_help() -> None:
+    assert command("--version", text=True).stdout.startswith("lstm-flax ")
+    for name in ("train", "evaluate", "predict"):
+        assert "example" in command(name, "--help", text=True).stdout
