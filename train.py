@@ -1,9 +1,9 @@
-"""Trains and evaluates an LSTM text classifier.
+"""Trains or evaluates an LSTM text classifier, from a checkout.
 
     python train.py --config=configs/imdb.py --workdir=DIR [--config.any.field=value]
         [--mode=train|evaluate] [--split=test] [--checkpoint=best|last]
 
-The same as the installed command `lstm-flax train` (or `evaluate`), from a checkout.
+The same as the installed commands `lstm-flax train` and `lstm-flax evaluate`.
 """
 
 import argparse
@@ -14,5 +14,7 @@ from lstm_flax.cli import main
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--mode", choices=("train", "evaluate"), default="train")
-    mode, rest = parser.parse_known_args()
-    sys.exit(main([mode.mode, *rest]))
+    known, rest = parser.parse_known_args()
+    if {"-h", "--help"} & set(rest):
+        print(__doc__)
+    sys.exit(main([known.mode, *rest]))

@@ -24,10 +24,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO)
     logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS and Orbax tell of every file
     try:
-        unknown = [flag for flag in overrides if not flag.startswith("--config.")]
-        if unknown or (overrides and not arguments.takes_config):
+        unknown = overrides
+        if arguments.takes_config:
+            unknown = [flag for flag in overrides if not flag.startswith("--config.")]
+        if unknown:
             raise UserError(
-                f"unknown argument {(unknown or overrides)[0]!r}; "
+                f"unknown argument {unknown[0]!r} (fields are set as --config.area.field=value); "
                 f"`lstm-flax {arguments.command} --help` lists what there is"
             )
         status: int = arguments.run(arguments, overrides)
@@ -232,14 +234,22 @@ def load_config(name: str | None, overrides: Sequence[str], base: Any = None) ->
     from absl import flags
     from ml_collections import config_flags
 
+    from lstm_flax.config import check_field
+
+    for flag in overrides:
+        path, equals, _ = flag.removeprefix("--config.").partition("=")
+        check_field(path)
+        if not equals:
+            raise UserError(f"{flag}: needs a value; write {flag}=VALUE")
     values = flags.FlagValues()
     try:
         if name is None:
-            config_flags.DEFINE_config_dict("config", base, flag_values=values)
-            values(["lstm-flax", *overrides])
+            argv = ["lstm-flax", *overrides]
+            config_flags.DEFINE_config_dict("config", base, flag_values=values, sys_argv=argv)
         else:
-            config_flags.DEFINE_config_file("config", flag_values=values)
-            values(["lstm-flax", f"--config={find_config(name)}", *overrides])
+            argv = ["lstm-flax", f"--config={find_config(name)}", *overrides]
+            config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
+        values(argv)
         return values.config
     except UserError:
         raise

@@ -6,6 +6,7 @@ the rest of the package reads. An unknown field or a bad value raises `UserError
 """
 
 import dataclasses
+import difflib
 import itertools
 import math
 import types
@@ -22,7 +23,23 @@ T = TypeVar("T")
 
 def changeable(default: T) -> T:
     """A field that may differ when a run continues: it cannot change the steps already taken."""
-    return typing.cast(T, dataclasses.field(default=default, metadata={"changeable": True}))
+    return dataclasses.field(default=default, metadata={"changeable": True})
+
+
+def check_field(path: str) -> None:
+    """Makes sure that a dotted path such as `model.hidden_size` names a field.
+
+    Raises:
+        UserError: suggesting the nearest one.
+    """
+    known = [
+        f"{area.name}.{field.name}"
+        for area in dataclasses.fields(Config)
+        for field in dataclasses.fields(typing.cast(type, area.type))
+    ]
+    if path not in known:
+        near = difflib.get_close_matches(path, known, n=1, cutoff=0.0)[0]
+        raise UserError(f"config.{path}: no such field; did you mean config.{near}?")
 
 
 def _require(condition: bool, name: str, value: object, rule: str) -> None:
@@ -148,10 +165,10 @@ class TokenizerConfig:
             self.vocab_size >= 8, "tokenizer.vocab_size", self.vocab_size, "must be at least 8"
         )
         _require(
-            0.9 <= self.character_coverage <= 1,
+            0.98 <= self.character_coverage <= 1,
             "tokenizer.character_coverage",
             self.character_coverage,
-            "must lie in [0.9, 1]",
+            "must lie in [0.98, 1]",
         )
         for name in ("max_training_texts", "num_threads"):
             value = getattr(self, name)
@@ -359,7 +376,7 @@ class Config:
             values = values.to_dict()
         areas = {field.name: field.type for field in dataclasses.fields(cls)}
         _refuse_unknown(values, areas, "")
-        built = {
+        built: dict[str, Any] = {
             name: _build(typing.cast(type, area), values.get(name, {}), name)
             for name, area in areas.items()
         }

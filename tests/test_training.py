@@ -19,7 +19,8 @@ from lstm_flax.data.dataset import Dataset, open_dataset
 from lstm_flax.errors import UserError
 from lstm_flax.training.checkpoints import find_checkpoint
 from lstm_flax.training.interruption import Interrupted
-from lstm_flax.training.loop import Run, class_weights, train
+from lstm_flax.training.loop import Run, train
+from lstm_flax.training.objectives import class_weights
 from lstm_flax.training.optimizer import make_optimizer
 from lstm_flax.training.train_state import TrainState
 from lstm_flax.training.train_step import make_train_step
@@ -260,12 +261,12 @@ def test_it_overfits_32_texts(tiny_config: Config) -> None:
 def test_class_weights_are_given_or_balanced(tiny_config: Config) -> None:
     labels = np.array([0, 0, 0, 1])
     names = ("neg", "pos")
-    np.testing.assert_array_equal(class_weights(tiny_config, names, labels), [1, 1])
+    np.testing.assert_array_equal(class_weights(tiny_config.training, names, labels), [1, 1])
     balanced = changed(tiny_config, training={"balance_classes": True})
-    np.testing.assert_allclose(class_weights(balanced, names, labels), [4 / 6, 4 / 2])
+    np.testing.assert_allclose(class_weights(balanced.training, names, labels), [4 / 6, 4 / 2])
     given = changed(tiny_config, training={"class_weights": (1.0, 2.0, 3.0)})
     with pytest.raises(UserError, match="3 weights for 2 labels"):
-        class_weights(given, names, labels)
+        class_weights(given.training, names, labels)
 
 
 def test_sigmoid_head_needs_two_classes(tiny_config: Config) -> None:

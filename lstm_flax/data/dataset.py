@@ -144,7 +144,7 @@ class Dataset:
             there = sorted(path.parent.name for path in self.folder.glob("*/split.json"))
             raise UserError(
                 f"{where}: holds no {folder.name!r} split, only {', '.join(there) or 'none'}; "
-                "encode it where the texts are, with lstm-flax prepare"
+                "train or evaluate where the texts are, and copy the folder again"
             )
         return found
 
@@ -244,8 +244,8 @@ def _open_cache_alone(config: Config, folder: Path, tokenizer: Tokenizer | None)
     manifest, kept = _read_manifest(folder), _read_tokenizer(folder / "tokenizer")
     if manifest is None or kept is None:
         raise UserError(
-            f"{where}: no folder of encoded splits, or a damaged one; name one that "
-            "lstm-flax prepare or train made, or leave the field empty"
+            f"{where}: no folder of encoded splits, or a damaged one; name one that a run "
+            "made in config.data.cache_dir, or leave the field empty"
         )
     for area, fields in _settings(config).items():
         for field, value in fields.items():

@@ -8,11 +8,13 @@ Reference: Maas et al.: Learning Word Vectors for Sentiment Analysis, ACL 2011.
 """
 
 import collections
+import contextlib
 import hashlib
 import logging
 import os
 import re
 import shutil
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,7 +67,7 @@ def check_archive(path: Path) -> None:
                 review.read().decode("utf-8")
                 counts[match[1]] += 1
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-        problem = str(error) or type(error).__name__
+        problem = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(
             f"config.data.archive = {str(path)!r}: damaged or truncated ({problem}); fetch it again"
         ) from error
@@ -162,7 +164,8 @@ def prepare(data_dir: Path, archive: Path | None = None) -> None:
     created = [p for p in (data_dir, data_dir / NAME, data_dir / "downloads") if not p.exists()]
     try:
         builder = _make_builder(data_dir, archive)
-        builder.download_and_prepare(file_format="array_record")
+        with contextlib.redirect_stdout(sys.stderr):  # standard output is for results
+            builder.download_and_prepare(file_format="array_record")
     except OSError as error:
         _remove(created)
         raise UserError(f"{data_dir}: cannot prepare {NAME} there ({error})") from error

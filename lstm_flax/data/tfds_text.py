@@ -1,9 +1,11 @@
 """Any text data set of TensorFlow Datasets, where it can be had without TensorFlow."""
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +64,8 @@ class TfdsSource:
 
         try:
             builder = tfds.builder(self._name, data_dir=os.fspath(data_dir))
-            builder.download_and_prepare(file_format="array_record")
+            with contextlib.redirect_stdout(sys.stderr):  # standard output is for results
+                builder.download_and_prepare(file_format="array_record")
         except Exception as error:  # TFDS raises of any kind: unknown name, network, TensorFlow
             problem = " ".join(str(error).split())[:200] or type(error).__name__
             raise UserError(

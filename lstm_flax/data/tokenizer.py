@@ -195,14 +195,14 @@ def _required_characters(texts: Sequence[str]) -> str:
         found.update(text)
         if not text.isascii():
             counts.update(_RARE_SYMBOL.findall(text))
-    required = {c for c in found if "!" <= c <= "~"}
+    required = {"\u2581", *(c for c in found if "!" <= c <= "~")}  # ▁: the space
     required.update(c for c, n in counts.items() if n >= _SYMBOL_MIN_COUNT and c.isprintable())
     return "".join(sorted(required))
 
 
 def _training_error(error: RuntimeError, config: TokenizerConfig) -> UserError:
     message = str(error)
-    largest = re.search(r"(?:value <=|<=) *(\d+)", message)
+    largest = re.search(r"too high .*value <= (\d+)", message)
     smallest = re.search(r"smaller than required_chars. (\d+) vs (\d+)", message)
     problem = f"config.tokenizer.vocab_size = {config.vocab_size}: "
     if smallest:

@@ -12,6 +12,7 @@ import numpy as np
 
 from lstm_flax.data.batching import truncate
 from lstm_flax.errors import UserError
+from lstm_flax.model.classifier import apply_classifier
 from lstm_flax.training.objectives import class_probabilities
 from lstm_flax.training.train_step import BucketedFunction
 from lstm_flax.training.trained_model import TrainedModel, load_trained_model
@@ -53,8 +54,7 @@ class Predictor:
         model = trained.model
 
         def probabilities(params: Any, batch: Batch) -> jax.Array:
-            logits = model.apply({"params": params}, batch.token_ids, batch.lengths)
-            return class_probabilities(logits)
+            return class_probabilities(apply_classifier(model, params, batch))
 
         self._probabilities = BucketedFunction(probabilities)
         self._params = jax.device_put(trained.params, jax.devices()[0])

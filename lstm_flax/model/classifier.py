@@ -1,5 +1,7 @@
 """The text classifier: embedding -> recurrent stack -> pooling -> head."""
 
+from typing import Any, cast
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -8,7 +10,7 @@ from lstm_flax.config import ModelConfig
 from lstm_flax.model.masking import sequence_mask
 from lstm_flax.model.pooling import Pooling
 from lstm_flax.model.recurrent import GRU, LSTM, RNN
-from lstm_flax.types import PAD_ID
+from lstm_flax.types import PAD_ID, Batch
 
 CELLS = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
 
@@ -64,6 +66,30 @@ class TextClassifier(nn.Module):
         pooled = nn.Dropout(config.head_dropout)(pooled, deterministic=deterministic)
         features = 1 if config.head == "sigmoid" else self.num_classes
         return nn.Dense(features, name="head")(pooled)
+
+
+def apply_classifier(
+    model: TextClassifier, params: Any, batch: Batch, dropout_key: jax.Array | None = None
+) -> jax.Array:
+    """Logits of a batch.
+
+    Args:
+        model: the module.
+        params: its parameters.
+        batch: B rows.
+        dropout_key: for training; None turns dropout off.
+
+    Returns:
+        f32[B, C], or f32[B, 1] for the sigmoid head.
+    """
+    logits = model.apply(
+        {"params": params},
+        batch.token_ids,
+        batch.lengths,
+        deterministic=dropout_key is None,
+        rngs=None if dropout_key is None else {"dropout": dropout_key},
+    )
+    return cast(jax.Array, logits)
 
 
 class TokenEmbedding(nn.Module):

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from lstm_flax.config import DataConfig
 from lstm_flax.data.batching import BatchPlan, make_batch, prefetch
 from lstm_flax.data.token_cache import TokenizedSplit
-from lstm_flax.model.classifier import TextClassifier
+from lstm_flax.model.classifier import TextClassifier, apply_classifier
 from lstm_flax.training.sharding import place_batch
 from lstm_flax.training.train_step import BucketedFunction
 from lstm_flax.types import Batch
@@ -23,7 +23,7 @@ class Evaluator:
         """Holds on to the model, the batches' settings and the devices."""
 
         def logits(params: Any, batch: Batch) -> jax.Array:
-            return model.apply({"params": params}, batch.token_ids, batch.lengths)
+            return apply_classifier(model, params, batch)
 
         self._logits = BucketedFunction(logits)
         self._config = config

@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from lstm_flax.config import Config, refuse_changes
 from lstm_flax.data.batching import BatchPlan, make_batch, prefetch
@@ -24,6 +23,7 @@ from lstm_flax.training.checkpoints import (
 from lstm_flax.training.evaluation import Evaluator
 from lstm_flax.training.interruption import Interrupted, StopRequest
 from lstm_flax.training.metrics import MetricSums, classification_metrics
+from lstm_flax.training.objectives import class_weights
 from lstm_flax.training.optimizer import make_optimizer
 from lstm_flax.training.progress import RunLog, progress_bar, result_table, write_text
 from lstm_flax.training.sharding import abstract, data_mesh, place_batch, replicated
@@ -123,7 +123,9 @@ class Run:
             model,
             optimizer,
             config.training,
-            jnp.asarray(class_weights(config, dataset.label_names, self.train_split.labels)),
+            jnp.asarray(
+                class_weights(config.training, dataset.label_names, self.train_split.labels)
+            ),
         )
         self.train_step = BucketedFunction(step, donate=True)
         self.evaluator = Evaluator(model, config.data, self.mesh)
@@ -311,25 +313,3 @@ class Run:
                 self.train_split, indices, width, data.batch_size, data.max_length, data.truncation
             )
             yield len(indices), place_batch(batch, self.mesh)
-
-
-def class_weights(config: Config, label_names: tuple[str, ...], labels: np.ndarray) -> np.ndarray:
-    """Weight of each label's examples in the loss, f32[C].
-
-    `balance_classes` weighs a label by N / (C * its count), as scikit-learn's `balanced` does.
-
-    Raises:
-        UserError: where the number of given weights is not the number of labels.
-    """
-    settings, classes = config.training, len(label_names)
-    if settings.class_weights:
-        if len(settings.class_weights) != classes:
-            raise UserError(
-                f"config.training.class_weights: {len(settings.class_weights)} weights for "
-                f"{classes} labels ({', '.join(label_names)})"
-            )
-        return np.asarray(settings.class_weights, np.float32)
-    if settings.balance_classes:
-        counts = np.bincount(labels, minlength=classes)
-        return (len(labels) / (classes * np.maximum(counts, 1))).astype(np.float32)
-    return np.ones(classes, np.float32)

@@ -1,8 +1,12 @@
-"""Losses of one batch: one value an example, to be masked and summed by the caller."""
+"""Losses of one batch: one value an example, to be masked, weighed and summed by the caller."""
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+
+from lstm_flax.config import TrainingConfig
+from lstm_flax.errors import UserError
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array, label_smoothing: float = 0.0) -> jax.Array:
@@ -47,3 +51,27 @@ def class_probabilities(logits: jax.Array) -> jax.Array:
     if logits.shape[-1] == 1:
         logits = jnp.concatenate([jnp.zeros_like(logits), logits], axis=-1)
     return jax.nn.softmax(logits, axis=-1)
+
+
+def class_weights(
+    settings: TrainingConfig, label_names: tuple[str, ...], labels: np.ndarray
+) -> np.ndarray:
+    """Weight of each label's examples in the loss, f32[C].
+
+    `balance_classes` weighs a label by N / (C * its count), as scikit-learn's `balanced` does.
+
+    Raises:
+        UserError: where the number of given weights is not the number of labels.
+    """
+    classes = len(label_names)
+    if settings.class_weights:
+        if len(settings.class_weights) != classes:
+            raise UserError(
+                f"config.training.class_weights: {len(settings.class_weights)} weights for "
+                f"{classes} labels ({', '.join(label_names)})"
+            )
+        return np.asarray(settings.class_weights, np.float32)
+    if settings.balance_classes:
+        counts = np.bincount(labels, minlength=classes)
+        return (len(labels) / (classes * np.maximum(counts, 1))).astype(np.float32)
+    return np.ones(classes, np.float32)

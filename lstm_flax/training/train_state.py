@@ -10,8 +10,7 @@ import optax
 from lstm_flax.training.metrics import MetricSums
 
 
-@flax.struct.dataclass
-class TrainState:
+class TrainState(flax.struct.PyTreeNode):
     """The state of a run; a pytree, saved and restored as a whole.
 
     Attributes:

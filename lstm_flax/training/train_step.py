@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from lstm_flax.config import TrainingConfig
-from lstm_flax.model.classifier import TextClassifier
+from lstm_flax.model.classifier import TextClassifier, apply_classifier
 from lstm_flax.training.metrics import MetricSums
 from lstm_flax.training.objectives import cross_entropy, predicted_class
 from lstm_flax.training.train_state import TrainState
@@ -31,13 +31,7 @@ def make_train_step(
     """
 
     def loss_and_sums(params: Any, batch: Batch, key: jax.Array) -> tuple[jax.Array, MetricSums]:
-        logits = model.apply(
-            {"params": params},
-            batch.token_ids,
-            batch.lengths,
-            deterministic=False,
-            rngs={"dropout": key},
-        )
+        logits = apply_classifier(model, params, batch, dropout_key=key)
         losses = cross_entropy(logits, batch.labels, config.label_smoothing)
         weights = class_weights[batch.labels] * batch.example_mask
         correct = (predicted_class(logits) == batch.labels) & batch.example_mask
@@ -83,7 +77,6 @@ class BucketedFunction:
 
     Attributes:
         compilations: how many widths were compiled.
-        compile_seconds: time spent compiling.
     """
 
     def __init__(self, function: Callable[[Any, Batch], Any], donate: bool = False) -> None:
