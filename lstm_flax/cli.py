@@ -1,4 +1,4 @@
-"""The command line: `lstm-flax train | evaluate | predict`.
+"""The command line: `lstm-flax train | evaluate | prepare | predict`.
 
 A mistake the user can mend is one line on standard error and exit status 2; `--debug` shows where
 it was raised. jax is imported by the commands that need it, so that help and mistakes come at once.
@@ -91,6 +91,20 @@ def _parser() -> argparse.ArgumentParser:
     _add_choice_of_checkpoint(evaluate)
     evaluate.set_defaults(run=_evaluate, takes_config=True)
 
+    prepare = commands.add_parser(
+        "prepare",
+        parents=[common],
+        formatter_class=raw,
+        allow_abbrev=False,
+        help="fetch the data, train the tokenizer and encode every split, ahead of training",
+        epilog="example:\n  lstm-flax prepare --config=imdb\n"
+        "next:\n  lstm-flax train --config=imdb --workdir=runs/imdb\n"
+        "The folder it prints starts a training by itself, on another machine too:\n"
+        "  lstm-flax train --config=imdb --workdir=DIR --config.data.token_cache=FOLDER",
+    )
+    prepare.add_argument("--config", required=True, help="as for train")
+    prepare.set_defaults(run=_prepare, takes_config=True)
+
     predict = commands.add_parser(
         "predict",
         parents=[common],
@@ -122,7 +136,7 @@ def _train(arguments: argparse.Namespace, overrides: list[str]) -> int:
     config = Config.from_config_dict(load_config(arguments.config, overrides))
 
     from lstm_flax.training.interruption import Interrupted
-    from lstm_flax.training.loop import train
+    from lstm_flax.training.train import train
 
     try:
         results = train(config, arguments.workdir, arguments.split, arguments.checkpoint)
@@ -147,6 +161,18 @@ def _evaluate(arguments: argparse.Namespace, overrides: list[str]) -> int:
     print(result_table(results))
     write_text(arguments.workdir / "results.json", json.dumps(results) + "\n")
     print(json.dumps(results))
+    return 0
+
+
+def _prepare(arguments: argparse.Namespace, overrides: list[str]) -> int:
+    from lstm_flax.config import Config
+    from lstm_flax.data.dataset import open_dataset
+
+    dataset = open_dataset(Config.from_config_dict(load_config(arguments.config, overrides)))
+    sizes = {name: len(dataset.split(name)) for name in dataset.splits}
+    for name, size in sizes.items():
+        print(f"  {name:<12} {size:>9,} texts")
+    print(json.dumps({"folder": str(dataset.folder), "splits": sizes}))
     return 0
 
 
@@ -234,11 +260,12 @@ def load_config(name: str | None, overrides: Sequence[str], base: Any = None) ->
     from absl import flags
     from ml_collections import config_flags
 
-    from lstm_flax.config import check_field
+    from lstm_flax.config import Config
+    from lstm_flax.fields import check_path
 
     for flag in overrides:
         path, equals, _ = flag.removeprefix("--config.").partition("=")
-        check_field(path)
+        check_path(Config, path)
         if not equals:
             raise UserError(f"{flag}: needs a value; write {flag}=VALUE")
     values = flags.FlagValues()

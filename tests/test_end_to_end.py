@@ -151,5 +151,5 @@ def test_a_mistake_is_one_line_and_status_two(
 
 def test_version_and_help() -> None:
     assert command("--version", text=True).stdout.startswith("lstm-flax ")
-    for name in ("train", "evaluate", "predict"):
+    for name in ("train", "evaluate", "prepare", "predict"):
         assert "example" in command(name, "--help", text=True).stdout

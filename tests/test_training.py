@@ -19,13 +19,20 @@ from lstm_flax.data.dataset import Dataset, open_dataset
 from lstm_flax.errors import UserError
 from lstm_flax.training.checkpoints import find_checkpoint
 from lstm_flax.training.interruption import Interrupted
-from lstm_flax.training.loop import Run, train
+from lstm_flax.training.loop import Run
 from lstm_flax.training.objectives import class_weights
 from lstm_flax.training.optimizer import make_optimizer
+from lstm_flax.training.train import train
 from lstm_flax.training.train_state import TrainState
 from lstm_flax.training.train_step import make_train_step
-from lstm_flax.training.trained_model import build_model, init_params
+from lstm_flax.training.trained_model import (
+    build_model,
+    init_params,
+    load_trained_model,
+    take_params,
+)
 from lstm_flax.types import Batch
+from tests.conftest import write_jsonl
 
 
 def changed(config: Config, **areas: dict[str, Any]) -> Config:
@@ -285,3 +292,34 @@ def test_cache_alone_starts_a_training(tiny_config: Config, tmp_path: Path) -> N
     config = changed(tiny_config, data=fields | {"development_path": "/gone"})
     config = changed(config, training={"epochs": 1})
     assert train(config, tmp_path / "run", show_progress=False)["examples"] == 37
+
+
+def test_another_run_s_weights_are_taken_where_they_fit(
+    tiny_config: Config, finished: tuple[Path, dict], tmp_path: Path, caplog: Any
+) -> None:
+    records = [
+        {"text": f"{word} film number {n}", "label": label}
+        for n in range(20)
+        for label, word in {"bad": "dull", "fair": "story", "good": "superb"}.items()
+    ]
+    fields = {"train_path": str(write_jsonl(tmp_path / "three.jsonl", records))}
+    fields |= {"development_path": None, "test_path": None, "test_fraction": 0.2}
+    config = changed(tiny_config, data=fields, training={"epochs": 1})
+    config = dataclasses.replace(config, init_from=str(finished[0]))
+    with caplog.at_level(logging.INFO):
+        train(config, tmp_path / "run", show_progress=False)
+    assert "started afresh: head/bias (3,) (there (2,)), head/kernel" in caplog.text
+    before = load_trained_model(finished[0])
+    assert load_trained_model(tmp_path / "run").metadata.tokenizer.fingerprint == (
+        before.metadata.tokenizer.fingerprint
+    )
+    train(config, tmp_path / "run", show_progress=False)  # finished: continues to nothing
+
+
+def test_taking_weights_replaces_equal_shapes_only() -> None:
+    fresh = {"a": {"kernel": jnp.zeros((2, 2)), "bias": jnp.zeros(2)}, "b": jnp.zeros(3)}
+    source = {"a": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(3)}, "c": jnp.ones(1)}
+    taken = take_params(fresh, source)
+    np.testing.assert_array_equal(taken["a"]["kernel"], np.ones((2, 2)))
+    np.testing.assert_array_equal(taken["a"]["bias"], np.zeros(2))
+    assert set(taken) == {"a", "b"}

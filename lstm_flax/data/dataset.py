@@ -53,11 +53,15 @@ class Dataset:
     Attributes:
         label_names: C names; a label is an index into them.
         tokenizer: what encoded the splits.
+        splits: names of the splits there are.
+        folder: of the cache, whole in itself.
         fingerprint: of the training split as encoded: equal fingerprints, equal batches.
     """
 
     label_names: tuple[str, ...]
     tokenizer: Tokenizer
+    splits: tuple[str, ...]
+    folder: Path
     fingerprint: str
 
     def __init__(
@@ -73,19 +77,19 @@ class Dataset:
         self.fingerprint = manifest["fingerprint"]
         self.folder = folder
         self._config = config
-        self._available = tuple(manifest["splits"])
+        self.splits = tuple(manifest["splits"])
         self._source = source
         self._opened: dict[str, TokenizedSplit] = {}
 
     @property
     def has_development(self) -> bool:
         """Whether there is a development split."""
-        return "development" in self._available
+        return "development" in self.splits
 
     @property
     def has_test(self) -> bool:
         """Whether there is a test split; asking opens nothing."""
-        return "test" in self._available
+        return "test" in self.splits
 
     def split(self, name: str) -> TokenizedSplit:
         """One encoded split, from the cache or made now.
@@ -150,7 +154,7 @@ class Dataset:
 
     def _split_fingerprint(self, name: str) -> str | None:
         """Of the texts of a split; None where there is no such split."""
-        if name not in self._available or self._source is None:
+        if name not in self.splits or self._source is None:
             return None
         own = name in self._source.splits
         return self._source.fingerprint(name if own else "train")

@@ -30,7 +30,7 @@ _WORD = re.compile(r"\w+(?:['\-]\w+)*|[^\w\s]")
 # What the trainer is given at once: up to 4,096 characters, cut at a space where there is one. Its
 # positions within a run without spaces (any Chinese text) are 16-bit numbers.
 _SEGMENT = re.compile(r".{1,4096}(?= |$)|.{1,4096}")
-_RARE_SYMBOL = re.compile(r"[^\w\s\x00-\x7f]")
+_SYMBOL = re.compile(r"[^\w\s]")
 _SYMBOL_MIN_COUNT = 5
 
 
@@ -74,6 +74,7 @@ class Tokenizer:
             raise UserError("the tokenizer has no text to learn from: the training part is empty")
         if config.kind == "word":
             sample = [" ".join(_WORD.findall(text)) for text in sample]
+        sample = _drop_rare_characters(sample, config.character_coverage)
         model = io.BytesIO()
         try:
             sentencepiece.SentencePieceTrainer.Train(
@@ -83,8 +84,7 @@ class Tokenizer:
                 vocab_size=config.vocab_size,
                 # The alphabet of `char` is as large as it is; vocab_size only limits it.
                 hard_vocab_limit=config.kind != "char",
-                character_coverage=config.character_coverage,
-                required_chars=_required_characters(sample),
+                character_coverage=1.0,  # of what `_drop_rare_characters` left
                 num_threads=config.num_threads,
                 pad_id=PAD_ID,
                 unk_id=UNKNOWN_ID,
@@ -183,21 +183,29 @@ def _sample(texts: Iterable[str], limit: int) -> list[str]:
     return [texts[i] for i in np.sort(np.argsort(keys, kind="stable")[:limit])]
 
 
-def _required_characters(texts: Sequence[str]) -> str:
-    """The printable ASCII of the texts, and the emoji and other symbols that recur.
+def _drop_rare_characters(texts: Sequence[str], coverage: float) -> list[str]:
+    """The texts without the characters that are to be unknown.
 
-    Character coverage drops the rarest characters, in English the digits of "7/10" and every emoji,
-    although each says more of the sentiment than a word.
+    SentencePiece's own coverage drops the rarest characters whatever they are: in English reviews
+    the 6 and 7 of "7/10" and every emoji, although each says more of the sentiment than a word. So
+    the alphabet is chosen here: the most frequent characters up to the coverage, all printable
+    ASCII, and the symbols that recur.
     """
-    found: set[str] = set()
     counts: Counter[str] = Counter()
     for text in texts:
-        found.update(text)
-        if not text.isascii():
-            counts.update(_RARE_SYMBOL.findall(text))
-    required = {"\u2581", *(c for c in found if "!" <= c <= "~")}  # ▁: the space
-    required.update(c for c, n in counts.items() if n >= _SYMBOL_MIN_COUNT and c.isprintable())
-    return "".join(sorted(required))
+        counts.update(text)
+    del counts[" "]
+    limit = coverage * counts.total()
+    covered, rare = 0, ""
+    for character, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        recurs = count >= _SYMBOL_MIN_COUNT and _SYMBOL.fullmatch(character)
+        if covered >= limit and not "!" <= character <= "~" and not recurs:
+            rare += character
+        covered += count
+    if not rare:
+        return list(texts)
+    pattern = re.compile(f"[{re.escape(rare)}]")
+    return [pattern.sub(" ", text) for text in texts]
 
 
 def _training_error(error: RuntimeError, config: TokenizerConfig) -> UserError:

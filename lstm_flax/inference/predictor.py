@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from lstm_flax.data.batching import truncate
 from lstm_flax.errors import UserError
 from lstm_flax.model.classifier import apply_classifier
 from lstm_flax.training.objectives import class_probabilities
+from lstm_flax.training.progress import write_text
+from lstm_flax.training.train import train
 from lstm_flax.training.train_step import BucketedFunction
 from lstm_flax.training.trained_model import TrainedModel, load_trained_model
 from lstm_flax.types import PAD_ID, Batch
@@ -44,8 +47,9 @@ class Predictor:
     'pos'
     """
 
-    def __init__(self, trained: TrainedModel) -> None:
-        """Wraps a restored model; see `from_checkpoint`."""
+    def __init__(self, trained: TrainedModel, path: Path) -> None:
+        """Wraps a model restored from `path`; see `from_checkpoint`."""
+        self._path = path
         self._trained = trained
         self._tokenizer = trained.metadata.tokenizer
         self._data = trained.metadata.config.data
@@ -70,7 +74,55 @@ class Predictor:
         Raises:
             UserError: where there is no whole checkpoint.
         """
-        return cls(load_trained_model(Path(path), checkpoint))
+        return cls(load_trained_model(Path(path), checkpoint), Path(path))
+
+    def fine_tune(
+        self, texts: Sequence[str], labels: Sequence[str], workdir: str | Path, epochs: int = 3
+    ) -> "Predictor":
+        """Trains on further texts, starting from these weights and this tokenizer.
+
+        Other labels than the model's own are fine: the head then starts afresh. A tenth of the
+        texts selects the epoch. The folder is an ordinary run: the same call continues it.
+
+        >>> tuned = predictor.fine_tune(texts, labels, "runs/mine")  # doctest: +SKIP
+
+        Args:
+            texts: what to learn from.
+            labels: the name of each text's label.
+            workdir: folder of the new run, which keeps the texts too.
+            epochs: passes over the texts.
+
+        Returns:
+            A predictor of the new run's best checkpoint.
+
+        Raises:
+            UserError: for empty texts, a single label, or a folder that holds another run.
+        """
+        workdir = Path(workdir)
+        workdir.mkdir(parents=True, exist_ok=True)
+        rows = zip(texts, labels, strict=True)
+        lines = [json.dumps({"text": t, "label": label}, ensure_ascii=False) for t, label in rows]
+        write_text(workdir / "train.jsonl", "\n".join(lines) + "\n")
+        before = self._trained.metadata.config
+        data = dataclasses.replace(
+            before.data,
+            source="files",
+            train_path=str(workdir / "train.jsonl"),
+            development_path=None,
+            test_path=None,
+            text_column="text",
+            label_column="label",
+            development_fraction=0.1,
+            test_fraction=0.0,
+            cache_dir=str(workdir / "cache"),
+            token_cache=None,
+        )
+        training = dataclasses.replace(before.training, epochs=epochs, class_weights=())
+        config = dataclasses.replace(
+            before, data=data, training=training, init_from=str(self._path)
+        )
+        train(config, workdir, split="development", show_progress=False)
+        return Predictor.from_checkpoint(workdir)
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """Classifies texts of any length, in order.

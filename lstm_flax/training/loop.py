@@ -1,4 +1,4 @@
-"""The training loop: start or continue a run, keep it safe, evaluate it once at the end."""
+"""The training loop: take the steps that are left, log, select, save."""
 
 import json
 import logging
@@ -10,9 +10,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from lstm_flax.config import Config, refuse_changes
+from lstm_flax.config import Config
 from lstm_flax.data.batching import BatchPlan, make_batch, prefetch
-from lstm_flax.data.dataset import Dataset, open_dataset
+from lstm_flax.data.dataset import Dataset
 from lstm_flax.errors import UserError
 from lstm_flax.training.checkpoints import (
     CheckpointFolder,
@@ -25,77 +25,14 @@ from lstm_flax.training.interruption import Interrupted, StopRequest
 from lstm_flax.training.metrics import MetricSums, classification_metrics
 from lstm_flax.training.objectives import class_weights
 from lstm_flax.training.optimizer import make_optimizer
-from lstm_flax.training.progress import RunLog, progress_bar, result_table, write_text
+from lstm_flax.training.progress import RunLog, progress_bar, write_text
 from lstm_flax.training.sharding import abstract, data_mesh, place_batch, replicated
 from lstm_flax.training.train_state import TrainState
 from lstm_flax.training.train_step import BucketedFunction, make_train_step
-from lstm_flax.training.trained_model import (
-    build_model,
-    evaluate_trained_model,
-    init_params,
-    load_trained_model,
-)
+from lstm_flax.training.trained_model import TrainedModel, build_model, init_params, take_params
 from lstm_flax.types import Batch
 
 logger = logging.getLogger(__name__)
-
-
-def train(
-    config: Config,
-    workdir: Path,
-    split: str = "test",
-    checkpoint: str = "best",
-    show_progress: bool = True,
-) -> dict[str, Any]:
-    """Trains, or continues the run in `workdir`, then evaluates the selected checkpoint once.
-
-    Nothing opens the test split before training has ended.
-
-    Args:
-        config: the run.
-        workdir: its folder; created where absent.
-        split: what to evaluate on at the end.
-        checkpoint: which to evaluate: `best` by development score, or `last`.
-        show_progress: whether to draw bars and print the table.
-
-    Returns:
-        The figures of `results.json`.
-
-    Raises:
-        UserError: for data that cannot be had, a folder that holds a different run, or a loss that
-            is no longer finite.
-        Interrupted: after SIGINT or SIGTERM, the state saved.
-    """
-    start = time.perf_counter()
-    check_same_run(config, workdir)
-    dataset = open_dataset(config)
-    run = Run(config, workdir, dataset)
-    try:
-        run.train(show_progress)
-    finally:
-        run.close()
-    trained = load_trained_model(workdir, checkpoint)
-    results = evaluate_trained_model(trained, config, split, show_progress)
-    results |= {
-        "seconds": round(time.perf_counter() - start, 3),
-        "train_steps": run.total_steps if not run.stopped_early else run.step,
-        "train_examples": len(run.train_split),
-        "development_accuracy": run.history["best_score"],
-        "compilations": run.train_step.compilations,
-        "seed": config.training.seed,
-    }
-    write_text(workdir / "results.json", json.dumps(results) + "\n")
-    if show_progress:
-        print(result_table(results))
-    return results
-
-
-def check_same_run(config: Config, workdir: Path) -> None:
-    """Makes sure that a folder's run, if it holds one, is this one; `UserError` if not."""
-    path = workdir / "config.json"
-    if path.exists():
-        before = Config.from_config_dict(json.loads(path.read_text(encoding="utf-8")))
-        refuse_changes(before, config, str(workdir))
 
 
 class Run:
@@ -108,8 +45,17 @@ class Run:
         stopped_early: whether the development score ended the run.
     """
 
-    def __init__(self, config: Config, workdir: Path, dataset: Dataset) -> None:
-        """Builds everything and restores the newest whole checkpoint, if there is one."""
+    def __init__(
+        self, config: Config, workdir: Path, dataset: Dataset, initial: TrainedModel | None = None
+    ) -> None:
+        """Builds everything and restores the newest whole checkpoint, if there is one.
+
+        Args:
+            config: the run.
+            workdir: its folder; created where absent.
+            dataset: encoded by the run's tokenizer.
+            initial: where the first weights come from; None to draw them all.
+        """
         self.config = config
         self.dataset = dataset
         self.train_split = dataset.split("train")
@@ -135,6 +81,8 @@ class Run:
         def create() -> TrainState:
             init_key, key = jax.random.split(jax.random.PRNGKey(config.training.seed))
             params = init_params(model, init_key)
+            if initial is not None:
+                params = take_params(params, initial.params)
             return TrainState.create(params, optimizer, key, config.training.ema_decay > 0)
 
         workdir.mkdir(parents=True, exist_ok=True)

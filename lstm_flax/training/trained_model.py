@@ -59,6 +59,42 @@ def init_params(model: TextClassifier, key: jax.Array) -> Any:
     return model.init(key, token_ids, lengths)["params"]
 
 
+def take_params(fresh: Any, source: Any) -> Any:
+    """Replaces each fresh array by the source's of the same name, where the shapes agree."""
+    there = _by_name(source)
+
+    def take(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
+        found = there.get(_name(path))
+        return leaf if found is None or found.shape != leaf.shape else jnp.asarray(found)
+
+    return jax.tree_util.tree_map_with_path(take, fresh)
+
+
+def describe_taken(params: Any, initial: "TrainedModel", source: str | None) -> str:
+    """One line: which arrays `take_params` took, and which started afresh."""
+    here, there = _by_name(params), _by_name(initial.params)
+    taken = [
+        name for name, leaf in here.items() if name in there and there[name].shape == leaf.shape
+    ]
+    fresh = [
+        f"{name} {leaf.shape}" + (f" (there {there[name].shape})" if name in there else "")
+        for name, leaf in here.items()
+        if name not in taken
+    ]
+    unused = [name for name in there if name not in here]
+    line = f"config.init_from = {source}: {len(taken)} of {len(here)} arrays taken"
+    line += f"; started afresh: {', '.join(fresh)}" if fresh else ""
+    return line + (f"; left there: {', '.join(unused)}" if unused else "")
+
+
+def _by_name(params: Any) -> dict[str, Any]:
+    return {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    return "/".join(str(key.key) for key in path)
+
+
 def load_trained_model(path: Path, checkpoint: str = "best") -> TrainedModel:
     """Restores a model for evaluation or prediction, on whatever devices are present.
 

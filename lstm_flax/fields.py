@@ -1,0 +1,92 @@
+"""Nested, frozen dataclasses of checked values: what `config.py` is made of."""
+
+import dataclasses
+import difflib
+import math
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from lstm_flax.errors import UserError
+
+T = TypeVar("T")
+
+
+def changeable(default: T) -> T:
+    """A field that may differ when a run continues: it cannot change the steps already taken."""
+    return dataclasses.field(default=default, metadata={"changeable": True})
+
+
+def require(condition: bool, path: str, value: object, rule: str) -> None:
+    """Raises a `UserError` that names the field, unless the condition holds."""
+    if not condition:
+        raise UserError(f"config.{path} = {value!r}: {rule}")
+
+
+def leaves(cls: type, prefix: str = "") -> Iterator[tuple[str, dataclasses.Field]]:
+    """Every field of a nested dataclass that is not one itself, with its dotted path."""
+    for field in dataclasses.fields(cls):
+        if dataclasses.is_dataclass(field.type):
+            yield from leaves(typing.cast(type, field.type), f"{prefix}{field.name}.")
+        else:
+            yield f"{prefix}{field.name}", field
+
+
+def value_at(instance: Any, path: str) -> Any:
+    """The value of a dotted path such as `model.hidden_size`."""
+    for name in path.split("."):
+        instance = getattr(instance, name)
+    return instance
+
+
+def check_path(cls: type, path: str) -> None:
+    """Makes sure that a dotted path names a field.
+
+    Raises:
+        UserError: suggesting the nearest one.
+    """
+    known = [known for known, _ in leaves(cls)]
+    if path not in known:
+        near = difflib.get_close_matches(path, known, n=1, cutoff=0.0)[0]
+        raise UserError(f"config.{path}: no such field; did you mean config.{near}?")
+
+
+def build(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
+    """Builds a nested dataclass from nested values; fields not given keep their defaults.
+
+    Raises:
+        UserError: naming the field, for an unknown field, a wrong type or a bad value.
+    """
+    hints = typing.get_type_hints(cls)
+    built = {}
+    for name, value in values.items():
+        path = f"{prefix}{name}"
+        if name not in hints:
+            known = ", ".join(sorted(hints))
+            raise UserError(f"config.{path}: no such field; known are {known}")
+        if dataclasses.is_dataclass(hints[name]):
+            require(isinstance(value, Mapping), path, value, "must hold fields of its own")
+            built[name] = build(hints[name], value, f"{path}.")
+        else:
+            built[name] = _checked(value, hints[name], path)
+    return cls(**built)
+
+
+def _checked(value: Any, hint: Any, path: str) -> Any:
+    """The value in the field's type, or a `UserError` that names the field."""
+    if isinstance(hint, types.UnionType):  # only `X | None` is used
+        if value is None:
+            return None
+        hint = typing.get_args(hint)[0]
+    if typing.get_origin(hint) is tuple:
+        require(isinstance(value, list | tuple), path, value, "must be a list")
+        item = typing.get_args(hint)[0]
+        return tuple(_checked(v, item, f"{path}[{i}]") for i, v in enumerate(value))
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    fits = isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
+    require(fits, path, value, f"must be of type {hint.__name__}")
+    if hint is float:
+        require(math.isfinite(value), path, value, "must be finite")
+    return value

@@ -1,0 +1,87 @@
+"""Training from start to score: open the data, start or continue the run, evaluate it once."""
+
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from lstm_flax.config import Config, refuse_changes
+from lstm_flax.data.dataset import open_dataset
+from lstm_flax.training.loop import Run
+from lstm_flax.training.progress import result_table, write_text
+from lstm_flax.training.trained_model import (
+    describe_taken,
+    evaluate_trained_model,
+    load_trained_model,
+)
+
+logger = logging.getLogger(__name__)
+
+
+def train(
+    config: Config,
+    workdir: Path,
+    split: str = "test",
+    checkpoint: str = "best",
+    show_progress: bool = True,
+) -> dict[str, Any]:
+    """Trains, or continues the run in `workdir`, then evaluates the selected checkpoint once.
+
+    Nothing opens the test split before training has ended.
+
+    Args:
+        config: the run.
+        workdir: its folder; created where absent.
+        split: what to evaluate on at the end.
+        checkpoint: which to evaluate: `best` by development score, or `last`.
+        show_progress: whether to draw bars and print the table.
+
+    Returns:
+        The figures of `results.json`.
+
+    Raises:
+        UserError: for data that cannot be had, a folder that holds a different run, or a loss that
+            is no longer finite.
+        Interrupted: after SIGINT or SIGTERM, the state saved.
+    """
+    start = time.perf_counter()
+    check_same_run(config, workdir)
+    continued = any(workdir.glob("last/[0-9]*"))
+    initial = None
+    if config.init_from is not None:
+        # A run that has begun holds the weights and the tokenizer itself.
+        source = (workdir, "last") if continued else (Path(config.init_from), "best")
+        initial = load_trained_model(*source)
+    dataset = open_dataset(
+        config, tokenizer=None if initial is None else initial.metadata.tokenizer
+    )
+    run = Run(config, workdir, dataset, initial)
+    if initial is not None and not continued:
+        logger.info("%s", describe_taken(run.state.params, initial, config.init_from))
+    try:
+        run.train(show_progress)
+    finally:
+        run.close()
+    trained = load_trained_model(workdir, checkpoint)
+    results = evaluate_trained_model(trained, config, split, show_progress)
+    results |= {
+        "seconds": round(time.perf_counter() - start, 3),
+        "train_steps": run.total_steps if not run.stopped_early else run.step,
+        "train_examples": len(run.train_split),
+        "development_accuracy": run.history["best_score"],
+        "compilations": run.train_step.compilations,
+        "seed": config.training.seed,
+    }
+    write_text(workdir / "results.json", json.dumps(results) + "\n")
+    if show_progress:
+        print(result_table(results))
+    return results
+
+
+def check_same_run(config: Config, workdir: Path) -> None:
+    """Makes sure that a folder's run, if it holds one, is this one; `UserError` if not."""
+    path = workdir / "config.json"
+    if path.exists():
+        before = Config.from_config_dict(json.loads(path.read_text(encoding="utf-8")))
+        refuse_changes(before, config, str(workdir))

@@ -1,0 +1,80 @@
+"""The Python API: answers that do not depend on company, threads, fine-tuning."""
+
+import concurrent.futures
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lstm_flax.errors import UserError
+from lstm_flax.inference.predictor import Predictor
+from lstm_flax.training.train import train
+from tests.conftest import templated_texts
+
+
+@pytest.fixture(scope="module")
+def predictor(tiny_config, tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    workdir = tmp_path_factory.mktemp("predictor")
+    train(tiny_config, workdir, show_progress=False)
+    return Predictor.from_checkpoint(workdir)
+
+
+TEXTS = [record["text"] for record in templated_texts(40, seed=9)]
+
+
+def test_answers_do_not_depend_on_the_other_texts(predictor: Predictor) -> None:
+    together = predictor.predict(TEXTS)
+    assert [answer.text for answer in together] == TEXTS
+    for answer in together[:5]:
+        alone = predictor.predict([answer.text])[0]
+        assert alone.label == answer.label
+        for name, probability in alone.probabilities.items():
+            assert probability == pytest.approx(answer.probabilities[name], abs=1e-6)
+
+
+def test_probabilities_sum_to_one_and_the_label_is_the_largest(predictor: Predictor) -> None:
+    for answer in predictor.predict(TEXTS):
+        assert sum(answer.probabilities.values()) == pytest.approx(1, abs=1e-6)
+        assert answer.label == max(answer.probabilities, key=answer.probabilities.__getitem__)
+
+
+def test_any_length_is_answered(predictor: Predictor) -> None:
+    long = "superb and warm " * 5_000
+    assert predictor.predict([long, "x", "🎬 映画"])[0].label == "pos"
+
+
+def test_an_empty_text_is_refused_by_its_place(predictor: Predictor) -> None:
+    with pytest.raises(UserError, match="text 1 is empty"):
+        predictor.predict(["fine", "  "])
+
+
+def test_a_stream_is_answered_as_it_comes(predictor: Predictor) -> None:
+    taken = 0
+
+    def texts():
+        nonlocal taken
+        while True:
+            taken += 1
+            yield TEXTS[taken % len(TEXTS)]
+
+    first = next(predictor.predict_stream(texts()))
+    assert first.text == TEXTS[1]
+    assert taken <= 1024
+
+
+def test_threads_share_a_predictor(predictor: Predictor) -> None:
+    expected = [answer.probabilities["pos"] for answer in predictor.predict(TEXTS)]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for answers in pool.map(predictor.predict, [TEXTS] * 8):
+            got = [answer.probabilities["pos"] for answer in answers]
+            np.testing.assert_array_equal(got, expected)
+
+
+def test_fine_tuning_learns_new_labels(predictor: Predictor, tmp_path: Path) -> None:
+    texts = [record["text"] for record in templated_texts(60, seed=4)]
+    labels = ["loved" if record["label"] == "pos" else "hated" for record in templated_texts(60, 4)]
+    tuned = predictor.fine_tune(texts, labels, tmp_path, epochs=4)
+    assert tuned.label_names == ("hated", "loved")
+    answers = tuned.predict([record["text"] for record in templated_texts(40, seed=5)])
+    right = [record["label"] == "pos" for record in templated_texts(40, seed=5)]
+    assert np.mean([(a.label == "loved") == r for a, r in zip(answers, right, strict=True)]) >= 0.9
