@@ -191,7 +191,7 @@ def test_equal_texts_are_cut_to_one_side(tmp_path):
     rows = [(f"Text number {i % 150} here", "ab"[i % 2]) for i in range(600)]
     config = config_of(write(tmp_path / "a.csv", rows), development_fraction=0.2, test_fraction=0.1)
     parts = [load_examples(config, split) for split in ("train", "development", "test")]
-    assert [len(part) for part in parts] == "see"
+    assert [len(part) for part in parts] == [424, 120, 56]
     texts = [set(part.texts) for part in parts]
     assert sum(map(len, texts)) == len(set().union(*texts)) == 150
     for part in parts:

@@ -1,0 +1,198 @@
+"""Every mistake a user can make is one line that says what, where and what to do; status 2."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lstm_flax.cli import main
+from lstm_flax.config import Config
+from lstm_flax.training.checkpoints import Metadata
+from lstm_flax.training.train import train
+from tests.conftest import templated_texts, write_jsonl
+
+RECORDS = templated_texts(60, seed=3)
+
+
+def mistake(capsys: pytest.CaptureFixture, *arguments: str) -> str:
+    """Runs a command that must fail; its one line on standard error."""
+    status = main(list(arguments))
+    captured = capsys.readouterr()
+    assert status == 2
+    lines = [line for line in captured.err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert "Traceback" not in captured.err
+    assert captured.out == ""
+    return lines[0]
+
+
+def train_arguments(tmp_path: Path, **data: object) -> list[str]:
+    fields = {"source": "files", "cache_dir": tmp_path / "cache"} | data
+    flags = [f"--config.data.{name}={value}" for name, value in fields.items()]
+    small = ["--config.tokenizer.kind=word", "--config.tokenizer.vocab_size=40"]
+    return ["train", "--config=imdb", f"--workdir={tmp_path / 'run'}", *small, *flags]
+
+
+@pytest.fixture
+def good_file(tmp_path: Path) -> Path:
+    return write_jsonl(tmp_path / "good.jsonl", RECORDS)
+
+
+@pytest.fixture(scope="module")
+def run(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workdir = tmp_path_factory.mktemp("errors") / "run"
+    train(tiny_config, workdir, show_progress=False)
+    return workdir
+
+
+def test_unknown_flag_and_unknown_field(capsys: Any, tmp_path: Path) -> None:
+    start = ["train", "--config=imdb", f"--workdir={tmp_path / 'run'}"]
+    assert "--colour" in mistake(capsys, *start, "--colour=red")
+    line = mistake(capsys, *start, "--config.model.hidden=3")
+    assert "did you mean config.model.hidden_size?" in line
+    assert "needs a value" in mistake(capsys, *start, "--config.model.hidden_size")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_value_out_of_range(capsys: Any, tmp_path: Path) -> None:
+    start = ["train", "--config=imdb", f"--workdir={tmp_path / 'run'}"]
+    line = mistake(capsys, *start, "--config.model.dropout=1.5")
+    assert "config.model.dropout = 1.5: must be at least 0 and below 1" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_network_for_imdb(capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing listens there
+    monkeypatch.setenv("NO_PROXY", "")
+    arguments = train_arguments(tmp_path, source="imdb_reviews", data_dir=tmp_path / "tfds")
+    line = mistake(capsys, *arguments)
+    assert "cannot download" in line
+    assert "--config.data.archive" in line
+    assert "--config=configs/quickstart.py" in line
+    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "tfds").exists()
+
+
+def test_damaged_archive(capsys: Any, tmp_path: Path) -> None:
+    archive = tmp_path / "aclImdb_v1.tar.gz"
+    archive.write_bytes(b"\x1f\x8b" + bytes(1000))
+    fields = {"source": "imdb_reviews", "data_dir": tmp_path / "tfds", "archive": archive}
+    line = mistake(capsys, *train_arguments(tmp_path, **fields))
+    assert str(archive) in line
+    assert "damaged" in line
+    assert not (tmp_path / "tfds").exists()
+
+
+def test_missing_file_column_and_label(capsys: Any, tmp_path: Path, good_file: Path) -> None:
+    gone = tmp_path / "gone.csv"
+    assert str(gone) in mistake(capsys, *train_arguments(tmp_path, train_path=gone))
+    arguments = train_arguments(tmp_path, train_path=good_file, text_column="body")
+    line = mistake(capsys, *arguments)
+    assert "no column 'body', only 'text', 'label'" in line
+    table = tmp_path / "table.csv"
+    table.write_text("text,label\nfine,pos\ndull,neg\nodd,\n", encoding="utf-8")
+    line = mistake(capsys, *train_arguments(tmp_path, train_path=table))
+    assert "table.csv:4" in line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b'{"text": "fine", "label": "pos"}\n{"text": "caf\xe9", "label": "neg"}\n', "UTF-8"),
+        (b'{"text": "fine", "label": "pos"}\n{"text": "dull", label: neg}\n', "JSON"),
+    ],
+)
+def test_a_line_that_is_not_utf8_or_not_json(
+    content: bytes, expected: str, capsys: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "broken.jsonl"
+    path.write_bytes(content)
+    line = mistake(capsys, *train_arguments(tmp_path, train_path=path))
+    assert expected in line
+    assert "broken.jsonl:2" in line
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        ([], "empty"),
+        ([{"text": f"film {n}", "label": "pos"} for n in range(9)], "two labels"),
+        ([*RECORDS, {"text": "  ", "label": "pos"}], "empty"),
+    ],
+)
+def test_empty_data_one_class_empty_text(
+    records: list, expected: str, capsys: Any, tmp_path: Path
+) -> None:
+    path = write_jsonl(tmp_path / "texts.jsonl", records)
+    line = mistake(capsys, *train_arguments(tmp_path, train_path=path))
+    assert expected in line
+    assert "texts.jsonl" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_vocabulary_larger_than_the_data_supports(
+    capsys: Any, tmp_path: Path, good_file: Path
+) -> None:
+    arguments = train_arguments(tmp_path, train_path=good_file)
+    line = mistake(capsys, *arguments, "--config.tokenizer.vocab_size=9000")
+    assert "config.tokenizer.vocab_size = 9000" in line
+    assert "or fewer" in line
+
+
+def test_a_folder_without_a_checkpoint(capsys: Any, tmp_path: Path) -> None:
+    for command in (["evaluate"], ["predict", "text"]):
+        line = mistake(capsys, *command, f"--workdir={tmp_path}")
+        assert str(tmp_path) in line
+        assert "no checkpoint" in line
+
+
+def test_a_checkpoint_of_another_format_version(capsys: Any, run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run / "best", tmp_path / "best")
+    (path,) = tmp_path.glob("best/*/metadata/metadata")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 99}))
+    line = mistake(capsys, "predict", f"--workdir={tmp_path / 'best'}", "text")
+    assert "checkpoint format 99" in line
+
+
+def test_a_tokenizer_that_does_not_match_its_weights(
+    capsys: Any, run: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(run / "best", tmp_path / "best")
+    (path,) = tmp_path.glob("best/*/metadata/metadata")
+    values = json.loads(path.read_text())
+    values["tokenizer_fingerprint"] = "0" * len(values["tokenizer_fingerprint"])
+    path.write_text(json.dumps(values))
+    line = mistake(capsys, "evaluate", f"--workdir={tmp_path / 'best'}")
+    assert "tokenizer does not match its weights" in line
+
+
+def test_a_configuration_that_is_not_the_run_s(capsys: Any, run: Path, tiny_config: Config) -> None:
+    arguments = ["evaluate", f"--workdir={run}", "--config.model.hidden_size=9"]
+    assert "config.model.hidden_size = 8, not 9" in mistake(capsys, *arguments)
+
+
+def test_an_implementation_that_cannot_do_what_is_asked(
+    capsys: Any, tmp_path: Path, good_file: Path
+) -> None:
+    arguments = train_arguments(tmp_path, train_path=good_file)
+    line = mistake(capsys, *arguments, "--config.model.implementation=cudnn")
+    assert "cudnn" in line
+    assert "NVIDIA" in line
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no checkpoint"):
+        main(["predict", "--debug", f"--workdir={tmp_path}", "text"])
+
+
+def test_metadata_survives_the_round_trip(run: Path) -> None:
+    (path,) = run.glob("best/*/metadata/metadata")
+    metadata = Metadata.from_json(json.loads(path.read_text()), path)
+    again = Metadata.from_json(metadata.to_json(), path)
+    assert again.config == metadata.config
+    assert again.label_names == ("neg", "pos")
+    assert again.tokenizer.fingerprint == metadata.tokenizer.fingerprint
