@@ -96,8 +96,9 @@ def test_damage_is_noticed(tmp_path, name, damage):
 
 
 def write_many(folder, value):
-    for _ in range(20):
-        write_split(folder, [np.full(1000, value)] * 20, np.zeros(20), ["x"] * 20, 9, "f")
+    for i in range(20):
+        sequences = [np.full(1000, value)] * 20
+        write_split(folder, sequences, np.zeros(20), ["x"] * 20, 9, f"{value}-{i}")
 
 
 def test_concurrent_writers_never_show_half_a_split(tmp_path):
@@ -108,14 +109,28 @@ def test_concurrent_writers_never_show_half_a_split(tmp_path):
         writer.start()
     while any(writer.is_alive() for writer in writers):
         try:
-            split = read_split(tmp_path / "a", "f")
+            split = read_split(tmp_path / "a")
         except DamagedCacheError:
             continue  # opened just as it was swapped: its files are of two writers
         assert split is None or len(set(np.asarray(split.token_ids).tolist())) == 1
     for writer in writers:
         writer.join()
         assert writer.exitcode == 0
-    assert len(read_split(tmp_path / "a", "f")) == 20
+    assert len(read_split(tmp_path / "a")) == 20
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_the_same_split_written_twice_stays_in_place(tmp_path):
+    write_split(tmp_path / "a", [np.array([4])], np.array([0]), ["x"], 9, "f")
+    before = (tmp_path / "a").stat().st_ino
+    write_split(tmp_path / "a", [np.array([4])], np.array([0]), ["x"], 9, "f")
+    assert (tmp_path / "a").stat().st_ino == before
+
+
+def test_a_cache_that_cannot_be_written(data_config, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match=r"file.*cannot be written .*--config\.data\.cache_dir"):
+        open_dataset(changed(data_config, cache_dir=str(tmp_path / "file" / "cache")))
 
 
 def test_splits_hold_the_encoded_texts(data_config):

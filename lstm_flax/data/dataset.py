@@ -10,6 +10,7 @@ Layout of the cache, every name with a fingerprint of what it was made from:
         train/  development/  test/  ...          as `token_cache` describes
 """
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -17,6 +18,7 @@ import os
 import re
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -178,15 +180,15 @@ class Dataset:
                 texts = examples.texts[start : start + _CHUNK]
                 sequences += self.tokenizer.encode_batch(texts)
                 bar.update(len(texts))
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_split(
-            self.folder / name,
-            sequences,
-            examples.labels,
-            examples.ids,
-            self.tokenizer.vocab_size,
-            fingerprint,
-        )
+        with _writing(self.folder):
+            write_split(
+                self.folder / name,
+                sequences,
+                examples.labels,
+                examples.ids,
+                self.tokenizer.vocab_size,
+                fingerprint,
+            )
 
 
 def open_dataset(config: Config, tokenizer: Tokenizer | None = None) -> Dataset:
@@ -292,10 +294,27 @@ def _read_tokenizer(path: Path) -> Tokenizer | None:
         return None
 
 
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Makes a folder of the cache; a failure to write names it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{folder}: cannot be written ({error.strerror}); make room there, or name another "
+            "folder in --config.data.cache_dir"
+        ) from error
+
+
 def _write_file(path: Path, content: bytes) -> None:
     """Under a temporary name, then renamed: nobody reads half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-    os.replace(temporary, path)
+    with _writing(path.parent):
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise

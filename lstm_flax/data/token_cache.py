@@ -6,6 +6,8 @@ vocabulary fits), `offsets.npy` (where each example starts and the last one ends
 sees half of it, and of two processes that write the same one, one wins.
 """
 
+import contextlib
+import errno
 import functools
 import json
 import os
@@ -95,7 +97,7 @@ def write_split(
     vocab_size: int,
     fingerprint: str,
 ) -> None:
-    """Writes one encoded split; replaces what is there.
+    """Writes one encoded split; replaces what is there, unless it is the same already.
 
     Args:
         folder: where; the folder above it exists.
@@ -123,14 +125,30 @@ def write_split(
             "crc32": {name: _crc32(array) for name, array in arrays.items()},
         }
         (new / "split.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-        if folder.exists():
-            # A folder cannot be renamed onto another; a reader's open memory maps stay valid.
-            os.replace(folder, Path(temporary) / "old")
+        _put_in_place(new, folder, fingerprint)
+
+
+def _put_in_place(new: Path, folder: Path, fingerprint: str) -> None:
+    """Renames a finished folder, never away from under a reader of a good one.
+
+    A folder cannot be renamed onto one that holds files. Where another process has just put the
+    same split there, that one stays; anything else is moved aside (open memory maps stay valid).
+    """
+    for attempt in range(10):
         try:
-            os.replace(new, folder)
-        except OSError:  # another process put the same split there in this moment
-            if not (folder / "split.json").exists():
+            os.rename(new, folder)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
+        try:
+            if read_split(folder, fingerprint) is not None:
+                return
+        except DamagedCacheError:
+            pass
+        with contextlib.suppress(FileNotFoundError):  # another process was faster
+            os.rename(folder, new.with_name(f"old-{attempt}"))
+    raise OSError(errno.EBUSY, "other processes keep writing it", str(folder))
 
 
 def read_split(folder: Path, fingerprint: str | None = None) -> TokenizedSplit | None:

@@ -18,7 +18,8 @@ from lstm_flax.errors import UserError
 from lstm_flax.model.cells import GRU_SPEC, LSTM_SPEC, RNN_SPEC, CellSpec, direction_name
 from lstm_flax.model.initializers import orthogonal
 from lstm_flax.model.masking import sequence_mask
-from lstm_flax.model.recurrent_scan import Direction, scan_direction, to_carry
+from lstm_flax.model.recurrent_fused import fused_layer
+from lstm_flax.model.recurrent_scan import Direction, scan_layer, to_carry
 
 
 class _Stack(nn.Module):
@@ -57,12 +58,13 @@ class _Stack(nn.Module):
             x = jnp.where(mask, x, jnp.zeros((), x.dtype))
         states = self._initial_states(initial_state, x)
 
+        implementation = self._choose(lengths)
         finals: list[tuple[jax.Array, ...]] = []
         directions = 2 if self.bidirectional else 1
         for layer in range(self.num_layers):
             if layer > 0:
                 x = nn.Dropout(self.dropout)(x, deterministic=deterministic)
-            outputs = []
+            starts, cells = [], []
             for direction in range(directions):
                 state = [array[layer * directions + direction] for array in states]
                 start = Direction(
@@ -71,14 +73,22 @@ class _Stack(nn.Module):
                     drop=None if deterministic else self._draw_recurrent_mask(x),
                     reverse=direction == 1,
                 )
-                cell = self._make_cell(direction_name(layer, direction), x, start)
-                output, final = scan_direction(cell, self.spec, x, mask, start)
-                outputs.append(output)
-                finals.append(final)
-            x = jnp.concatenate(outputs, axis=-1)
+                starts.append(start)
+                cells.append(self._make_cell(direction_name(layer, direction), x, start))
+            if implementation == "fused":
+                params = [cell.variables["params"] for cell in cells]
+                x, final = fused_layer(x, params, starts, lengths, initial_state is not None)
+            else:
+                x, final = scan_layer(x, cells, starts, mask)
+            finals.extend(final)
 
         stacked = tuple(jnp.stack(arrays) for arrays in zip(*finals, strict=True))
         return (x if self.time_major else x.swapaxes(0, 1)), stacked
+
+    def _choose(self, lengths: jax.Array | None) -> str:
+        if self.implementation == "auto":
+            return "fused" if self.spec.name == "LSTM" else "scan"
+        return self.implementation
 
     def _check_attributes(self) -> None:
         for name in ("dropout", "recurrent_dropout"):

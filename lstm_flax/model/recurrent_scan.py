@@ -1,12 +1,12 @@
 """The reference implementation: Flax's own cells, scanned with `nn.scan`."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from lstm_flax.model.cells import CellSpec
 
 
 class Direction(NamedTuple):
@@ -30,8 +30,23 @@ def to_carry(start: Direction) -> Any:
     return start.h_0 if start.c_0 is None else (start.c_0, start.h_0)
 
 
-def scan_direction(
-    cell: nn.Module, spec: CellSpec, x: jax.Array, mask: jax.Array | None, start: Direction
+def scan_layer(
+    x: jax.Array, cells: Sequence[nn.Module], starts: Sequence[Direction], mask: jax.Array | None
+) -> tuple[jax.Array, list[tuple[jax.Array, ...]]]:
+    """One layer, all its directions: outputs [T, B, D*H] and each direction's final states.
+
+    See `_scan_direction`; `cells` and `starts` have one entry a direction.
+    """
+    outputs, finals = [], []
+    for cell, start in zip(cells, starts, strict=True):
+        output, final = _scan_direction(cell, x, mask, start)
+        outputs.append(output)
+        finals.append(final)
+    return jnp.concatenate(outputs, axis=-1), finals
+
+
+def _scan_direction(
+    cell: nn.Module, x: jax.Array, mask: jax.Array | None, start: Direction
 ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
     """The reference: Flax's cell over time.
 
@@ -39,8 +54,7 @@ def scan_direction(
     keeps its initial state until the row's own last step: no row has to be reversed.
 
     Args:
-        cell: bound Flax cell.
-        spec: of the cell.
+        cell: Flax's cell, bound.
         x: [T, B, E].
         mask: bool[T, B, 1], or None where all steps are valid.
         start: initial states, recurrent dropout, direction.
@@ -50,15 +64,17 @@ def scan_direction(
         h_n, and c_n for the LSTM, each [B, H].
     """
 
+    has_cell_state = start.c_0 is not None
+
     def step(
         cell: nn.Module, carry: Any, inputs: tuple[jax.Array, jax.Array | None], drop: Any
     ) -> tuple[Any, jax.Array]:
         x_t, valid = inputs
-        new = _call_cell(cell, spec, carry, x_t, drop)
+        new = _call_cell(cell, carry, x_t, drop)
         new = jax.tree.map(lambda after, before: after.astype(before.dtype), new, carry)
         if valid is not None:
             new = jax.tree.map(lambda after, before: jnp.where(valid, after, before), new, carry)
-        return new, (new[1] if spec.name == "LSTM" else new).astype(x.dtype)
+        return new, (new[1] if has_cell_state else new).astype(x.dtype)
 
     per_step = start.drop is not None and start.drop.ndim == 3
     scan = nn.scan(
@@ -71,22 +87,22 @@ def scan_direction(
     carry, outputs = scan(cell, to_carry(start), (x, mask), start.drop)
     if mask is not None:
         outputs = jnp.where(mask, outputs, jnp.zeros((), outputs.dtype))
-    return outputs, (carry[1], carry[0]) if spec.name == "LSTM" else (carry,)
+    return outputs, (carry[1], carry[0]) if has_cell_state else (carry,)
 
 
-def _call_cell(cell: nn.Module, spec: CellSpec, carry: Any, x_t: jax.Array, drop: Any) -> Any:
+def _call_cell(cell: nn.Module, carry: Any, x_t: jax.Array, drop: Any) -> Any:
     """One step of the cell with dropout on the state that enters its gates."""
     if drop is None:
         return cell(carry, x_t)[0]
-    if spec.name == "LSTM":
+    if isinstance(carry, tuple):
         c, h = carry
         return cell((c, h * drop), x_t)[0]
-    if spec.name == "RNN":
+    if isinstance(cell, nn.SimpleCell):
         return cell(carry * drop, x_t)[0]
 
     # The GRU's state is also carried over, past the gates, and dropout there would be amnesia:
     # only what enters the products of the state is dropped.
-    state_products = {f"h{gate}" for gate in spec.gates}
+    state_products = ("hr", "hz", "hn")
 
     def drop_input(next_call: Any, args: Any, kwargs: Any, context: Any) -> Any:
         if context.module.name in state_products:
