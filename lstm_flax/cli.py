@@ -14,12 +14,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from lstm_flax.allocator import keep_freed_memory
 from lstm_flax.errors import UserError
 from lstm_flax.version import __version__
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
+    keep_freed_memory()
     arguments, overrides = _parser().parse_known_args(argv)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO)
     logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS and Orbax tell of every file

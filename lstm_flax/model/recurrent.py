@@ -6,7 +6,7 @@ place of packed sequences. The reference implementation scans Flax's own cells (
 the others compute the same from the same parameters, faster.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -18,6 +18,8 @@ from lstm_flax.errors import UserError
 from lstm_flax.model.cells import GRU_SPEC, LSTM_SPEC, RNN_SPEC, CellSpec, direction_name
 from lstm_flax.model.initializers import orthogonal
 from lstm_flax.model.masking import sequence_mask
+from lstm_flax.model.recurrent_choice import choose_implementation
+from lstm_flax.model.recurrent_cudnn import cudnn_layers
 from lstm_flax.model.recurrent_fused import fused_layer
 from lstm_flax.model.recurrent_scan import Direction, scan_layer, to_carry
 
@@ -58,37 +60,31 @@ class _Stack(nn.Module):
             x = jnp.where(mask, x, jnp.zeros((), x.dtype))
         states = self._initial_states(initial_state, x)
 
-        implementation = self._choose(lengths)
+        recurrent_dropout = 0.0 if deterministic else self.recurrent_dropout
+        implementation = choose_implementation(
+            self.implementation, self.spec.name, x.dtype, recurrent_dropout > 0.0
+        )
+        layers = range(self.num_layers)
+        # cuDNN takes all layers in one call, unless something has to happen between them.
+        together = implementation == "cudnn" and (deterministic or self.dropout == 0.0)
         finals: list[tuple[jax.Array, ...]] = []
-        directions = 2 if self.bidirectional else 1
-        for layer in range(self.num_layers):
-            if layer > 0:
+        for block in [layers] if together else [[layer] for layer in layers]:
+            if block[0] > 0:
                 x = nn.Dropout(self.dropout)(x, deterministic=deterministic)
-            starts, cells = [], []
-            for direction in range(directions):
-                state = [array[layer * directions + direction] for array in states]
-                start = Direction(
-                    h_0=state[0],
-                    c_0=state[1] if len(state) > 1 else None,
-                    drop=None if deterministic else self._draw_recurrent_mask(x),
-                    reverse=direction == 1,
-                )
-                starts.append(start)
-                cells.append(self._make_cell(direction_name(layer, direction), x, start))
-            if implementation == "fused":
-                params = [cell.variables["params"] for cell in cells]
-                x, final = fused_layer(x, params, starts, lengths, initial_state is not None)
-            else:
+            cells, starts = self._make_block(block, x, states, recurrent_dropout)
+            final: Sequence[tuple[jax.Array, ...]]
+            if implementation == "scan":
                 x, final = scan_layer(x, cells, starts, mask)
+            else:
+                params = [cell.variables["params"] for cell in cells]
+                if implementation == "fused":
+                    x, final = fused_layer(x, params, starts, lengths, initial_state is not None)
+                else:
+                    x, final = cudnn_layers(x, params, starts, lengths, self.bidirectional)
             finals.extend(final)
 
         stacked = tuple(jnp.stack(arrays) for arrays in zip(*finals, strict=True))
         return (x if self.time_major else x.swapaxes(0, 1)), stacked
-
-    def _choose(self, lengths: jax.Array | None) -> str:
-        if self.implementation == "auto":
-            return "fused" if self.spec.name == "LSTM" else "scan"
-        return self.implementation
 
     def _check_attributes(self) -> None:
         for name in ("dropout", "recurrent_dropout"):
@@ -119,18 +115,43 @@ class _Stack(nn.Module):
             )
         return tuple(s.astype(dtype) for s, dtype in zip(initial_state, dtypes, strict=True))
 
-    def _draw_recurrent_mask(self, x: jax.Array) -> jax.Array | None:
+    def _make_block(
+        self,
+        layers: Sequence[int],
+        x: jax.Array,
+        states: tuple[jax.Array, ...],
+        recurrent_dropout: float,
+    ) -> tuple[list[nn.Module], list[Direction]]:
+        """The cells of these layers, in torch's order, and what each starts from."""
+        cells, starts = [], []
+        directions = 2 if self.bidirectional else 1
+        for layer in layers:
+            for direction in range(directions):
+                state = [array[layer * directions + direction] for array in states]
+                start = Direction(
+                    h_0=state[0],
+                    c_0=state[1] if len(state) > 1 else None,
+                    drop=self._draw_recurrent_mask(x, recurrent_dropout),
+                    reverse=direction == 1,
+                )
+                inside = layer > layers[0]
+                features = directions * self.hidden_size if inside else x.shape[-1]
+                cells.append(self._make_cell(direction_name(layer, direction), features, x, start))
+                starts.append(start)
+        return cells, starts
+
+    def _draw_recurrent_mask(self, x: jax.Array, rate: float) -> jax.Array | None:
         """Scaled keep mask on h_{t-1}, one a sequence [B, H] or one a step [T, B, H]."""
-        if self.recurrent_dropout == 0.0:
+        if rate == 0.0:
             return None
         shape: tuple[int, ...] = (x.shape[1], self.hidden_size)
         if self.recurrent_dropout_per_step:
             shape = (x.shape[0], *shape)
-        keep = 1.0 - self.recurrent_dropout
+        keep = 1.0 - rate
         kept = jax.random.bernoulli(self.make_rng("dropout"), keep, shape)
         return jnp.where(kept, 1.0 / keep, 0.0).astype(x.dtype)
 
-    def _make_cell(self, name: str, x: jax.Array, start: Direction) -> nn.Module:
+    def _make_cell(self, name: str, features: int, x: jax.Array, start: Direction) -> nn.Module:
         """Flax's cell, its parameters made here when the module is being initialised."""
         cell = self.cell_class(
             self.hidden_size,
@@ -141,7 +162,7 @@ class _Stack(nn.Module):
             name=name,
         )
         if self.is_initializing():
-            cell(to_carry(start), x[0])
+            cell(to_carry(start), jnp.zeros((x.shape[1], features), x.dtype))
             if self.spec.name == "LSTM":
                 # Flax's cell has one initialiser for all biases. A forget gate that starts open
                 # lets gradients through (Gers et al. 2000; Jozefowicz et al. 2015, section 2.2).

@@ -1,8 +1,8 @@
 """The LSTM on NVIDIA GPUs: cuDNN, by way of `jax.experimental.rnn`.
 
-The same parameters and results as the reference; cuDNN's flat weight vector is made inside the step,
-so that gradients arrive in the tree of Flax's cells. cuDNN computes in float32, its products in
-TensorFloat-32 unless `jax.default_matmul_precision` asks for `float32` or `highest`. It has no
+The same parameters and results as the reference; cuDNN's flat weight vector is made inside the
+step, so that gradients arrive in the tree of Flax's cells. cuDNN computes in float32, its products
+in TensorFloat-32 unless `jax.default_matmul_precision` asks for `float32` or `highest`. It has no
 recurrent dropout, no batching rule for `vmap`, and first-order reverse mode only.
 """
 
@@ -15,6 +15,7 @@ from jax.experimental import rnn
 
 from lstm_flax.model.cells import CellParams
 from lstm_flax.model.recurrent_fused import join_weights
+from lstm_flax.model.recurrent_scan import Direction
 
 
 def why_not_cudnn(cell: str, dtype: Any, recurrent_dropout: bool) -> str | None:
@@ -38,7 +39,7 @@ def why_not_cudnn(cell: str, dtype: Any, recurrent_dropout: bool) -> str | None:
 
 
 def pack_weights(cells: Sequence[CellParams]) -> jax.Array:
-    """cuDNN's flat weight vector out of one parameter tree a direction, layer by layer.
+    """Joins the parameters of every direction, layer by layer, to cuDNN's flat weight vector.
 
     First the kernels of every direction, then the biases: `W_ih` [4H, E], `W_hh` [4H, H], ...,
     `b_ih` [4H], `b_hh` [4H], ..., the gates i, f, g, o one below the other: the layout that
@@ -53,45 +54,44 @@ def pack_weights(cells: Sequence[CellParams]) -> jax.Array:
 def cudnn_layers(
     x: jax.Array,
     cells: Sequence[CellParams],
-    h_0: jax.Array,
-    c_0: jax.Array,
+    starts: Sequence[Direction],
     lengths: jax.Array | None,
     bidirectional: bool,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+) -> tuple[jax.Array, list[tuple[jax.Array, ...]]]:
     """One or more layers in one call.
 
     Args:
         x: f32[T, B, E].
         cells: parameters of each direction of each layer, in torch's order.
-        h_0: f32[L*D, B, H], and so is `c_0`.
-        c_0: initial cell states.
+        starts: initial states, likewise.
         lengths: i32[B] from 1 to T, or None where all steps are valid.
         bidirectional: D = 2.
 
     Returns:
-        outputs f32[T, B, D*H], zero past each row's length, h_n and c_n f32[L*D, B, H].
+        outputs f32[T, B, D*H], zero past each row's length, and the final (h_n, c_n), each
+        f32[B, H], of every direction.
     """
     width, batch, features = x.shape
     if lengths is None:
         lengths = jnp.full((batch,), width, jnp.int32)
     outputs, h_n, c_n = rnn.lstm(
         x.swapaxes(0, 1),
-        h_0,
-        c_0,
-        pack_weights(cells),
+        jnp.stack([start.h_0 for start in starts]),
+        jnp.stack([start.c_0 for start in starts if start.c_0 is not None]),
+        pack_weights(cells).astype(x.dtype),
         lengths,
         features,
-        h_0.shape[-1],
+        starts[0].h_0.shape[-1],
         len(cells) // (2 if bidirectional else 1),
         0.0,
         bidirectional,
         _precision(),
     )
-    return outputs.swapaxes(0, 1), h_n, c_n
+    return outputs.swapaxes(0, 1), list(zip(h_n, c_n, strict=True))
 
 
 def _precision() -> jax.lax.Precision:
     """HIGHEST is full float32; HIGH is TensorFloat-32, which stands for every lower one."""
-    name = jax.config.jax_default_matmul_precision
+    name = getattr(jax.config, "jax_default_matmul_precision", None)
     full = name is not None and str(name).lower() in ("highest", "float32", "f32_f32_f32")
     return jax.lax.Precision.HIGHEST if full else jax.lax.Precision.HIGH

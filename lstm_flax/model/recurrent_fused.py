@@ -11,15 +11,14 @@ The same parameters and results as the reference (`recurrent_scan`), computed so
 - a sigmoid is a scaled tanh, so that all four gates are one call;
 - with c_t = f c_{t-1} + i g and h_t = o tanh(c_t), what the backward loop needs are six factors a
   unit that the forward pass has at hand: the derivatives of c_t (for i, f, g) and of h_t (for o) by
-  each gate's sum, o (1 - tanh(c_t)^2), and f. The first four overwrite the input's product in place,
-  and the backward loop, in turn, overwrites them with the gradient of each gate's sum. Fresh memory
-  is what costs most on a CPU, next to the products.
+  each gate's sum, o (1 - tanh(c_t)^2), and f. The first four overwrite the input's product in
+  place, and the backward loop, in turn, overwrites them with the gradient of each gate's sum. Fresh
+  memory is what costs most on a CPU, next to the products.
 
 The gradient is Hochreiter & Schmidhuber's (1997) without truncation, for the cell of Gers et al.
 (2000): first-order, reverse mode. See `forbid_more_derivatives` for the rest.
 """
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -33,6 +32,10 @@ from lstm_flax.model.cells import LSTM_SPEC, CellParams
 from lstm_flax.model.recurrent_scan import Direction
 
 SATURATED = 1e4  # far beyond where tanh rounds to one
+FIRST_ORDER_ONLY = (
+    "implementation='fused' has first derivatives in reverse mode only: choose "
+    "implementation='scan' for higher ones and for forward mode"
+)
 
 
 class Weights(NamedTuple):
@@ -95,18 +98,23 @@ def fused_layer(
     drops = [start.drop for start in starts]
     h_0 = [start.h_0 if has_initial_h else None for start in starts]
     c_0 = [start.c_0 for start in starts]
-    outputs, h_n, c_n = _layer(x, weights, h_0, c_0, drops, lengths)
+    try:
+        outputs, h_n, c_n = _layer(x, weights, h_0, c_0, drops, lengths)
+    except TypeError as error:
+        if "forward-mode" in str(error):  # what JAX says of any function with its own gradient
+            raise UserError(FIRST_ORDER_ONLY) from error
+        raise
     return outputs, list(zip(h_n, c_n, strict=True))
 
 
 @jax.custom_vjp
 def _layer(x: Any, weights: Any, h_0: Any, c_0: Any, drops: Any, lengths: Any) -> Any:
-    return _forward(x, weights, h_0, c_0, drops, lengths, keep=False)[0]
+    return _forward(x, weights, h_0, c_0, drops, lengths, False)[0]
 
 
 def _layer_forward(*arguments: Any) -> tuple[Any, Any]:
     arguments = forbid_more_derivatives(arguments)
-    results, factors = _forward(*arguments, keep=True)
+    results, factors = _forward(*arguments, True)
     return results, (arguments, results[0], factors)
 
 
@@ -311,9 +319,6 @@ def forbid_more_derivatives(tree: Any) -> Any:
     return tree
 
 
-@functools.partial(forbid_more_derivatives.defjvp)
+@forbid_more_derivatives.defjvp
 def _no_more_derivatives(primals: Any, tangents: Any) -> Any:
-    raise UserError(
-        "implementation='fused' has first derivatives in reverse mode only: "
-        "implementation='scan' has all others"
-    )
+    raise UserError(FIRST_ORDER_ONLY)

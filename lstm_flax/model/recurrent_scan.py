@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 
 
-
 class Direction(NamedTuple):
     """What one direction of one layer starts from.
 
@@ -63,7 +62,6 @@ def _scan_direction(
         outputs [T, B, H] of the dtype of `x`, zero where the mask is False, and the final states
         h_n, and c_n for the LSTM, each [B, H].
     """
-
     has_cell_state = start.c_0 is not None
 
     def step(
