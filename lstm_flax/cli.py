@@ -1,10 +1,11 @@
-"""The command line: `lstm-flax train | evaluate | prepare | predict`.
+"""The command line: `lstm-flax train | evaluate | inspect | prepare | predict`.
 
 A mistake the user can mend is one line on standard error and exit status 2; `--debug` shows where
 it was raised. jax is imported by the commands that need it, so that help and mistakes come at once.
 """
 
 import argparse
+import dataclasses
 import importlib.resources
 import json
 import logging
@@ -93,6 +94,19 @@ def _parser() -> argparse.ArgumentParser:
     _add_choice_of_checkpoint(evaluate)
     evaluate.set_defaults(run=_evaluate, takes_config=True)
 
+    inspect = commands.add_parser(
+        "inspect",
+        parents=[common],
+        formatter_class=raw,
+        allow_abbrev=False,
+        help="sizes, labels, lengths, duplicates and unknown tokens of the data, before training",
+        epilog="example:\n  lstm-flax inspect --config=quickstart --config.data.source=files "
+        "--config.data.train_path=mine.csv\n"
+        "next:\n  lstm-flax train with the same flags, and --workdir=DIR",
+    )
+    inspect.add_argument("--config", required=True, help="as for train")
+    inspect.set_defaults(run=_inspect, takes_config=True)
+
     prepare = commands.add_parser(
         "prepare",
         parents=[common],
@@ -164,6 +178,44 @@ def _evaluate(arguments: argparse.Namespace, overrides: list[str]) -> int:
     write_text(arguments.workdir / "results.json", json.dumps(results) + "\n")
     print(json.dumps(results))
     return 0
+
+
+def _inspect(arguments: argparse.Namespace, overrides: list[str]) -> int:
+    from lstm_flax.config import Config
+    from lstm_flax.data.dataset import open_dataset
+    from lstm_flax.data.statistics import count_shared_texts, describe_split
+
+    config = Config.from_config_dict(load_config(arguments.config, overrides))
+    dataset = open_dataset(config)
+    texts, records = {}, {}
+    for name in dataset.splits:
+        texts[name] = dataset.texts(name).texts
+        figures = describe_split(
+            dataset.split(name), texts[name], dataset.label_names, config.data.max_length
+        )
+        records[name] = dataclasses.asdict(figures)
+        print(_describe(name, records[name]))
+    shared = {f"{a} and {b}": n for (a, b), n in count_shared_texts(texts).items()}
+    print("shared texts: " + ", ".join(f"{pair} {n}" for pair, n in shared.items()))
+    print(json.dumps({"splits": records, "shared_texts": shared}, ensure_ascii=False))
+    return 0
+
+
+def _describe(name: str, figures: dict[str, Any]) -> str:
+    """A split's figures as a person reads them, with a histogram of lengths."""
+    labels = ", ".join(f"{label} {count:,}" for label, count in figures["label_counts"].items())
+    shortest, median, most, longest = figures["length_quantiles"]
+    lines = [
+        f"{name}: {figures['examples']:,} texts; {labels}; {figures['duplicates']:,} duplicates",
+        f"  tokens: {shortest} to {longest}, median {median}, nine in ten up to {most}; "
+        f"{figures['unknown_rate']:.3%} unknown",
+        f"  max_length cuts {figures['cut_texts']:.1%} of the texts, "
+        f"{figures['cut_tokens']:.1%} of the tokens",
+    ]
+    largest = max(figures["length_histogram"].values())
+    for bound, count in figures["length_histogram"].items():
+        lines.append(f"  up to {bound:>6,} {'█' * round(40 * count / largest)} {count:,}")
+    return "\n".join(lines)
 
 
 def _prepare(arguments: argparse.Namespace, overrides: list[str]) -> int:

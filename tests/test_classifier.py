@@ -74,6 +74,26 @@ def test_neighbours_batch_size_and_order_do_not_matter() -> None:
     )
 
 
+def test_gradients_do_not_depend_on_batch_size_and_order() -> None:
+    model, params = make(CONFIG)
+    token_ids = padded(32)
+    weights = RNG.normal(size=(len(LENGTHS), CLASSES)).astype(np.float32)
+
+    def gradient_of(rows: np.ndarray) -> dict:
+        def objective(params: dict) -> jax.Array:
+            return jnp.sum(model.apply(params, token_ids[rows], LENGTHS[rows]) * weights[rows])
+
+        return jax.jit(jax.grad(objective))(params)
+
+    expected = gradient_of(np.arange(len(LENGTHS)))
+    permuted = gradient_of(RNG.permutation(len(LENGTHS)))
+    halves = [gradient_of(rows) for rows in np.split(np.arange(len(LENGTHS)), 2)]
+    summed = jax.tree.map(jnp.add, *halves)
+    for other in (permuted, summed):
+        for a, b in zip(jax.tree.leaves(expected), jax.tree.leaves(other), strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.abs(a).max())
+
+
 def test_padding_row_of_the_embedding_is_zero_and_gets_no_gradient() -> None:
     model, params = make(CONFIG)
     table = params["params"]["embedding"]["embedding"]

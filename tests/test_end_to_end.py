@@ -14,6 +14,7 @@ import pytest
 from lstm_flax.config import Config, as_config_dict
 
 ROOT = Path(__file__).parents[1]
+SIZES = {"train": 100, "development": 30, "test": 37}
 
 
 def command(*arguments: str, **options: object) -> subprocess.CompletedProcess:
@@ -105,6 +106,19 @@ def test_predict_reports_bad_lines_in_their_place(run: tuple[Path, dict]) -> Non
     assert "line 5 is empty" in records[4]["error"]
 
 
+def test_inspect_and_prepare_tell_of_every_split(config_file: Path, tmp_path: Path) -> None:
+    cache = f"--config.data.cache_dir={tmp_path}"
+    done = command("inspect", f"--config={config_file}", cache, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "train: 100 texts; neg 50, pos 50" in done.stdout
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert {name: s["examples"] for name, s in figures["splits"].items()} == SIZES
+    done = command("prepare", f"--config={config_file}", cache, text=True)
+    prepared = json.loads(done.stdout.splitlines()[-1])
+    assert prepared["splits"] == SIZES
+    assert {path.name for path in Path(prepared["folder"]).iterdir() if path.is_dir()} == set(SIZES)
+
+
 def test_kill_minus_nine_and_the_same_command_again(
     config_file: Path, tmp_path: Path, run: tuple[Path, dict]
 ) -> None:
@@ -151,5 +165,5 @@ def test_a_mistake_is_one_line_and_status_two(
 
 def test_version_and_help() -> None:
     assert command("--version", text=True).stdout.startswith("lstm-flax ")
-    for name in ("train", "evaluate", "prepare", "predict"):
+    for name in ("train", "evaluate", "inspect", "prepare", "predict"):
         assert "example" in command(name, "--help", text=True).stdout

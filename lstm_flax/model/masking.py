@@ -18,7 +18,7 @@ def sequence_mask(lengths: jax.Array, width: int) -> jax.Array:
     Returns:
         bool[B, T], True within a row's length.
     """
-    return jnp.arange(width, dtype=lengths.dtype)[None, :] < lengths[:, None]
+    return jnp.arange(width) < jnp.asarray(lengths)[:, None]
 
 
 def reverse_within_length(values: jax.Array, lengths: jax.Array) -> jax.Array:
@@ -34,7 +34,7 @@ def reverse_within_length(values: jax.Array, lengths: jax.Array) -> jax.Array:
     Returns:
         [B, T, ...], of the dtype of `values`.
     """
-    steps = jnp.arange(values.shape[1], dtype=lengths.dtype)[None, :]
-    ends = lengths[:, None]
+    steps = jnp.arange(values.shape[1])[None, :]
+    ends = jnp.asarray(lengths)[:, None]
     source = jnp.where(steps < ends, ends - 1 - steps, steps)
     return jnp.take_along_axis(values, source.reshape(source.shape + (1,) * (values.ndim - 2)), 1)

@@ -109,13 +109,13 @@ def fused_layer(
 
 @jax.custom_vjp
 def _layer(x: Any, weights: Any, h_0: Any, c_0: Any, drops: Any, lengths: Any) -> Any:
-    return _forward(x, weights, h_0, c_0, drops, lengths, False)[0]
+    return _forward(x, weights, h_0, c_0, drops, lengths, keep=False)[0]
 
 
 def _layer_forward(*arguments: Any) -> tuple[Any, Any]:
-    arguments = forbid_more_derivatives(arguments)
-    results, factors = _forward(*arguments, True)
-    return results, (arguments, results[0], factors)
+    checked: Any = forbid_more_derivatives(arguments)
+    results, factors = _forward(*checked, keep=True)
+    return results, (checked, results[0], factors)
 
 
 def _layer_backward(residuals: Any, cotangents: Any) -> Any:

@@ -1,0 +1,84 @@
+"""What a data set is like, before anyone trains on it."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from lstm_flax.data.text import text_hash
+from lstm_flax.data.token_cache import TokenizedSplit
+from lstm_flax.data.tokenizer import UNKNOWN_ID
+
+_EDGES = (0, 16, 32, 64, 128, 256, 512, 1024, 2048)
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitStatistics:
+    """Figures of one split.
+
+    Attributes:
+        examples: N.
+        label_counts: examples of each label, by name; unlabelled ones are left out.
+        length_quantiles: tokens of the shortest text, of the median one, of the one longer than 90%
+            of all, and of the longest.
+        length_histogram: texts of up to so many tokens, and more than the bound before; the last
+            bound is the longest text's length.
+        unknown_rate: part of the tokens that the tokenizer does not know.
+        cut_texts: part of the texts that are longer than `max_length`.
+        cut_tokens: part of the tokens that `max_length` cuts off.
+        duplicates: texts that occurred before in the same split.
+    """
+
+    examples: int
+    label_counts: dict[str, int]
+    length_quantiles: tuple[int, int, int, int]
+    length_histogram: dict[int, int]
+    unknown_rate: float
+    cut_texts: float
+    cut_tokens: float
+    duplicates: int
+
+
+def describe_split(
+    split: TokenizedSplit, texts: Sequence[str], label_names: Sequence[str], max_length: int
+) -> SplitStatistics:
+    """Figures of one split.
+
+    Args:
+        split: encoded, N examples.
+        texts: raw, N of them.
+        label_names: C names.
+        max_length: tokens that the model sees.
+    """
+    lengths, tokens = split.lengths, int(split.lengths.sum())
+    labels = split.labels[split.labels >= 0]
+    counts = np.bincount(labels, minlength=len(label_names))
+    quantiles = np.quantile(lengths, [0, 0.5, 0.9, 1], method="inverted_cdf")
+    longest = int(lengths.max())
+    bounds = [*(edge for edge in _EDGES if edge < longest), longest]
+    histogram = np.histogram(lengths, bins=[bound + 0.5 for bound in bounds])[0]
+    return SplitStatistics(
+        examples=len(split),
+        label_counts=dict(zip(label_names, map(int, counts), strict=True)),
+        length_quantiles=tuple(int(q) for q in quantiles),  # type: ignore[arg-type]  # four
+        length_histogram={b: int(n) for b, n in zip(bounds[1:], histogram, strict=True)},
+        unknown_rate=int(np.count_nonzero(split.token_ids[:tokens] == UNKNOWN_ID)) / tokens,
+        cut_texts=float(np.mean(lengths > max_length)),
+        cut_tokens=float(np.maximum(lengths - max_length, 0).sum() / tokens),
+        duplicates=len(texts) - len(_hashes(texts)),
+    )
+
+
+def count_shared_texts(splits: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], int]:
+    """Distinct texts, normalised and in lower case, that two splits have in common.
+
+    >>> count_shared_texts({"train": ["Fine!", "Dull."], "test": ["fine!"]})
+    {('train', 'test'): 1}
+    """
+    hashes = {name: _hashes(texts) for name, texts in splits.items()}
+    names = list(hashes)
+    return {(a, b): len(hashes[a] & hashes[b]) for i, a in enumerate(names) for b in names[i + 1 :]}
+
+
+def _hashes(texts: Sequence[str]) -> set[int]:
+    return {text_hash(text) for text in texts}
