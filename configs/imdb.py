@@ -1,4 +1,4 @@
-"""IMDB sentiment, one bidirectional LSTM layer of 128.
+"""IMDB sentiment: one bidirectional LSTM layer of 128, adversarial training on embeddings.
 
     python train.py --config=configs/imdb.py --workdir=runs/imdb
 
@@ -11,5 +11,7 @@ from lstm_flax.config import default_config
 
 
 def get_config() -> ConfigDict:
-    """The defaults are this configuration."""
-    return default_config()
+    """The defaults, and adversarial training (Miyato et al. 2017)."""
+    config = default_config()
+    config.training.adversarial_weight = 1.0
+    return config

@@ -173,7 +173,7 @@ class ModelConfig:
     pooling: str = "concat"
     head: str = "softmax"
     embedding_dropout: float = 0.5
-    word_dropout: float = 0.0
+    word_dropout: float = 0.1
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
     recurrent_dropout_per_step: bool = False
@@ -274,6 +274,10 @@ class TrainingConfig:
         seed: of initial weights, dropout and the order of batches.
         epochs: passes over the training part.
         label_smoothing: mass taken from the true label and spread over all labels.
+        adversarial_weight: of the loss on adversarially perturbed embeddings, beside the clean
+            one; 0 for none. It doubles a step's time.
+        adversarial_epsilon: norm of a text's perturbation, in units of the root mean square of the
+            embeddings.
         class_weights: weight of each label's examples in the loss; empty for equal weights.
         balance_classes: weights inverse to the labels' counts in the training part.
         ema_decay: decay a step of the averaged weights used for evaluation; 0 for none.
@@ -284,8 +288,10 @@ class TrainingConfig:
     """
 
     seed: int = 0
-    epochs: int = 5
+    epochs: int = 3
     label_smoothing: float = 0.0
+    adversarial_weight: float = 0.0
+    adversarial_epsilon: float = 5.0
     class_weights: tuple[float, ...] = ()
     balance_classes: bool = False
     ema_decay: float = 0.998
@@ -300,6 +306,9 @@ class TrainingConfig:
         for name in ("label_smoothing", "ema_decay"):
             value = getattr(self, name)
             require(0 <= value < 1, f"training.{name}", value, "must be at least 0 and below 1")
+        for name in ("adversarial_weight", "adversarial_epsilon"):
+            value = getattr(self, name)
+            require(value >= 0, f"training.{name}", value, "must not be negative")
         require(
             all(w > 0 for w in self.class_weights),
             "training.class_weights",

@@ -31,13 +31,15 @@ BFLOAT16_TOLERANCE = 0.08
 FLOAT32_TOLERANCE = 1e-5
 
 
-def compare_with_scan(seed: int, tolerance: float, dropout: int | None, **options: Any) -> None:
+def compare_with_scan(
+    seed: int, tolerance: float, dropout_seed: int | None, **options: Any
+) -> None:
     """Values, states and all gradients of one random shape."""
     case = random_case(seed)
     init = jax.jit(case.build().init)
     params = init(jax.random.key(seed), case.inputs)["params"]
-    scan = run(case, params, seed=dropout, implementation="scan", **options)
-    fused = run(case, params, seed=dropout, implementation="fused", **options)
+    scan = run(case, params, seed=dropout_seed, implementation="scan", **options)
+    fused = run(case, params, seed=dropout_seed, implementation="fused", **options)
     for actual, expected in zip(fused, scan, strict=True):
         for name in expected:
             assert_close(actual[name], expected[name], tolerance)

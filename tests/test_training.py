@@ -17,10 +17,15 @@ import pytest
 from lstm_flax.config import Config
 from lstm_flax.data.dataset import Dataset, open_dataset
 from lstm_flax.errors import UserError
+from lstm_flax.model.classifier import apply_classifier
 from lstm_flax.training.checkpoints import find_checkpoint
 from lstm_flax.training.interruption import Interrupted
 from lstm_flax.training.loop import Run
-from lstm_flax.training.objectives import class_weights
+from lstm_flax.training.objectives import (
+    adversarial_perturbation,
+    class_weights,
+    cross_entropy,
+)
 from lstm_flax.training.optimizer import make_optimizer
 from lstm_flax.training.train import train
 from lstm_flax.training.train_state import TrainState
@@ -323,3 +328,51 @@ def test_taking_weights_replaces_equal_shapes_only() -> None:
     np.testing.assert_array_equal(taken["a"]["kernel"], np.ones((2, 2)))
     np.testing.assert_array_equal(taken["a"]["bias"], np.zeros(2))
     assert set(taken) == {"a", "b"}
+
+
+def adversarial_step(config: Config, **training: float) -> tuple[TrainState, TrainState]:
+    """The state after a plain step and after an adversarial one, on the same batch."""
+    quiet = changed(config, model={"embedding_dropout": 0.0, "head_dropout": 0.0})
+    quiet = changed(quiet, model={"word_dropout": 0.0})
+    batch = random_batch(6)
+    return one_step(quiet, batch), one_step(changed(quiet, training=training), batch)
+
+
+def test_adversarial_training_with_no_perturbation_doubles_the_gradient(
+    tiny_config: Config,
+) -> None:
+    sgd = {"name": "sgd", "weight_decay": 0.0, "clip_norm": 0.0, "schedule": "constant"}
+    config = changed(tiny_config, optimizer=sgd | {"learning_rate": 0.1, "b1": 0.0})
+    plain, adversarial = adversarial_step(config, adversarial_weight=1.0, adversarial_epsilon=0.0)
+    start = init_params(build_model(config, 64, 2), jax.random.PRNGKey(0))
+    for before, one, two in zip(
+        *map(jax.tree.leaves, (start, plain.params, adversarial.params)), strict=True
+    ):
+        once, twice = np.asarray(one - before), np.asarray(two - before)
+        np.testing.assert_allclose(twice, 2 * once, rtol=0, atol=1e-4 * np.abs(once).max() + 1e-7)
+
+
+def test_an_adversarial_perturbation_raises_the_loss_more_than_a_random_one(
+    tiny_config: Config,
+) -> None:
+    model = build_model(tiny_config, 64, 2)
+    params, batch = init_params(model, jax.random.PRNGKey(0)), random_batch(6)
+
+    def losses(perturbation: jax.Array) -> jax.Array:
+        return cross_entropy(
+            apply_classifier(model, params, batch, None, perturbation), batch.labels
+        )
+
+    zero = jnp.zeros((6, 32, 8))
+    gradient = jax.grad(lambda r: losses(r).sum())(zero)
+    padding = np.arange(32) >= batch.lengths[:, None]
+    assert not np.any(np.asarray(gradient)[padding])
+    adversarial = adversarial_perturbation(gradient, 0.1)
+    np.testing.assert_allclose(jnp.linalg.norm(adversarial.reshape(6, -1), axis=1), 0.1, rtol=1e-5)
+    random = adversarial_perturbation(
+        jnp.asarray(np.random.default_rng(0).normal(size=zero.shape) * ~padding[..., None]), 0.1
+    )
+    clean = losses(zero)
+    assert np.all(losses(adversarial) > clean)
+    assert np.all(losses(adversarial) > losses(random))
+    np.testing.assert_array_equal(losses(jnp.where(padding[..., None], 7.0, 0.0)), clean)

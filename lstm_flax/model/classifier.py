@@ -32,7 +32,11 @@ class TextClassifier(nn.Module):
 
     @nn.compact
     def __call__(
-        self, token_ids: jax.Array, lengths: jax.Array, deterministic: bool = True
+        self,
+        token_ids: jax.Array,
+        lengths: jax.Array,
+        deterministic: bool = True,
+        perturbation: jax.Array | None = None,
     ) -> jax.Array:
         """Classifies one batch.
 
@@ -40,6 +44,8 @@ class TextClassifier(nn.Module):
             token_ids: i32[B, T]; what stands past a row's length is never read.
             lengths: i32[B], from 1 to T.
             deterministic: True turns every dropout off; False needs a `dropout` key.
+            perturbation: f32[B, T, E], added to the embeddings within each row's length, after
+                their dropout; None for none.
 
         Returns:
             Logits f32[B, C], or f32[B, 1] for the sigmoid head: the log-odds of class 1.
@@ -47,6 +53,9 @@ class TextClassifier(nn.Module):
         config = self.config
         embedding = TokenEmbedding(config, self.vocab_size, name="embedding")
         embedded = embedding(token_ids, lengths, deterministic)
+        if perturbation is not None:
+            valid = sequence_mask(lengths, token_ids.shape[1])[..., None]
+            embedded += jnp.where(valid, perturbation, 0).astype(embedded.dtype)
         recurrent = CELLS[config.cell](
             hidden_size=config.hidden_size,
             num_layers=config.num_layers,
@@ -69,7 +78,11 @@ class TextClassifier(nn.Module):
 
 
 def apply_classifier(
-    model: TextClassifier, params: Any, batch: Batch, dropout_key: jax.Array | None = None
+    model: TextClassifier,
+    params: Any,
+    batch: Batch,
+    dropout_key: jax.Array | None = None,
+    perturbation: jax.Array | None = None,
 ) -> jax.Array:
     """Logits of a batch.
 
@@ -77,7 +90,8 @@ def apply_classifier(
         model: the module.
         params: its parameters.
         batch: B rows.
-        dropout_key: for training; None turns dropout off.
+        dropout_key: for training; None turns dropout off. Equal keys draw equal masks.
+        perturbation: f32[B, T, E], added to the embeddings, or None.
 
     Returns:
         f32[B, C], or f32[B, 1] for the sigmoid head.
@@ -87,6 +101,7 @@ def apply_classifier(
         batch.token_ids,
         batch.lengths,
         deterministic=dropout_key is None,
+        perturbation=perturbation,
         rngs=None if dropout_key is None else {"dropout": dropout_key},
     )
     return cast(jax.Array, logits)

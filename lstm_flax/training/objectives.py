@@ -31,6 +31,31 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, label_smoothing: float =
     return optax.softmax_cross_entropy(logits, targets)
 
 
+def adversarial_perturbation(gradient: jax.Array, size: jax.Array | float) -> jax.Array:
+    """The change of the embeddings that raises each example's loss most, to first order.
+
+    The fast gradient method on embeddings (Miyato et al. 2017, equation 7): along the gradient,
+    its norm taken over a whole example.
+
+    >>> adversarial_perturbation(jnp.array([[[3.0, 4.0]], [[0.0, 0.0]]]), 10.0)
+    Array([[[6., 8.]],
+    <BLANKLINE>
+           [[0., 0.]]], dtype=float32)
+
+    Args:
+        gradient: f32[B, T, E], of the loss by the embeddings.
+        size: the perturbation's norm.
+
+    Returns:
+        f32[B, T, E]; zero where an example's gradient is.
+    """
+    # Scaled first: the squares of a small gradient would vanish.
+    largest = jnp.max(jnp.abs(gradient), axis=(1, 2), keepdims=True)
+    scaled = gradient / jnp.maximum(largest, jnp.finfo(gradient.dtype).tiny)
+    norm = jnp.sqrt(jnp.sum(jnp.square(scaled), axis=(1, 2), keepdims=True))
+    return size * scaled / jnp.maximum(norm, 1.0)
+
+
 def predicted_class(logits: jax.Array) -> jax.Array:
     """The most probable label of each row: f32[B, C] or f32[B, 1] -> i32[B].
 

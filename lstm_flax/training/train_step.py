@@ -10,7 +10,11 @@ import optax
 from lstm_flax.config import TrainingConfig
 from lstm_flax.model.classifier import TextClassifier, apply_classifier
 from lstm_flax.training.metrics import MetricSums
-from lstm_flax.training.objectives import cross_entropy, predicted_class
+from lstm_flax.training.objectives import (
+    adversarial_perturbation,
+    cross_entropy,
+    predicted_class,
+)
 from lstm_flax.training.train_state import TrainState
 from lstm_flax.types import Batch
 
@@ -26,12 +30,14 @@ def make_train_step(
     Args:
         model: whose parameters are trained.
         optimizer: from gradients to updates.
-        config: label smoothing and the decay of the average.
+        config: label smoothing, adversarial training, the decay of the average.
         class_weights: f32[C], weight of each label's examples in the loss.
     """
 
-    def loss_and_sums(params: Any, batch: Batch, key: jax.Array) -> tuple[jax.Array, MetricSums]:
-        logits = apply_classifier(model, params, batch, dropout_key=key)
+    def loss_and_sums(
+        params: Any, perturbation: jax.Array | None, batch: Batch, key: jax.Array
+    ) -> tuple[jax.Array, MetricSums]:
+        logits = apply_classifier(model, params, batch, key, perturbation)
         losses = cross_entropy(logits, batch.labels, config.label_smoothing)
         weights = class_weights[batch.labels] * batch.example_mask
         correct = (predicted_class(logits) == batch.labels) & batch.example_mask
@@ -44,10 +50,28 @@ def make_train_step(
         )
         return sums.loss / sums.weight, sums
 
+    def adversarial_gradient(
+        params: Any, batch: Batch, key: jax.Array
+    ) -> tuple[jax.Array, MetricSums, Any]:
+        """The clean loss and sums, and the gradient of the clean plus the adversarial loss."""
+        table = params["embedding"]["embedding"]
+        size = config.adversarial_epsilon * jnp.sqrt(jnp.mean(jnp.square(table)))
+        unperturbed = jnp.zeros((*batch.token_ids.shape, table.shape[1]))
+        gradient = jax.value_and_grad(loss_and_sums, argnums=(0, 1), has_aux=True)
+        (loss, sums), (clean, direction) = gradient(params, unperturbed, batch, key)
+        # The same key: both passes drop the same units, or the difference would measure dropout.
+        perturbation = adversarial_perturbation(direction, jax.lax.stop_gradient(size))
+        adversarial, _ = jax.grad(loss_and_sums, has_aux=True)(params, perturbation, batch, key)
+        weight = config.adversarial_weight
+        return loss, sums, jax.tree.map(lambda a, b: a + weight * b, clean, adversarial)
+
     def train_step(state: TrainState, batch: Batch) -> TrainState:
         key = jax.random.fold_in(state.key, state.step)
-        gradient = jax.value_and_grad(loss_and_sums, has_aux=True)
-        (loss, sums), grads = gradient(state.params, batch, key)
+        if config.adversarial_weight > 0:
+            loss, sums, grads = adversarial_gradient(state.params, batch, key)
+        else:
+            gradient = jax.value_and_grad(loss_and_sums, has_aux=True)
+            (loss, sums), grads = gradient(state.params, None, batch, key)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         is_first_bad = (state.first_bad_step < 0) & ~jnp.isfinite(loss)

