@@ -42,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # the reader of our output left; nothing more to say to it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -50,7 +53,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
-        prog="lstm-flax", description="LSTM text classification in JAX and Flax."
+        prog="lstm-flax",
+        description="LSTM text classification in JAX and Flax.",
+        formatter_class=raw,
+        epilog="example:\n  lstm-flax train --config=quickstart --workdir=runs/quickstart\n"
+        "next:\n  lstm-flax COMMAND --help shows an example of each command",
     )
     parser.add_argument("--version", action="version", version=f"lstm-flax {__version__}")
     common = argparse.ArgumentParser(add_help=False)
@@ -85,7 +92,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=raw,
         allow_abbrev=False,
         help="score a checkpoint on a split",
-        epilog="example:\n  lstm-flax evaluate --workdir=runs/imdb --split=development",
+        epilog="example:\n  lstm-flax evaluate --workdir=runs/imdb --split=development\n"
+        "next:\n  lstm-flax predict --workdir=runs/imdb 'What a film!'",
     )
     evaluate.add_argument("--config", help="the run's configuration, to say where its data lies")
     evaluate.add_argument(
@@ -129,7 +137,9 @@ def _parser() -> argparse.ArgumentParser:
         help="classify texts: one JSON object a text",
         epilog="examples:\n  lstm-flax predict --workdir=runs/imdb 'What a film!'\n"
         "  lstm-flax predict --workdir=runs/imdb --file=reviews.txt\n"
-        "  cat reviews.txt | lstm-flax predict --workdir=runs/imdb",
+        "  cat reviews.txt | lstm-flax predict --workdir=runs/imdb\n"
+        "next:\n  lstm-flax train ... --config.init_from=runs/imdb goes on from this run with\n"
+        "  texts of your own",
     )
     predict.add_argument(
         "texts", nargs="*", metavar="TEXT", help="default: standard input, by line"
@@ -175,8 +185,9 @@ def _evaluate(arguments: argparse.Namespace, overrides: list[str]) -> int:
     refuse_changes(saved, config, str(arguments.workdir))
     results = evaluate_trained_model(trained, config, arguments.split, show_progress=True)
     print(result_table(results))
-    write_text(arguments.workdir / "results.json", json.dumps(results) + "\n")
     print(json.dumps(results))
+    if (arguments.workdir / "config.json").exists():  # a run, not a copied checkpoint
+        write_text(arguments.workdir / "results.json", json.dumps(results) + "\n")
     return 0
 
 

@@ -47,9 +47,9 @@ class DataConfig:
     source: str = "imdb_reviews"
     data_dir: str | None = changeable(None)
     archive: str | None = changeable(None)
-    train_path: str | None = None
-    development_path: str | None = None
-    test_path: str | None = None
+    train_path: str | None = changeable(None)
+    development_path: str | None = changeable(None)
+    test_path: str | None = changeable(None)
     text_column: str = "text"
     label_column: str = "label"
     development_fraction: float = 0.1
@@ -80,6 +80,12 @@ class DataConfig:
         for name in ("development_fraction", "test_fraction"):
             value = getattr(self, name)
             require(0 <= value < 1, f"data.{name}", value, "must be at least 0 and below 1")
+        require(
+            self.development_fraction + self.test_fraction < 1,
+            "data.test_fraction",
+            self.test_fraction,
+            f"with development_fraction = {self.development_fraction} nothing is left to train on",
+        )
         require(self.max_length >= 1, "data.max_length", self.max_length, "must be at least 1")
         require(
             self.truncation in ("head", "head_tail"),

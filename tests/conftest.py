@@ -73,5 +73,5 @@ def tiny_config(tiny_files: Path) -> Config:
     config.optimizer.learning_rate = 0.02
     config.training.epochs = 3
     config.training.log_interval = 3
-    config.training.checkpoint_interval = 3
+    config.training.checkpoint_interval = 4
     return Config.from_config_dict(config)

@@ -9,9 +9,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lstm_flax.config import Config, as_config_dict
+from lstm_flax.training.checkpoints import holds_checkpoint
+from tests.run_files import figures, leaves
 
 ROOT = Path(__file__).parents[1]
 SIZES = {"train": 100, "development": 30, "test": 37}
@@ -69,7 +72,7 @@ def test_a_copy_of_the_checkpoint_elsewhere_scores_the_same_to_the_last_digit(
     again = json.loads(done.stdout.splitlines()[-1])
     for figure in ("accuracy", "loss", "examples", "confusion"):
         assert again[figure] == results[figure]
-    one = next((tmp_path / "copied").iterdir())
+    (one,) = (path for path in (tmp_path / "copied").iterdir() if path.name.isdigit())
     mode = ["train.py", "--mode=evaluate", f"--workdir={one}", "--split=development"]
     done = subprocess.run([sys.executable, *mode], cwd=ROOT, capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -129,16 +132,37 @@ def test_kill_minus_nine_and_the_same_command_again(
         stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("last/[0-9]*")) and time.monotonic() < deadline:
+    while not holds_checkpoint(tmp_path / "last") and time.monotonic() < deadline:
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    assert holds_checkpoint(tmp_path / "last")
     assert not (tmp_path / "results.json").exists()
     done = command(*arguments)
     assert done.returncode == 0, done.stderr
     again = json.loads(done.stdout.splitlines()[-1])
     for figure in ("accuracy", "loss", "development_accuracy", "checkpoint_step"):
         assert again[figure] == run[1][figure]
+    assert figures(tmp_path) == figures(run[0])
+    for kind in ("last", "best"):
+        for a, b in zip(leaves(run[0], kind), leaves(tmp_path, kind), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_checkpoint_of_two_devices_opens_on_one(
+    config_file: Path, tmp_path: Path, run: tuple[Path, dict]
+) -> None:
+    two = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    done = command("train", f"--config={config_file}", f"--workdir={tmp_path}", env=two)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout.splitlines()[-1])
+    assert results["device"] == "2 x cpu"
+    assert results["loss"] == pytest.approx(run[1]["loss"], rel=0.05)
+    done = command("evaluate", f"--workdir={tmp_path}")
+    again = json.loads(done.stdout.splitlines()[-1])
+    assert again["device"] == "1 x cpu"
+    assert again["accuracy"] == results["accuracy"]
+    assert again["loss"] == pytest.approx(results["loss"], rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from lstm_flax.config import Config
 from lstm_flax.data.dataset import Dataset, open_dataset
 from lstm_flax.errors import UserError
 from lstm_flax.model.classifier import apply_classifier
-from lstm_flax.training.checkpoints import find_checkpoint
+from lstm_flax.training.checkpoints import holds_checkpoint
 from lstm_flax.training.interruption import Interrupted
 from lstm_flax.training.loop import Run
 from lstm_flax.training.objectives import (
@@ -37,7 +37,8 @@ from lstm_flax.training.trained_model import (
     take_params,
 )
 from lstm_flax.types import Batch
-from tests.conftest import write_jsonl
+from tests.conftest import templated_texts, write_jsonl
+from tests.run_files import figures, leaves
 
 
 def changed(config: Config, **areas: dict[str, Any]) -> Config:
@@ -45,27 +46,6 @@ def changed(config: Config, **areas: dict[str, Any]) -> Config:
         name: dataclasses.replace(getattr(config, name), **fields) for name, fields in areas.items()
     }
     return dataclasses.replace(config, **replaced)
-
-
-def leaves(workdir: Path, kind: str = "last") -> list[np.ndarray]:
-    """Every array of a run's newest checkpoint."""
-    folder, step = find_checkpoint(workdir, kind)
-    metadata = folder.metadata(step)
-    model = build_model(metadata.config, metadata.tokenizer.vocab_size, len(metadata.label_names))
-    params = init_params(model, jax.random.PRNGKey(0))
-    # Total steps shape only the schedule, not the state.
-    optimizer = make_optimizer(metadata.config.optimizer, 1)
-    average = metadata.config.training.ema_decay > 0
-    like = TrainState.create(params, optimizer, jax.random.PRNGKey(0), average)
-    state = folder.restore_state(step, like)
-    folder.close()
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
-
-
-def figures(workdir: Path) -> list[dict]:
-    """The log without what the clock decides."""
-    records = map(json.loads, (workdir / "log.jsonl").read_text().splitlines())
-    return [{k: v for k, v in r.items() if k != "texts_per_second"} for r in records]
 
 
 @pytest.fixture(scope="session")
@@ -99,16 +79,15 @@ def test_killed_and_continued_equals_uninterrupted_bit_for_bit(
 
     def killed(self: Run) -> None:
         check(self)
-        if self.step == 12:  # in the middle of the second epoch
+        if self.step == 12:  # in the middle of the second epoch, before the save
             raise MemoryError("the machine died")
 
     with monkeypatch.context() as patch:
         patch.setattr(Run, "_check_finite", killed)
         with pytest.raises(MemoryError):
             train(tiny_config, tmp_path, show_progress=False)
-    folder, saved = find_checkpoint(tmp_path, "last")
-    folder.close()
-    assert saved == 9
+    saved = max(int(path.name) for path in (tmp_path / "last").iterdir())
+    assert saved == 8  # between two lines of the log
     train(tiny_config, tmp_path, show_progress=False)
     for kind in ("last", "best"):
         for a, b in zip(leaves(whole, kind), leaves(tmp_path, kind), strict=True):
@@ -127,7 +106,7 @@ def test_stopping_saves_and_the_same_command_continues(
 
         def stop_soon(self: Run) -> None:
             check(self)
-            if self.step == 3:
+            if self.step == 4:
                 os.kill(os.getpid(), signal.SIGTERM)
 
         patch.setattr(Run, "_check_finite", stop_soon)
@@ -201,7 +180,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(
     wild = changed(wild, optimizer={"clip_norm": 0.0, "schedule": "constant"})
     with pytest.raises(UserError, match=r"not finite at step \d+"):
         train(wild, tmp_path, show_progress=False)
-    assert not list(tmp_path.glob("last/[0-9]*"))
+    assert not holds_checkpoint(tmp_path / "last")
 
 
 def test_early_stopping_ends_the_run(tiny_config: Config, tmp_path: Path) -> None:
@@ -376,3 +355,33 @@ def test_an_adversarial_perturbation_raises_the_loss_more_than_a_random_one(
     assert np.all(losses(adversarial) > clean)
     assert np.all(losses(adversarial) > losses(random))
     np.testing.assert_array_equal(losses(jnp.where(padding[..., None], 7.0, 0.0)), clean)
+
+
+def test_changed_data_is_refused_and_nothing_is_moved(tiny_config: Config, tmp_path: Path) -> None:
+    records = templated_texts(60, seed=8)
+    path = write_jsonl(tmp_path / "train.jsonl", records)
+    fields = {"train_path": str(path), "development_path": None, "test_path": None}
+    config = changed(tiny_config, data=fields, training={"epochs": 1})
+    train(config, tmp_path / "run", show_progress=False)
+    records[0]["label"], records[1]["label"] = records[1]["label"], records[0]["label"]
+    write_jsonl(path, records)
+    with pytest.raises(UserError, match="other data"):
+        train(config, tmp_path / "run", show_progress=False)
+    assert holds_checkpoint(tmp_path / "run" / "last")
+
+
+def test_fewer_epochs_than_taken_are_refused(tiny_config: Config, tmp_path: Path) -> None:
+    constant = changed(tiny_config, optimizer={"schedule": "constant"}, training={"epochs": 2})
+    train(constant, tmp_path, show_progress=False)
+    with pytest.raises(UserError, match=r"training\.epochs = 1"):
+        train(changed(constant, training={"epochs": 1}), tmp_path, show_progress=False)
+
+
+def test_reading_a_run_leaves_a_save_in_progress_alone(
+    finished: tuple[Path, dict], tmp_path: Path
+) -> None:
+    shutil.copytree(finished[0], tmp_path / "run")
+    unfinished = tmp_path / "run" / "last" / "99.orbax-checkpoint-tmp"
+    unfinished.mkdir()
+    load_trained_model(tmp_path / "run", "last")
+    assert unfinished.is_dir()

@@ -47,9 +47,8 @@ class Predictor:
     'pos'
     """
 
-    def __init__(self, trained: TrainedModel, path: Path) -> None:
-        """Wraps a model restored from `path`; see `from_checkpoint`."""
-        self._path = path
+    def __init__(self, trained: TrainedModel) -> None:
+        """Wraps a restored model; see `from_checkpoint`."""
         self._trained = trained
         self._tokenizer = trained.metadata.tokenizer
         self._data = trained.metadata.config.data
@@ -74,7 +73,7 @@ class Predictor:
         Raises:
             UserError: where there is no whole checkpoint.
         """
-        return cls(load_trained_model(Path(path), checkpoint), Path(path))
+        return cls(load_trained_model(Path(path), checkpoint))
 
     def fine_tune(
         self, texts: Sequence[str], labels: Sequence[str], workdir: str | Path, epochs: int = 3
@@ -102,12 +101,15 @@ class Predictor:
         workdir.mkdir(parents=True, exist_ok=True)
         rows = zip(texts, labels, strict=True)
         lines = [json.dumps({"text": t, "label": label}, ensure_ascii=False) for t, label in rows]
-        write_text(workdir / "train.jsonl", "\n".join(lines) + "\n")
+        path, content = workdir / "train.jsonl", "\n".join(lines) + "\n"
+        if path.exists() and path.read_text(encoding="utf-8") != content:
+            raise UserError(f"{path}: holds other texts; choose another folder")
+        write_text(path, content)
         before = self._trained.metadata.config
         data = dataclasses.replace(
             before.data,
             source="files",
-            train_path=str(workdir / "train.jsonl"),
+            train_path=str(path),
             development_path=None,
             test_path=None,
             text_column="text",
@@ -119,7 +121,7 @@ class Predictor:
         )
         training = dataclasses.replace(before.training, epochs=epochs, class_weights=())
         config = dataclasses.replace(
-            before, data=data, training=training, init_from=str(self._path)
+            before, data=data, training=training, init_from=str(self._trained.path)
         )
         train(config, workdir, split="development", show_progress=False)
         return Predictor.from_checkpoint(workdir)
@@ -136,7 +138,7 @@ class Predictor:
         return list(self.predict_stream(texts))
 
     def predict_stream(self, texts: Iterable[str]) -> Iterator[Prediction]:
-        """Classifies texts as they come, in order and in constant memory.
+        """Classifies texts in order and in constant memory, reading 1,024 of them ahead.
 
         Args:
             texts: none of them empty.

@@ -114,7 +114,8 @@ def _layer(x: Any, weights: Any, h_0: Any, c_0: Any, drops: Any, lengths: Any) -
 
 def _layer_forward(*arguments: Any) -> tuple[Any, Any]:
     checked: Any = forbid_more_derivatives(arguments)
-    results, factors = _forward(*checked, keep=True)
+    x, weights, h_0, c_0, drops, lengths = checked
+    results, factors = _forward(x, weights, h_0, c_0, drops, lengths, keep=True)
     return results, (checked, results[0], factors)
 
 

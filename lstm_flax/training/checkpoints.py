@@ -20,7 +20,29 @@ from lstm_flax.errors import UserError
 from lstm_flax.training.train_state import TrainState
 
 FORMAT_VERSION = 1
+# What Orbax raises for missing or damaged files. Anything else, such as memory that ran out, says
+# nothing of the checkpoint.
+DAMAGE = (ValueError, FileNotFoundError, KeyError)
 _KEPT = {"last": 2, "best": 1}
+
+
+@dataclasses.dataclass(frozen=True)
+class History:
+    """What a run remembers beside its state.
+
+    Attributes:
+        best_score: best development accuracy so far; None before the first.
+        best_step: the step that reached it.
+        epochs_since: epochs without a better one.
+        logged: loss, weight, correct and examples of the epoch at the last line of the log.
+        seconds: of training, over all starts.
+    """
+
+    best_score: float | None = None
+    best_step: int | None = None
+    epochs_since: int = 0
+    logged: tuple[float, float, int, int] = (0.0, 0.0, 0, 0)
+    seconds: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,15 +53,19 @@ class Metadata:
         config: the configuration it was trained with.
         label_names: C names, in the order of the logits.
         tokenizer: the tokenizer its embedding belongs to.
+        data_fingerprint: of the training part as encoded.
         position: `epoch` and `batch` of the next batch.
-        history: best development score so far, its step, and epochs since.
+        history: what the run remembers.
+        machine: where it was saved, see `describe_machine`.
     """
 
     config: Config
     label_names: tuple[str, ...]
     tokenizer: Tokenizer
+    data_fingerprint: str
     position: dict[str, int]
-    history: dict[str, Any]
+    history: History
+    machine: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; the tokenizer in base 64."""
@@ -49,9 +75,10 @@ class Metadata:
             "label_names": list(self.label_names),
             "tokenizer": base64.b64encode(self.tokenizer.to_bytes()).decode("ascii"),
             "tokenizer_fingerprint": self.tokenizer.fingerprint,
+            "data_fingerprint": self.data_fingerprint,
             "position": self.position,
-            "history": self.history,
-            "machine": describe_machine(),
+            "history": dataclasses.asdict(self.history),
+            "machine": self.machine,
         }
 
     @classmethod
@@ -78,8 +105,10 @@ class Metadata:
             config=Config.from_config_dict(values["config"]),
             label_names=tuple(values["label_names"]),
             tokenizer=tokenizer,
+            data_fingerprint=values["data_fingerprint"],
             position=values["position"],
-            history=values["history"],
+            history=History(**values["history"]),
+            machine=values["machine"],
         )
 
 
@@ -95,12 +124,20 @@ def describe_machine() -> dict[str, Any]:
 class CheckpointFolder:
     """One manager: a folder of checkpoints named by their step."""
 
-    def __init__(self, path: Path, keep: int = 1) -> None:
-        """Opens or creates the folder; it keeps the newest `keep` checkpoints."""
+    def __init__(self, path: Path, keep: int | None) -> None:
+        """Opens a folder.
+
+        Args:
+            path: the folder; created where absent and `keep` is given.
+            keep: how many of the newest checkpoints stay. None opens it to read alone, which
+                leaves what another process is saving there in peace.
+        """
         self.path = path
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep, enable_async_checkpointing=True, cleanup_tmp_directories=True
-        )
+        self.unreadable = path.with_name(f"{path.name}-unreadable")
+        if keep is None:
+            options = ocp.CheckpointManagerOptions(read_only=True)
+        else:
+            options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
         self._manager = ocp.CheckpointManager(path.absolute(), options=options)
 
     def save(self, step: int, state: TrainState, metadata: Metadata) -> None:
@@ -132,8 +169,8 @@ class CheckpointFolder:
 
     def set_aside(self, step: int) -> Path:
         """Moves a checkpoint that cannot be read out of the way; returns where it is now."""
-        aside = self.path.with_name(f"{self.path.name}-unreadable") / str(step)
-        aside.parent.mkdir(exist_ok=True)
+        self.unreadable.mkdir(exist_ok=True)
+        aside = self.unreadable / str(step)
         (self.path / str(step)).rename(aside)
         self._manager.reload()
         return aside
@@ -143,11 +180,6 @@ class CheckpointFolder:
         args = ocp.args.Composite(metadata=ocp.args.JsonRestore())
         values = self._manager.restore(step, args=args)["metadata"]
         return Metadata.from_json(values, self.path / str(step))
-
-    def machine(self, step: int) -> dict[str, Any]:
-        """The machine that wrote a checkpoint, see `describe_machine`."""
-        args = ocp.args.Composite(metadata=ocp.args.JsonRestore())
-        return self._manager.restore(step, args=args)["metadata"]["machine"]
 
     def restore_state(self, step: int, like: TrainState) -> TrainState:
         """Reads a whole training state into the shapes, dtypes and shardings of `like`."""
@@ -175,15 +207,16 @@ def open_checkpoints(workdir: Path, kind: str) -> CheckpointFolder:
     return CheckpointFolder(workdir / kind, keep=_KEPT[kind])
 
 
-def find_checkpoint(path: Path, kind: str) -> tuple[CheckpointFolder, int]:
-    """Finds the checkpoint to restore.
+def find_checkpoints(path: Path, kind: str) -> tuple[CheckpointFolder, list[int]]:
+    """Finds the checkpoints to restore from, to read alone.
 
     Args:
         path: a run's folder, its `best` or `last`, or one checkpoint within; copied anywhere.
         kind: `best` or `last`: which to take of a run's folder.
 
     Returns:
-        The opened folder and the checkpoint's step.
+        The opened folder and the steps of its whole checkpoints, newest first; only the one where
+        `path` names one.
 
     Raises:
         UserError: where there is none.
@@ -193,14 +226,15 @@ def find_checkpoint(path: Path, kind: str) -> tuple[CheckpointFolder, int]:
         path, step = path.parent, int(path.name)
     elif (path / kind).is_dir():
         path = path / kind
-    holds_one = path.is_dir() and any(child.name.isdigit() for child in path.iterdir())
-    if not holds_one:
+    if not holds_checkpoint(path):
         raise UserError(
             f"{path}: no checkpoint here; give the --workdir of a training run "
             "(python train.py --config=configs/quickstart.py --workdir=DIR makes one)"
         )
-    folder = CheckpointFolder(path, keep=len(list(path.iterdir())))
-    steps = folder.steps()
-    if not steps:
-        raise UserError(f"{path}: no complete checkpoint here; train until the first is saved")
-    return folder, steps[0] if step is None else step
+    folder = CheckpointFolder(path, keep=None)
+    return folder, folder.steps() if step is None else [step]
+
+
+def holds_checkpoint(folder: Path) -> bool:
+    """Whether a folder of checkpoints holds a whole one, not just one being saved."""
+    return folder.is_dir() and any(child.name.isdigit() for child in folder.iterdir())

@@ -29,6 +29,11 @@ class Evaluator:
         self._config = config
         self._mesh = mesh
 
+    @property
+    def compilations(self) -> int:
+        """How many batch shapes were compiled."""
+        return self._logits.compilations
+
     def logits(self, params: Any, split: TokenizedSplit, description: str = "") -> np.ndarray:
         """Logits of every example, in the split's own order.
 

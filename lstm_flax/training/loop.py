@@ -1,5 +1,6 @@
 """The training loop: take the steps that are left, log, select, save."""
 
+import dataclasses
 import json
 import logging
 import time
@@ -10,12 +11,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from lstm_flax.config import Config
+from lstm_flax.config import Config, refuse_changes
 from lstm_flax.data.batching import BatchPlan, make_batch, prefetch
 from lstm_flax.data.dataset import Dataset
 from lstm_flax.errors import UserError
 from lstm_flax.training.checkpoints import (
+    DAMAGE,
     CheckpointFolder,
+    History,
     Metadata,
     describe_machine,
     open_checkpoints,
@@ -41,8 +44,7 @@ class Run:
     Attributes:
         step: batches taken.
         total_steps: batches of the whole run.
-        history: best development score, its step, and epochs since.
-        stopped_early: whether the development score ended the run.
+        history: best development score, sums at the last line of the log, seconds so far.
     """
 
     def __init__(
@@ -75,8 +77,12 @@ class Run:
         )
         self.train_step = BucketedFunction(step, donate=True)
         self.evaluator = Evaluator(model, config.data, self.mesh)
-        self.stopped_early = False
-        self.history: dict[str, Any] = {"best_score": None, "best_step": None, "epochs_since": 0}
+        self.history = History()
+        if config.training.early_stopping_patience and self.development is None:
+            raise UserError(
+                "config.training.early_stopping_patience: there is no development part to score; "
+                "set config.data.development_fraction"
+            )
 
         def create() -> TrainState:
             init_key, key = jax.random.split(jax.random.PRNGKey(config.training.seed))
@@ -85,6 +91,7 @@ class Run:
                 params = take_params(params, initial.params)
             return TrainState.create(params, optimizer, key, config.training.ema_decay > 0)
 
+        self._counted = time.perf_counter()
         workdir.mkdir(parents=True, exist_ok=True)
         write_text(workdir / "config.json", json.dumps(config.to_dict(), indent=2) + "\n")
         self.last = open_checkpoints(workdir, "last")
@@ -92,6 +99,11 @@ class Run:
         restored = self._restore(abstract(jax.eval_shape(create), self.mesh))
         self.state = restored or jax.jit(create, out_shardings=replicated(self.mesh))()
         self.step = int(self.state.step)
+        if self.step > self.total_steps:
+            raise UserError(
+                f"config.training.epochs = {config.training.epochs}: the run has taken "
+                f"{self.step} steps already, more than these {self.total_steps}"
+            )
         self.log = RunLog(workdir / "log.jsonl", self.step)
 
     def close(self) -> None:
@@ -109,7 +121,6 @@ class Run:
         with bar, StopRequest() as stop:
             for epoch in range(epoch, self.config.training.epochs):  # noqa: B020
                 if self._patience_is_over():
-                    self.stopped_early = True
                     break
                 self._train_epoch(epoch, bar, stop)
 
@@ -117,10 +128,10 @@ class Run:
         settings = self.config.training
         first = self.step - epoch * self.steps_per_epoch
         if first == 0:
-            self.state = self.state.replace(
-                epoch_sums=jax.device_put(MetricSums.zero(), replicated(self.mesh))
-            )
-        logged, since, texts = jax.device_get(self.state.epoch_sums), time.perf_counter(), 0
+            zero = jax.device_put(MetricSums.zero(), replicated(self.mesh))
+            self.state = self.state.replace(epoch_sums=zero)
+            self.history = dataclasses.replace(self.history, logged=(0.0, 0.0, 0, 0))
+        since, texts = time.perf_counter(), 0
         with prefetch(self._batches(epoch, first)) as batches:
             for size, batch in batches:
                 self.state = self.train_step(self.state, batch)
@@ -129,15 +140,9 @@ class Run:
                 bar.update(size)
                 at_end = self.step % self.steps_per_epoch == 0
                 if self.step % settings.log_interval == 0 or at_end:
-                    sums = jax.device_get(self.state.epoch_sums)
-                    self._check_finite()
-                    figures = sums.minus(logged).compute()
-                    speed = texts / (time.perf_counter() - since)
-                    self.log.write(
-                        "train", self.step, epoch=epoch, **figures, texts_per_second=round(speed, 1)
-                    )
-                    bar.set_postfix(self._postfix(figures["loss"]))
-                    logged, since, texts = sums, time.perf_counter(), 0
+                    loss = self._log_figures(epoch, texts / (time.perf_counter() - since))
+                    bar.set_postfix(self._postfix(loss))
+                    since, texts = time.perf_counter(), 0
                 if stop.requested and not at_end:
                     self._save(self.last)
                     raise Interrupted(f"stopped after step {self.step}; saved")
@@ -147,6 +152,17 @@ class Run:
         if stop.requested:
             raise Interrupted(f"stopped after step {self.step}; saved")
 
+    def _log_figures(self, epoch: int, speed: float) -> float:
+        """Logs the means since the last line; returns the loss. Waits for the device."""
+        sums = jax.device_get(self.state.epoch_sums)
+        self._check_finite()
+        # In float32, as on the device: a resumed run must log the same digits.
+        figures = sums.minus(MetricSums.from_numbers(*self.history.logged)).compute()
+        speed = round(speed, 1)
+        self.log.write("train", self.step, epoch=epoch, **figures, texts_per_second=speed)
+        self.history = dataclasses.replace(self.history, logged=sums.to_numbers())
+        return figures["loss"]
+
     def _end_epoch(self, epoch: int) -> None:
         """Scores the development part, selects, saves."""
         figures = {f"train_{k}": v for k, v in self.state.epoch_sums.compute().items()}
@@ -154,24 +170,27 @@ class Run:
             logits = self.evaluator.logits(self.state.evaluation_params, self.development)
             scored = classification_metrics(logits, self.development.labels)
             figures |= {f"development_{k}": scored[k] for k in ("accuracy", "loss")}
-        score = figures.get("development_accuracy")
-        best = self.history["best_score"]
+        score, best = figures.get("development_accuracy"), self.history.best_score
         improved = score is None or best is None or score > best
         if improved:
-            self.history = {"best_score": score, "best_step": self.step, "epochs_since": 0}
+            self.history = dataclasses.replace(
+                self.history, best_score=score, best_step=self.step, epochs_since=0
+            )
         else:
-            self.history = self.history | {"epochs_since": self.history["epochs_since"] + 1}
+            since = self.history.epochs_since + 1
+            self.history = dataclasses.replace(self.history, epochs_since=since)
         self.log.write("epoch", self.step, epoch=epoch, **figures)
         if improved:
             self._save(self.best)
+            self.best.wait()  # whole before `last` says that this epoch is done
         self._save(self.last)
 
     def _patience_is_over(self) -> bool:
         patience = self.config.training.early_stopping_patience
-        return 0 < patience <= self.history["epochs_since"]
+        return 0 < patience <= self.history.epochs_since
 
     def _postfix(self, loss: float) -> dict[str, str]:
-        best = self.history["best_score"]
+        best = self.history.best_score
         shown = {"loss": f"{loss:.3f}"}
         return shown if best is None else shown | {"development": f"{best:.2%}"}
 
@@ -179,68 +198,79 @@ class Run:
         bad = int(self.state.first_bad_step)
         if bad >= 0:
             kept = self.last.steps()
-            good = (
-                f"the checkpoint of step {kept[0]} is good"
-                if kept
-                else "no checkpoint was saved yet"
-            )
+            good = f"the checkpoint of step {kept[0]} is good" if kept else "nothing was saved yet"
             raise UserError(
-                f"the loss is not finite at step {bad}; {good}; "
-                "lower config.optimizer.learning_rate or config.optimizer.clip_norm"
+                f"the loss or its gradient is not finite at step {bad}; {good}; "
+                "lower config.optimizer.learning_rate, or set config.optimizer.clip_norm"
             )
 
     def _save(self, folder: CheckpointFolder) -> None:
         self._check_finite()
-        epoch, batch = divmod(self.step, self.steps_per_epoch)
+        now = time.perf_counter()
+        seconds = self.history.seconds + now - self._counted
+        self.history, self._counted = dataclasses.replace(self.history, seconds=seconds), now
         metadata = Metadata(
             config=self.config,
             label_names=self.dataset.label_names,
             tokenizer=self.dataset.tokenizer,
-            position={"epoch": epoch, "batch": batch},
+            data_fingerprint=self.dataset.fingerprint,
+            position=self._position(self.step),
             history=self.history,
+            machine=describe_machine(),
         )
         folder.save(self.step, self.state, metadata)
 
+    def _position(self, step: int) -> dict[str, int]:
+        epoch, batch = divmod(step, self.steps_per_epoch)
+        return {"epoch": epoch, "batch": batch}
+
     def _restore(self, like: TrainState) -> TrainState | None:
         """The newest checkpoint of `last` that can be read; warns of those that cannot."""
-        steps = self.last.steps()
-        for step in steps:
+        for step in self.last.steps():
             try:
                 metadata = self.last.metadata(step)
+                self._check_same_data(metadata, step)
                 state = self.last.restore_state(step, like)
             except UserError:
                 raise
-            except Exception as error:  # whatever Orbax makes of a damaged file
+            except DAMAGE as error:
                 reason = str(error).splitlines()[0][:200]
+                aside = self.last.set_aside(step)
                 logger.warning(
-                    "%s/%d cannot be read and was moved to %s (%s); the run continues from the one "
-                    "before",
-                    self.last.path,
+                    "the checkpoint of step %d cannot be read and is now %s (%s)",
                     step,
-                    self.last.set_aside(step),
+                    aside,
                     reason,
                 )
                 continue
-            if metadata.tokenizer.fingerprint != self.dataset.tokenizer.fingerprint:
-                raise UserError(
-                    f"{self.last.path}: was trained with another tokenizer than the data's cache "
-                    "holds; choose another --workdir"
-                )
-            was, now = self.last.machine(step), describe_machine()
+            was, now = metadata.machine, describe_machine()
             if was != now:
                 logger.warning(
-                    "saved on %s, continued on %s: the last bits of results may differ",
-                    was,
-                    now,
+                    "saved on %s, continued on %s: the last bits of results may differ", was, now
                 )
             self.history = metadata.history
             return state
-        if steps:
+        if self.last.unreadable.exists():
             raise UserError(
-                f"{self.last.path}: no checkpoint can be read; restore the folder from a copy or "
-                "choose another --workdir"
+                f"{self.last.path}: no checkpoint can be read; restore the folder from a copy, "
+                "choose another --workdir, or remove this one to start afresh"
             )
         return None
+
+    def _check_same_data(self, metadata: Metadata, step: int) -> None:
+        """Makes sure that the steps taken and those to come are of one run."""
+        where = f"{self.last.path}/{step}"
+        refuse_changes(metadata.config, self.config, where)
+        same = (
+            metadata.label_names == self.dataset.label_names
+            and metadata.data_fingerprint == self.dataset.fingerprint
+            and metadata.position == self._position(step)
+        )
+        if not same:
+            raise UserError(
+                f"{where}: was trained on other data: texts, labels or the tokenizer have changed; "
+                "bring them back, or choose another --workdir"
+            )
 
     def _plan(self, epoch: int) -> BatchPlan:
         config = self.config

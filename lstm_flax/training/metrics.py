@@ -28,6 +28,15 @@ class MetricSums(NamedTuple):
         # Distinct arrays: a donated state must not hold one buffer twice.
         return cls(jnp.zeros(()), jnp.zeros(()), jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
 
+    @classmethod
+    def from_numbers(cls, loss: float, weight: float, correct: int, examples: int) -> "MetricSums":
+        """Sums on the host, in the device's precision."""
+        return cls(np.float32(loss), np.float32(weight), np.int32(correct), np.int32(examples))
+
+    def to_numbers(self) -> tuple[float, float, int, int]:
+        """The inverse of `from_numbers`, exactly."""
+        return float(self.loss), float(self.weight), int(self.correct), int(self.examples)
+
     def merge(self, other: "MetricSums") -> "MetricSums":
         """The sums over both sets of examples."""
         return MetricSums(*(a + b for a, b in zip(self, other, strict=True)))

@@ -6,6 +6,7 @@ import jax
 import optax
 
 from lstm_flax.config import OptimizerConfig
+from lstm_flax.errors import UserError
 
 
 def make_schedule(config: OptimizerConfig, total_updates: int) -> optax.Schedule:
@@ -32,9 +33,18 @@ def make_optimizer(config: OptimizerConfig, total_steps: int) -> optax.GradientT
 
     Args:
         config: the optimiser's area of the configuration.
-        total_steps: batches of the whole run; with accumulation, several make one update.
+        total_steps: batches of the whole run; with accumulation, several make one update, and
+            those left over at its end make none.
+
+    Raises:
+        UserError: where no update would ever be made.
     """
-    schedule = make_schedule(config, -(-total_steps // config.accumulation_steps))
+    if total_steps < config.accumulation_steps:
+        raise UserError(
+            f"config.optimizer.accumulation_steps = {config.accumulation_steps}: the whole run has "
+            f"only {total_steps} batches"
+        )
+    schedule = make_schedule(config, total_steps // config.accumulation_steps)
     match config.name:
         case "sgd":
             rule = optax.sgd(schedule, momentum=config.b1 or None)

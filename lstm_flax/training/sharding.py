@@ -1,5 +1,9 @@
-"""Placing arrays on devices: the state everywhere, a batch's rows divided among them."""
+"""Placing arrays on devices: the state everywhere, a batch's rows divided among them.
 
+One process: all devices that it sees take part.
+"""
+
+import math
 from typing import Any
 
 import jax
@@ -11,7 +15,7 @@ from lstm_flax.types import Batch
 
 
 def data_mesh(batch_size: int) -> Mesh:
-    """A mesh of all devices of all processes along one axis, `data`.
+    """A mesh of all devices along one axis, `data`.
 
     Raises:
         UserError: where the devices cannot share the batch evenly.
@@ -25,22 +29,20 @@ def data_mesh(batch_size: int) -> Mesh:
     return Mesh(np.asarray(devices), ("data",))
 
 
+def evaluation_mesh(batch_size: int) -> Mesh:
+    """A mesh of as many devices as can share a batch evenly, at least one."""
+    devices = jax.devices()
+    return Mesh(np.asarray(devices[: math.gcd(batch_size, len(devices))]), ("data",))
+
+
 def replicated(mesh: Mesh) -> NamedSharding:
     """The sharding of parameters: a whole copy on each device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def place_batch(batch: Batch, mesh: Mesh) -> Batch:
-    """Puts a host batch on the devices, rows divided along `data`.
-
-    Every process holds the whole host batch and contributes the rows of its own devices.
-    """
-    sharding = NamedSharding(mesh, PartitionSpec("data"))
-
-    def place(array: np.ndarray) -> jax.Array:
-        return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
-
-    return jax.tree.map(place, batch)
+    """Puts a host batch on the devices, rows divided along `data`."""
+    return jax.device_put(batch, NamedSharding(mesh, PartitionSpec("data")))
 
 
 def abstract(tree: Any, mesh: Mesh) -> Any:

@@ -8,6 +8,8 @@ from typing import Any
 
 from lstm_flax.config import Config, refuse_changes
 from lstm_flax.data.dataset import open_dataset
+from lstm_flax.errors import UserError
+from lstm_flax.training.checkpoints import holds_checkpoint
 from lstm_flax.training.loop import Run
 from lstm_flax.training.progress import result_table, write_text
 from lstm_flax.training.trained_model import (
@@ -47,7 +49,7 @@ def train(
     """
     start = time.perf_counter()
     check_same_run(config, workdir)
-    continued = any(workdir.glob("last/[0-9]*"))
+    continued = holds_checkpoint(workdir / "last")
     initial = None
     if config.init_from is not None:
         # A run that has begun holds the weights and the tokenizer itself.
@@ -67,11 +69,11 @@ def train(
     results = evaluate_trained_model(trained, config, split, show_progress)
     results |= {
         "seconds": round(time.perf_counter() - start, 3),
-        "train_steps": run.total_steps if not run.stopped_early else run.step,
+        "training_seconds": round(run.history.seconds, 3),
+        "train_steps": run.step,
         "train_examples": len(run.train_split),
-        "development_accuracy": run.history["best_score"],
+        "development_accuracy": run.history.best_score,
         "compilations": run.train_step.compilations,
-        "seed": config.training.seed,
     }
     write_text(workdir / "results.json", json.dumps(results) + "\n")
     if show_progress:
@@ -83,5 +85,10 @@ def check_same_run(config: Config, workdir: Path) -> None:
     """Makes sure that a folder's run, if it holds one, is this one; `UserError` if not."""
     path = workdir / "config.json"
     if path.exists():
-        before = Config.from_config_dict(json.loads(path.read_text(encoding="utf-8")))
-        refuse_changes(before, config, str(workdir))
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(
+                f"{path}: not JSON ({error}); restore it, or choose another --workdir"
+            ) from error
+        refuse_changes(Config.from_config_dict(values), config, str(workdir))

@@ -20,7 +20,7 @@ class TrainState(flax.struct.PyTreeNode):
         opt_state: the optimiser's state.
         key: u32[2]; the key of a step is `fold_in(key, step)`.
         epoch_sums: metric sums since the epoch began.
-        first_bad_step: i32[], the first step with a non-finite loss; -1 while there is none.
+        first_bad_step: i32[], the first step with a non-finite loss or gradient; -1 while none.
     """
 
     step: jax.Array

@@ -74,7 +74,8 @@ def make_train_step(
             (loss, sums), grads = gradient(state.params, None, batch, key)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        is_first_bad = (state.first_bad_step < 0) & ~jnp.isfinite(loss)
+        is_finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
+        is_first_bad = (state.first_bad_step < 0) & ~is_finite
         return state.replace(
             step=state.step + 1,
             params=params,

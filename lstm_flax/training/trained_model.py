@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.metadata
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,18 @@ from lstm_flax.config import Config
 from lstm_flax.data.dataset import open_dataset
 from lstm_flax.errors import UserError
 from lstm_flax.model.classifier import TextClassifier
-from lstm_flax.training.checkpoints import Metadata, find_checkpoint
+from lstm_flax.training.checkpoints import (
+    DAMAGE,
+    CheckpointFolder,
+    Metadata,
+    find_checkpoints,
+)
 from lstm_flax.training.evaluation import Evaluator
 from lstm_flax.training.metrics import classification_metrics
-from lstm_flax.training.sharding import abstract, data_mesh
+from lstm_flax.training.sharding import abstract, evaluation_mesh
+from lstm_flax.version import __version__
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,15 +37,20 @@ class TrainedModel:
         model: the module.
         params: its parameters, averaged ones where the run kept an average.
         metadata: configuration, label names, tokenizer.
-        step: the training step it was saved at.
+        path: its folder, named by the training step it was saved at.
         mesh: the devices that hold the parameters.
     """
 
     model: TextClassifier
     params: Any
     metadata: Metadata
-    step: int
+    path: Path
     mesh: Mesh
+
+    @property
+    def step(self) -> int:
+        """The training step it was saved at."""
+        return int(self.path.name)
 
 
 def build_model(config: Config, vocab_size: int, num_classes: int) -> TextClassifier:
@@ -105,18 +119,37 @@ def load_trained_model(path: Path, checkpoint: str = "best") -> TrainedModel:
     Raises:
         UserError: where there is no whole checkpoint of this format.
     """
-    folder, step = find_checkpoint(path, checkpoint)
+    folder, steps = find_checkpoints(path, checkpoint)
     try:
-        metadata = folder.metadata(step)
-        config = metadata.config
-        model = build_model(config, metadata.tokenizer.vocab_size, len(metadata.label_names))
-        mesh = data_mesh(config.data.batch_size)
-        shapes = jax.eval_shape(lambda: init_params(model, jax.random.PRNGKey(0)))
-        averaged = config.training.ema_decay > 0
-        params = folder.restore_params(step, abstract(shapes, mesh), averaged)
+        for step in steps:
+            try:
+                return _restore(folder, step)
+            except UserError:
+                raise
+            except DAMAGE as error:
+                reason = str(error).splitlines()[0][:200]
+                logger.warning("%s/%d cannot be read (%s)", folder.path, step, reason)
     finally:
         folder.close()
-    return TrainedModel(model, params, metadata, step, mesh)
+    raise UserError(
+        f"{folder.path}: no whole checkpoint can be read; copy it again, or choose "
+        f"--checkpoint={'last' if checkpoint == 'best' else 'best'}"
+    )
+
+
+def _restore(folder: CheckpointFolder, step: int) -> TrainedModel:
+    metadata = folder.metadata(step)
+    config = metadata.config
+    # Another device than the one it was trained on may not have the same implementations.
+    portable = dataclasses.replace(
+        config, model=dataclasses.replace(config.model, implementation="auto")
+    )
+    model = build_model(portable, metadata.tokenizer.vocab_size, len(metadata.label_names))
+    mesh = evaluation_mesh(config.data.batch_size)
+    shapes = jax.eval_shape(lambda: init_params(model, jax.random.PRNGKey(0)))
+    averaged = config.training.ema_decay > 0
+    params = folder.restore_params(step, abstract(shapes, mesh), averaged)
+    return TrainedModel(model, params, metadata, folder.path / str(step), mesh)
 
 
 def evaluate_trained_model(
@@ -153,6 +186,8 @@ def evaluate_trained_model(
         "split": split,
         **classification_metrics(logits, examples.labels),
         "checkpoint_step": trained.step,
+        "compilations": evaluator.compilations,
+        "seed": trained.metadata.config.training.seed,
         "label_names": list(names),
         "seconds": round(time.perf_counter() - start, 3),
         **describe_environment(),
@@ -161,8 +196,9 @@ def evaluate_trained_model(
 
 def describe_environment() -> dict[str, Any]:
     """The device and the versions a figure was measured with."""
-    packages = ("lstm-flax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "sentencepiece")
+    packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "sentencepiece")
     return {
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-        "versions": {name: importlib.metadata.version(name) for name in packages},
+        "versions": {"lstm-flax": __version__}
+        | {name: importlib.metadata.version(name) for name in packages},
     }

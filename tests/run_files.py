@@ -1,0 +1,33 @@
+"""What a run leaves in its folder, read back for comparison."""
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from lstm_flax.training.checkpoints import find_checkpoints
+from lstm_flax.training.optimizer import make_optimizer
+from lstm_flax.training.train_state import TrainState
+from lstm_flax.training.trained_model import build_model, init_params
+
+
+def leaves(workdir: Path, kind: str = "last") -> list[np.ndarray]:
+    """Every array of a run's newest checkpoint."""
+    folder, (step, *_) = find_checkpoints(workdir, kind)
+    metadata = folder.metadata(step)
+    model = build_model(metadata.config, metadata.tokenizer.vocab_size, len(metadata.label_names))
+    params = init_params(model, jax.random.PRNGKey(0))
+    # Total steps shape only the schedule, not the state.
+    optimizer = make_optimizer(metadata.config.optimizer, 1)
+    average = metadata.config.training.ema_decay > 0
+    like = TrainState.create(params, optimizer, jax.random.PRNGKey(0), average)
+    state = folder.restore_state(step, like)
+    folder.close()
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
+
+
+def figures(workdir: Path) -> list[dict]:
+    """The log without what the clock decides."""
+    records = map(json.loads, (workdir / "log.jsonl").read_text().splitlines())
+    return [{k: v for k, v in r.items() if k != "texts_per_second"} for r in records]
