@@ -83,14 +83,14 @@ def test_equals_scan_under_dropout(per_step: bool) -> None:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("first", range(400, 600, 20))
 def test_equals_scan_on_two_hundred_shapes(first: int) -> None:
     for seed in range(first, first + 20):
         compare_with_scan(seed, FLOAT32_TOLERANCE, None)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("first", range(600, 800, 20))
 def test_equals_scan_on_two_hundred_shapes_in_bfloat16(first: int) -> None:
     for seed in range(first, first + 20):
