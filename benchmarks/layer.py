@@ -35,6 +35,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lstm_flax import LSTM, torch_weights
+from lstm_flax.allocator import keep_freed_memory
 from lstm_flax.model.cells import direction_name
 from lstm_flax.model.recurrent_cudnn import why_not_cudnn
 
@@ -344,7 +345,9 @@ def environment() -> dict[str, Any]:
         except PackageNotFoundError:
             continue
     device = jax.devices()[0]
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
+        "load_at_start": load,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": f"{device.platform}: {device.device_kind}",
         "machine": f"{platform.machine()}, {usable_cores()} cores",
@@ -376,14 +379,26 @@ def main() -> None:
     parser.add_argument("--passes", nargs="+", default=["forward", "train"])
     known = ["scan", "fused", "cudnn", "flax", "torch_packed", "torch_padded"]
     parser.add_argument("--candidates", nargs="+", default=known, choices=known)
+    parser.add_argument(
+        "--keep-freed-memory",
+        action="store_true",
+        help="the C allocator as `lstm-flax train` sets it, for every candidate",
+    )
     parser.add_argument("--json", type=Path, default=Path("layer.json"))
     arguments = parser.parse_args()
+    if arguments.keep_freed_memory:
+        keep_freed_memory()
     if importlib.util.find_spec("torch"):
         import torch
 
         torch.set_num_threads(usable_cores())
     report = environment()
     print(f"{report['device']}, {report['machine']}, {report['versions']}")
+    if (report["load_at_start"] or 0.0) > 0.5:
+        print(
+            f"the machine is busy (load {report['load_at_start']:.1f}): torch suffers most from it"
+        )
+    report["keep_freed_memory"] = arguments.keep_freed_memory
     report["results"] = []
     for setting in grid(arguments):
         for name in arguments.passes:

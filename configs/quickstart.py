@@ -15,5 +15,5 @@ def get_config() -> ConfigDict:
     config = default_config()
     config.data.source = "movie_reviews"
     config.data.max_length = 256
-    config.training.epochs = 3
+    config.training.epochs = 2
     return config

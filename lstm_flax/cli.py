@@ -26,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments, overrides = _parser().parse_known_args(argv)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO)
     logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS and Orbax tell of every file
+    logging.getLogger("jax").setLevel(logging.WARNING)  # it tells of every backend that is absent
     try:
         unknown = overrides
         if arguments.takes_config:

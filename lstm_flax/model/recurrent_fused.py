@@ -140,16 +140,22 @@ def _forward(
     hidden = weights[0].state.shape[0]
     wide = c_0[0].dtype
     scale, saturated = _gate_constants(hidden, wide)
+    inputs = [w.inputs.astype(x.dtype) for w in weights]
     recurrent = [w.state.astype(x.dtype) for w in weights]
     biases = [w.bias.astype(wide) for w in weights]
     valid = None if lengths is None else jnp.arange(width)[:, None, None] < lengths[:, None]
+    # Where nothing is kept, a CPU is faster with the input's product in the loop: it stays in the
+    # cache, while that of all T is fresh memory.
+    has_h_0 = any(first is not None for first in h_0)
+    hoisted = keep or has_h_0 or jax.default_backend() != "cpu"
 
     def step_direction(
         direction: int, step: jax.Array, carry: Any, outputs: jax.Array
     ) -> tuple[Any, jax.Array]:
         h, c, gates, state = carry
         t = _time(direction, step, width)
-        z = _at(gates, t) + _product(_drop(h, drops[direction], t), recurrent[direction], wide)
+        z = _at(gates, t) if hoisted else _product(_at(x, t), inputs[direction], wide)
+        z = z + _product(_drop(h, drops[direction], t), recurrent[direction], wide)
         z = (z + biases[direction]) * scale
         if valid is not None:
             z = jnp.where(_at(valid, t), z, saturated)
@@ -171,8 +177,8 @@ def _forward(
         return (h, c_new, gates, state), outputs
 
     carries = []
-    for direction, weight in enumerate(weights):
-        gates = _product(x, weight.inputs.astype(x.dtype), wide)
+    for direction in range(len(weights)):
+        gates = _product(x, inputs[direction], wide) if hoisted else None
         first = h_0[direction]
         if first is not None:
             # It enters where its row begins, since padding would wipe it out of the carry.
@@ -180,7 +186,7 @@ def _forward(
             entering = _drop(first, drops[direction], start).astype(x.dtype)
             product = _product(entering, recurrent[direction], wide)
             gates = gates.at[start, jnp.arange(batch)].add(product)
-        state = lax.empty((width, batch, 2 * hidden if keep else 0), wide)
+        state = lax.empty((width, batch, 2 * hidden), wide) if keep else None
         carries.append((jnp.zeros((batch, hidden), x.dtype), c_0[direction], gates, state))
     outputs = lax.empty((width, batch, len(weights) * hidden), x.dtype)
     carries, outputs = _loop(width, step_direction, carries, outputs)
@@ -188,7 +194,7 @@ def _forward(
     h_n = [carry[0] for carry in carries]
     if lengths is not None:
         h_n[0] = outputs[lengths - 1, jnp.arange(batch), :hidden]
-    return (outputs, h_n, [carry[1] for carry in carries]), [Factors(*c[2:]) for c in carries]
+    return (outputs, h_n, [carry[1] for carry in carries]), [Factors(c[2], c[3]) for c in carries]
 
 
 def _backward(residuals: Any, cotangents: Any) -> tuple[Any, ...]:

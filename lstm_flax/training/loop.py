@@ -140,7 +140,7 @@ class Run:
                 bar.update(size)
                 at_end = self.step % self.steps_per_epoch == 0
                 if self.step % settings.log_interval == 0 or at_end:
-                    loss = self._log_figures(epoch, texts / (time.perf_counter() - since))
+                    loss = self._log_figures(epoch, texts, since)
                     bar.set_postfix(self._postfix(loss))
                     since, texts = time.perf_counter(), 0
                 if stop.requested and not at_end:
@@ -152,13 +152,13 @@ class Run:
         if stop.requested:
             raise Interrupted(f"stopped after step {self.step}; saved")
 
-    def _log_figures(self, epoch: int, speed: float) -> float:
-        """Logs the means since the last line; returns the loss. Waits for the device."""
-        sums = jax.device_get(self.state.epoch_sums)
+    def _log_figures(self, epoch: int, texts: int, since: float) -> float:
+        """Logs the means since the last line, and the speed; returns the loss."""
+        sums = jax.device_get(self.state.epoch_sums)  # waits for the device
+        speed = round(texts / (time.perf_counter() - since), 1)
         self._check_finite()
         # In float32, as on the device: a resumed run must log the same digits.
         figures = sums.minus(MetricSums.from_numbers(*self.history.logged)).compute()
-        speed = round(speed, 1)
         self.log.write("train", self.step, epoch=epoch, **figures, texts_per_second=speed)
         self.history = dataclasses.replace(self.history, logged=sums.to_numbers())
         return figures["loss"]
