@@ -178,7 +178,7 @@ def _forward(
 
     carries = []
     for direction in range(len(weights)):
-        gates = _product(x, inputs[direction], wide) if hoisted else None
+        gates: Any = _product(x, inputs[direction], wide) if hoisted else None
         first = h_0[direction]
         if first is not None:
             # It enters where its row begins, since padding would wipe it out of the carry.
@@ -186,7 +186,7 @@ def _forward(
             entering = _drop(first, drops[direction], start).astype(x.dtype)
             product = _product(entering, recurrent[direction], wide)
             gates = gates.at[start, jnp.arange(batch)].add(product)
-        state = lax.empty((width, batch, 2 * hidden), wide) if keep else None
+        state: Any = lax.empty((width, batch, 2 * hidden), wide) if keep else None
         carries.append((jnp.zeros((batch, hidden), x.dtype), c_0[direction], gates, state))
     outputs = lax.empty((width, batch, len(weights) * hidden), x.dtype)
     carries, outputs = _loop(width, step_direction, carries, outputs)
