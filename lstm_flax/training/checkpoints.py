@@ -229,7 +229,7 @@ def find_checkpoints(path: Path, kind: str) -> tuple[CheckpointFolder, list[int]
     if not holds_checkpoint(path):
         raise UserError(
             f"{path}: no checkpoint here; give the --workdir of a training run "
-            "(python train.py --config=configs/quickstart.py --workdir=DIR makes one)"
+            "(lstm-flax train --config=quickstart --workdir=DIR makes one)"
         )
     folder = CheckpointFolder(path, keep=None)
     return folder, folder.steps() if step is None else [step]
