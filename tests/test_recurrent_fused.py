@@ -122,6 +122,20 @@ def test_equals_scan_without_lengths_and_at_a_size_of_use() -> None:
         assert_close(actual, expected, FLOAT32_TOLERANCE)
 
 
+@pytest.mark.parametrize("seed", [300, 302, 304])
+def test_without_a_gradient_the_values_are_the_same(seed: int) -> None:
+    case = random_case(seed)  # with and without an initial state: two ways through the loop
+    variables = jax.jit(case.build().init)(jax.random.key(seed), case.inputs)
+    for initial in (None, tuple(np.ones_like(state) for state in case.state_cotangents)):
+        scan, fused = (
+            jax.jit(case.build(implementation=name).apply)(
+                variables, case.inputs, case.lengths, initial
+            )
+            for name in ("scan", "fused")
+        )
+        assert_close(fused, scan, FLOAT32_TOLERANCE)
+
+
 def test_gradients_are_those_of_finite_differences() -> None:
     layer, variables, inputs, lengths = make()
     initial = tuple(jax.random.normal(jax.random.key(k), (2, 4, 5)) for k in (2, 3))

@@ -116,8 +116,6 @@ def test_stopping_saves_and_the_same_command_continues(
     assert figures(finished[0]) == figures(tmp_path)
 
 
-# Orbax leaves reads of the damaged arrays running when the first of them fails.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     tiny_config: Config, finished: tuple[Path, dict], tmp_path: Path, caplog: Any
 ) -> None:
