@@ -115,11 +115,12 @@ class Run:
     def train(self, show_progress: bool) -> None:
         """Takes all steps that are left, an epoch at a time."""
         per_epoch = len(self.train_split)
-        epoch, batch = divmod(self.step, self.steps_per_epoch)
-        done = epoch * per_epoch + sum(len(self._plan(epoch)[k][0]) for k in range(batch))
+        current, batch = divmod(self.step, self.steps_per_epoch)
+        taken = self._plan(current)[:batch]
+        done = current * per_epoch + sum(len(indices) for indices, _ in taken)
         bar = progress_bar(self.config.training.epochs * per_epoch, done, show_progress)
         with bar, StopRequest() as stop:
-            for epoch in range(epoch, self.config.training.epochs):  # noqa: B020
+            for epoch in range(current, self.config.training.epochs):
                 if self._patience_is_over():
                     break
                 self._train_epoch(epoch, bar, stop)
