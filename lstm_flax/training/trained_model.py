@@ -186,6 +186,7 @@ def evaluate_trained_model(
         "split": split,
         **classification_metrics(logits, examples.labels),
         "checkpoint_step": trained.step,
+        "train_steps": trained.step,
         "compilations": evaluator.compilations,
         "seed": trained.metadata.config.training.seed,
         "label_names": list(names),
