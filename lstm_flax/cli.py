@@ -6,6 +6,7 @@ it was raised. jax is imported by the commands that need it, so that help and mi
 
 import argparse
 import dataclasses
+import functools
 import importlib.resources
 import json
 import logging
@@ -64,12 +65,12 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show the traceback of a mistake")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    add_command = functools.partial(
+        commands.add_parser, parents=[common], formatter_class=raw, allow_abbrev=False
+    )
 
-    train = commands.add_parser(
+    train = add_command(
         "train",
-        parents=[common],
-        formatter_class=raw,
-        allow_abbrev=False,
         help="train, or continue a run, then evaluate it on the test split",
         epilog="example:\n  lstm-flax train --config=quickstart --workdir=runs/quickstart\n"
         "next:\n  lstm-flax predict --workdir=runs/quickstart 'What a film!'",
@@ -87,11 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.set_defaults(run=_train, takes_config=True)
 
-    evaluate = commands.add_parser(
+    evaluate = add_command(
         "evaluate",
-        parents=[common],
-        formatter_class=raw,
-        allow_abbrev=False,
         help="score a checkpoint on a split",
         epilog="example:\n  lstm-flax evaluate --workdir=runs/imdb --split=development\n"
         "next:\n  lstm-flax predict --workdir=runs/imdb 'What a film!'",
@@ -103,11 +101,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_choice_of_checkpoint(evaluate)
     evaluate.set_defaults(run=_evaluate, takes_config=True)
 
-    inspect = commands.add_parser(
+    inspect = add_command(
         "inspect",
-        parents=[common],
-        formatter_class=raw,
-        allow_abbrev=False,
         help="sizes, labels, lengths, duplicates and unknown tokens of the data, before training",
         epilog="example:\n  lstm-flax inspect --config=quickstart --config.data.source=files "
         "--config.data.train_path=mine.csv\n"
@@ -116,11 +111,8 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("--config", required=True, help="as for train")
     inspect.set_defaults(run=_inspect, takes_config=True)
 
-    prepare = commands.add_parser(
+    prepare = add_command(
         "prepare",
-        parents=[common],
-        formatter_class=raw,
-        allow_abbrev=False,
         help="fetch the data, train the tokenizer and encode every split, ahead of training",
         epilog="example:\n  lstm-flax prepare --config=imdb\n"
         "next:\n  lstm-flax train --config=imdb --workdir=runs/imdb\n"
@@ -130,11 +122,8 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("--config", required=True, help="as for train")
     prepare.set_defaults(run=_prepare, takes_config=True)
 
-    predict = commands.add_parser(
+    predict = add_command(
         "predict",
-        parents=[common],
-        formatter_class=raw,
-        allow_abbrev=False,
         help="classify texts: one JSON object a text",
         epilog="examples:\n  lstm-flax predict --workdir=runs/imdb 'What a film!'\n"
         "  lstm-flax predict --workdir=runs/imdb --file=reviews.txt\n"
