@@ -36,6 +36,8 @@ class DataConfig:
         test_fraction: part held out for the final score, only where the source has no test split.
         split_seed: seed of both cuts.
         lowercase: fold the text to lower case.
+        use_unlabelled: whether the tokenizer, and vectors that start the embedding, learn from the
+            source's unlabelled texts too.
         cache_dir: where encoded splits are kept; None means ~/.cache/lstm_flax.
         token_cache: start from this one folder of encoded splits alone, opening no text.
         max_length: longest token sequence that the model sees.
@@ -56,6 +58,7 @@ class DataConfig:
     test_fraction: float = 0.1
     split_seed: int = 0
     lowercase: bool = False
+    use_unlabelled: bool = False
     cache_dir: str | None = changeable(None)
     token_cache: str | None = changeable(None)
     max_length: int = 400
@@ -113,7 +116,9 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TokenizerConfig:
-    """How text becomes pieces. Trained on the training part alone.
+    """How text becomes pieces.
+
+    It learns from the training part, and from unlabelled text where `data.use_unlabelled` says so.
 
     Attributes:
         kind: SentencePiece model: `unigram`, `bpe`, `word` (punctuation split off first) or `char`.
@@ -156,6 +161,10 @@ class ModelConfig:
     Attributes:
         cell: `lstm`, `gru` or `rnn` (tanh).
         embedding_size: E.
+        embedding_init: `normal`, or `cooccurrence`: vectors of the training text's tokens from how
+            often they stand near each other (`data/word_vectors.py`).
+        ngram_order: n of the longest n-grams whose class ratios are inputs beside the embeddings
+            (`data/ngrams.py`); 0 for none.
         hidden_size: H, of one direction.
         num_layers: L.
         bidirectional: a second stack reads each row from its last token to its first.
@@ -173,6 +182,8 @@ class ModelConfig:
 
     cell: str = "lstm"
     embedding_size: int = 128
+    embedding_init: str = "normal"
+    ngram_order: int = 0
     hidden_size: int = 128
     num_layers: int = 1
     bidirectional: bool = True
@@ -190,6 +201,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         choices = {
             "cell": ("lstm", "gru", "rnn"),
+            "embedding_init": ("normal", "cooccurrence"),
             "pooling": ("last", "mean", "max", "attention", "concat"),
             "head": ("softmax", "sigmoid"),
             "implementation": ("auto", "scan", "fused", "cudnn"),
@@ -201,6 +213,9 @@ class ModelConfig:
         for name in ("embedding_size", "hidden_size", "num_layers"):
             value = getattr(self, name)
             require(value >= 1, f"model.{name}", value, "must be at least 1")
+        require(
+            self.ngram_order >= 0, "model.ngram_order", self.ngram_order, "must not be negative"
+        )
         rates = (
             "embedding_dropout",
             "word_dropout",

@@ -10,6 +10,7 @@ Axes, one letter each, everywhere in this package:
     L  layers       of the recurrent stack
     C  classes      labels of the data set
     V  vocabulary   pieces of the tokenizer
+    F  features     numbers a token beside its embedding
 """
 
 from typing import Any, NamedTuple
@@ -42,9 +43,12 @@ class Batch(NamedTuple):
         lengths: i32[B], from 1 to T.
         labels: i32[B].
         example_mask: bool[B]; False for a row that only fills up the batch (its length is 1).
+        ngram_features: f32[B, T, F], what the n-grams that end at each token say of the classes
+            (`data/ngrams.py`), zero past each row's length; None for a model that has none.
     """
 
     token_ids: Array
     lengths: Array
     labels: Array
     example_mask: Array
+    ngram_features: Array | None = None

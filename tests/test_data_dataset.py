@@ -53,8 +53,9 @@ def test_written_splits_come_back(tmp_path, vocab_size, dtype):
     rng = np.random.default_rng(0)
     sequences = [*random_sequences(rng, 30, vocab_size), np.array([vocab_size - 1])]
     labels = rng.integers(-1, 3, size=31)
+    groups = rng.integers(0, 1 << 63, size=31, dtype=np.uint64)
     names = [f"a\nb:{i}" for i in range(31)]
-    write_split(tmp_path / "train", sequences, labels, names, vocab_size, "f")
+    write_split(tmp_path / "train", sequences, labels, groups, names, vocab_size, "f")
     split = read_split(tmp_path / "train", "f")
     assert split.token_ids.dtype == dtype
     assert isinstance(split.token_ids, np.memmap)
@@ -63,6 +64,7 @@ def test_written_splits_come_back(tmp_path, vocab_size, dtype):
         np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(split[-1], sequences[-1])
     np.testing.assert_array_equal(split.labels, labels)
+    np.testing.assert_array_equal(split.groups, groups)
     assert split.lengths.tolist() == [len(s) for s in sequences]
     assert split.ids == tuple(f"a b:{i}" for i in range(31))
     assert [p.name for p in tmp_path.iterdir()] == ["train"]
@@ -71,11 +73,11 @@ def test_written_splits_come_back(tmp_path, vocab_size, dtype):
 
 
 def test_other_fingerprint_is_no_split_and_is_replaced(tmp_path):
-    write_split(tmp_path / "a", [np.array([4])], np.array([0]), ["x"], 9, "old")
+    write_split(tmp_path / "a", [np.array([4])], np.array([0]), np.array([0]), ["x"], 9, "old")
     assert read_split(tmp_path / "a", "new") is None
     assert read_split(tmp_path / "none", "new") is None
     old = read_split(tmp_path / "a")
-    write_split(tmp_path / "a", [np.array([5])], np.array([0]), ["x"], 9, "new")
+    write_split(tmp_path / "a", [np.array([5])], np.array([0]), np.array([0]), ["x"], 9, "new")
     assert read_split(tmp_path / "a", "new")[0].tolist() == [5]
     assert old[0].tolist() == [4]  # an open memory map outlives the replacement
 
@@ -83,7 +85,9 @@ def test_other_fingerprint_is_no_split_and_is_replaced(tmp_path):
 @pytest.mark.parametrize("name", ["token_ids.npy", "offsets.npy", "labels.npy", "split.json"])
 @pytest.mark.parametrize("damage", ["cut", "flip", "remove"])
 def test_damage_is_noticed(tmp_path, name, damage):
-    write_split(tmp_path / "a", [np.array([4, 5])] * 9, np.zeros(9), list("abcdefghi"), 9, "f")
+    write_split(
+        tmp_path / "a", [np.array([4, 5])] * 9, np.zeros(9), np.zeros(9), list("abcdefghi"), 9, "f"
+    )
     path = tmp_path / "a" / name
     content = bytearray(path.read_bytes())
     if damage == "remove":
@@ -98,7 +102,7 @@ def test_damage_is_noticed(tmp_path, name, damage):
 def write_many(folder, value):
     for i in range(20):
         sequences = [np.full(1000, value)] * 20
-        write_split(folder, sequences, np.zeros(20), ["x"] * 20, 9, f"{value}-{i}")
+        write_split(folder, sequences, np.zeros(20), np.zeros(20), ["x"] * 20, 9, f"{value}-{i}")
 
 
 def test_concurrent_writers_never_show_half_a_split(tmp_path):
@@ -121,9 +125,9 @@ def test_concurrent_writers_never_show_half_a_split(tmp_path):
 
 
 def test_the_same_split_written_twice_stays_in_place(tmp_path):
-    write_split(tmp_path / "a", [np.array([4])], np.array([0]), ["x"], 9, "f")
+    write_split(tmp_path / "a", [np.array([4])], np.array([0]), np.array([0]), ["x"], 9, "f")
     before = (tmp_path / "a").stat().st_ino
-    write_split(tmp_path / "a", [np.array([4])], np.array([0]), ["x"], 9, "f")
+    write_split(tmp_path / "a", [np.array([4])], np.array([0]), np.array([0]), ["x"], 9, "f")
     assert (tmp_path / "a").stat().st_ino == before
 
 

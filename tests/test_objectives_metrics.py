@@ -5,7 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lstm_flax.training.metrics import MetricSums, classification_metrics
+from lstm_flax.training.metrics import (
+    MetricSums,
+    calibration_error,
+    classification_metrics,
+    fit_temperature,
+)
 from lstm_flax.training.objectives import class_probabilities, cross_entropy, predicted_class
 
 RNG = np.random.default_rng(0)
@@ -65,3 +70,36 @@ def test_figures_of_a_split_equal_a_plain_loop(columns: int) -> None:
     np.testing.assert_array_equal(
         confusion.sum(axis=1), np.bincount(labels, minlength=len(confusion))
     )
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_the_fitted_temperature_undoes_a_stretch(columns: int) -> None:
+    rng = np.random.default_rng(5)
+    logits = rng.normal(size=(20_000, columns)).astype(np.float32) * 2
+    probabilities = np.asarray(class_probabilities(logits))
+    draws = rng.random((len(logits), 1))
+    labels = (draws > probabilities.cumsum(axis=1)).sum(axis=1).clip(max=max(columns, 2) - 1)
+    assert fit_temperature(logits, labels) == pytest.approx(1, abs=0.05)
+    assert fit_temperature(3 * logits, labels) == pytest.approx(3, abs=0.15)
+    figures = classification_metrics(3 * logits, labels, temperature=3.0)
+    true = classification_metrics(logits, labels)
+    assert figures["calibrated_loss"] == pytest.approx(true["loss"], rel=1e-5)
+    assert figures["accuracy"] == true["accuracy"]
+    assert figures["calibrated_calibration_error"] < 0.02 < figures["calibration_error"]
+
+
+def test_calibration_error_equals_a_plain_loop() -> None:
+    rng = np.random.default_rng(6)
+    probabilities = rng.dirichlet(np.ones(3), size=400)
+    labels = rng.integers(0, 3, 400)
+    expected = 0.0
+    for k in range(15):
+        inside = [i for i in range(400) if k / 15 <= probabilities[i].max() < (k + 1) / 15]
+        if inside:
+            sure = np.mean([probabilities[i].max() for i in inside])
+            right = np.mean([probabilities[i].argmax() == labels[i] for i in inside])
+            expected += len(inside) / 400 * abs(sure - right)
+    assert calibration_error(probabilities, labels) == pytest.approx(expected, abs=1e-12)
+    certain = np.array([[0.0, 1.0], [1.0, 0.0]])
+    assert calibration_error(certain, np.array([1, 0])) == 0
+    assert calibration_error(certain, np.array([0, 1])) == 1

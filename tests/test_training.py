@@ -19,6 +19,7 @@ from lstm_flax.data.dataset import Dataset, open_dataset
 from lstm_flax.errors import UserError
 from lstm_flax.model.classifier import apply_classifier
 from lstm_flax.training.checkpoints import holds_checkpoint
+from lstm_flax.training.initial import take_params
 from lstm_flax.training.interruption import Interrupted
 from lstm_flax.training.loop import Run
 from lstm_flax.training.objectives import (
@@ -34,7 +35,6 @@ from lstm_flax.training.trained_model import (
     build_model,
     init_params,
     load_trained_model,
-    take_params,
 )
 from lstm_flax.types import Batch
 from tests.conftest import templated_texts, write_jsonl
@@ -225,7 +225,7 @@ def test_masked_rows_change_nothing(tiny_config: Config) -> None:
     config = changed(tiny_config, model={"embedding_dropout": 0.0, "head_dropout": 0.0})
     full, filler = random_batch(6), random_batch(4, seed=1)
     filler = filler._replace(example_mask=np.zeros(4, bool), lengths=np.ones(4, np.int32))
-    both = Batch(*(np.concatenate(pair) for pair in zip(full, filler, strict=True)))
+    both = jax.tree.map(lambda *pair: np.concatenate(pair), full, filler)
     a, b = one_step(config, full), one_step(config, both)
     for x, y in zip(jax.tree.leaves(a.params), jax.tree.leaves(b.params), strict=True):
         np.testing.assert_allclose(x, y, rtol=0, atol=2e-6)

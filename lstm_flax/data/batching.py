@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from lstm_flax.data.ngrams import NgramRatios
 from lstm_flax.data.token_cache import TokenizedSplit
 from lstm_flax.types import PAD_ID, Batch
 
@@ -126,23 +127,6 @@ def _cut(members: list[np.ndarray], widths: np.ndarray, batch_size: int) -> list
     ]
 
 
-def truncate(ids: np.ndarray, max_length: int, truncation: str) -> np.ndarray:
-    """Cuts one over-long sequence.
-
-    Args:
-        ids: i[n].
-        max_length: tokens kept at most.
-        truncation: `head`, or `head_tail`: half from either end, the odd one from the head.
-
-    >>> truncate(np.arange(9), 5, "head_tail").tolist()
-    [0, 1, 2, 7, 8]
-    """
-    if len(ids) <= max_length:
-        return ids
-    head = _head_length(max_length, truncation)
-    return np.concatenate([ids[:head], ids[len(ids) - (max_length - head) :]])
-
-
 def _head_length(max_length: int, truncation: str) -> int:
     if truncation == "head":
         return max_length
@@ -158,6 +142,7 @@ def make_batch(
     batch_size: int,
     max_length: int,
     truncation: str,
+    ngrams: NgramRatios | None = None,
 ) -> Batch:
     """Gathers, truncates and pads.
 
@@ -167,7 +152,9 @@ def make_batch(
         width: T, at least the longest truncated length.
         batch_size: B; rows past n are filled up with masked rows of length 1.
         max_length: tokens kept of a text.
-        truncation: which ones, as in `truncate`.
+        truncation: which ones: `head`, or `head_tail`: half from either end, the odd one from the
+            head.
+        ngrams: for a model that takes n-gram features; those of a cut text are the whole text's.
 
     Returns:
         The batch, of numpy arrays.
@@ -194,7 +181,11 @@ def make_batch(
     lengths[:rows] = kept
     labels = np.zeros(batch_size, dtype=np.int32)
     labels[:rows] = split.labels[indices]
-    return Batch(token_ids, lengths, labels, np.arange(batch_size) < rows)
+    features = None
+    if ngrams is not None:
+        features = np.zeros((batch_size, width, ngrams.size), np.float32)
+        features[:rows] = ngrams.features(split, indices, source, valid)
+    return Batch(token_ids, lengths, labels, np.arange(batch_size) < rows, features)
 
 
 class _Failure(NamedTuple):

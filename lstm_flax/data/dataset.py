@@ -12,6 +12,7 @@ Layout of the cache, every name with a fingerprint of what it was made from:
 
 import contextlib
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -39,12 +40,19 @@ from lstm_flax.data.token_cache import DamagedCacheError, TokenizedSplit, read_s
 from lstm_flax.data.tokenizer import Tokenizer
 from lstm_flax.errors import UserError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _CHUNK = 2_000  # texts encoded between two updates of the progress bar
 _SLOW = 1.0  # seconds before a progress bar shows
 # What must agree between a configuration and the cache folder that it starts from.
 _SETTINGS = {
-    "data": ("source", "lowercase", "development_fraction", "test_fraction", "split_seed"),
+    "data": (
+        "source",
+        "lowercase",
+        "use_unlabelled",
+        "development_fraction",
+        "test_fraction",
+        "split_seed",
+    ),
     "tokenizer": ("kind", "vocab_size"),
 }
 
@@ -185,6 +193,8 @@ class Dataset:
                 self.folder / name,
                 sequences,
                 examples.labels,
+                # Nobody asks for the groups of other parts than those cut off one split.
+                np.zeros(len(examples)) if examples.groups is None else examples.groups,
                 examples.ids,
                 self.tokenizer.vocab_size,
                 fingerprint,
@@ -206,16 +216,22 @@ def open_dataset(config: Config, tokenizer: Tokenizer | None = None) -> Dataset:
         return _open_cache_alone(config, Path(config.data.token_cache).expanduser(), tokenizer)
     source = open_source(config.data)
     description = describe_source(config.data, source)
+    if config.data.use_unlabelled and "unsupervised" not in source.splits:
+        raise UserError(
+            f"config.data.use_unlabelled = True: {config.data.source} has no unlabelled texts"
+        )
     cache = Path(config.data.cache_dir or "~/.cache/lstm_flax").expanduser()
-    train: Examples | None = None
-    trained = tokenizer is None
+    read: dict[str, Examples] = {}
     if tokenizer is None:
         settings = {**config.to_dict()["tokenizer"], "lowercase": config.data.lowercase}
+        learned_from = ["train"] + ["unsupervised"] * config.data.use_unlabelled
+        settings["texts"] = [source.fingerprint(name) for name in learned_from]
         path = cache / f"tokenizer-{_digest([description, settings, NORMALIZATION_VERSION])}"
         tokenizer = _read_tokenizer(path)
         if tokenizer is None:
-            train = load_examples(config.data, "train", source)
-            tokenizer = Tokenizer.train(train.texts, config.tokenizer, config.data.lowercase)
+            read = {name: load_examples(config.data, name, source) for name in learned_from}
+            texts = itertools.chain.from_iterable(examples.texts for examples in read.values())
+            tokenizer = Tokenizer.train(texts, config.tokenizer, config.data.lowercase)
             _write_file(path, tokenizer.to_bytes())
     elif tokenizer.lowercase != config.data.lowercase:
         raise UserError(
@@ -228,8 +244,7 @@ def open_dataset(config: Config, tokenizer: Tokenizer | None = None) -> Dataset:
     splits = available_splits(config.data, source)
     manifest = _read_manifest(folder)
     if manifest is None or _read_tokenizer(folder / "tokenizer") is None:
-        if train is None:
-            train = load_examples(config.data, "train", source)
+        train = read["train"] if read else load_examples(config.data, "train", source)
         manifest = {
             "format": FORMAT_VERSION,
             "fingerprint": fingerprint,
@@ -240,8 +255,8 @@ def open_dataset(config: Config, tokenizer: Tokenizer | None = None) -> Dataset:
         _write_file(folder / "tokenizer", tokenizer.to_bytes())
         _write_file(folder / "dataset.json", json.dumps(manifest, ensure_ascii=False).encode())
     dataset = Dataset(config, folder, manifest, tokenizer, source)
-    if trained and train is not None:  # at hand now: encode it before it goes
-        dataset.encode("train", train)
+    for split, examples in read.items():  # at hand now: encode them before they go
+        dataset.encode(split, examples)
     return dataset
 
 

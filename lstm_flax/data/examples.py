@@ -4,6 +4,7 @@ Every source is a `Source`: the splits it brings along, a fingerprint of each, a
 `load_examples` adds the development and test parts that are cut off its training split.
 """
 
+import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -58,16 +59,20 @@ class ImdbSource:
         return fingerprint_of(imdb.open_builder(self._data_dir), split)
 
     def load(self, split: str) -> Examples:
-        """The examples in TFDS's order; of `unsupervised`, none that equals a test review."""
+        """The examples in TFDS's order, grouped by equal texts.
+
+        Of `unsupervised`, none that equals a test review.
+        """
         imdb.prepare(self._data_dir, self._archive)
         records = imdb.read_records(self._data_dir, split)
         texts = [text_of(record["text"]) for record in records]
         labels = np.array([record["label"] for record in records], dtype=np.int32)
         ids = [f"{split}/{i}" for i in range(len(texts))]
-        examples = Examples(texts, labels, ids, imdb.LABEL_NAMES)
+        hashes = _hashes(texts)
+        examples = Examples(texts, labels, ids, imdb.LABEL_NAMES, hashes)
         if split != "unsupervised":
             return examples
-        leaked = np.isin(_hashes(texts), films.film_table().unsupervised_in_test)
+        leaked = np.isin(hashes, films.film_table().unsupervised_in_test)
         return examples.select(np.flatnonzero(~leaked))
 
 
@@ -137,15 +142,17 @@ def _cut_part(config: DataConfig, source: Source, split: str) -> Examples:
     """A part of the source's training split; all of it where nothing is cut off."""
     whole = source.load("train")
     _check_training_examples(whole, config)
+    hashes = _hashes(whole.texts) if whole.groups is None else whole.groups
+    groups = films.film_groups(hashes) if source.cut_by_film else hashes
+    whole = dataclasses.replace(whole, groups=groups)
     fractions = {
         name: 0.0 if name in source.splits else getattr(config, f"{name}_fraction")
         for name in ("development", "test")
     }
     if not any(fractions.values()):
         return whole
-    hashes = _hashes(whole.texts)
     parts = cut(
-        films.film_groups(hashes) if source.cut_by_film else hashes,
+        groups,
         whole.labels,
         fractions["development"],
         fractions["test"],

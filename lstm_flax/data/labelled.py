@@ -17,6 +17,8 @@ class Examples(Sequence[TextExample]):
         labels: i32[N], indices into `label_names`; -1 for no label.
         ids: unique within the split; for a text from a file, the file and the line.
         label_names: of the whole data set, C of them.
+        groups: u64[N], equal for texts that belong together, as those of one film; None where
+            nobody asked.
 
     >>> examples = Examples(["fine", "dull"], np.array([1, 0]), ["a:1", "a:2"], ("neg", "pos"))
     >>> examples[0]
@@ -27,6 +29,7 @@ class Examples(Sequence[TextExample]):
     labels: np.ndarray
     ids: Sequence[str]
     label_names: tuple[str, ...]
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -43,6 +46,7 @@ class Examples(Sequence[TextExample]):
             texts=[self.texts[i] for i in indices],
             labels=self.labels[indices],
             ids=[self.ids[i] for i in indices],
+            groups=None if self.groups is None else self.groups[indices],
         )
 
 

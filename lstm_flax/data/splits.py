@@ -48,7 +48,7 @@ def cut(
     strata = np.unique(first_label) if stratify else [None]
     for label in strata:
         members = np.arange(len(unique)) if label is None else np.flatnonzero(first_label == label)
-        members = members[np.argsort(_mix(unique[members], seed), kind="stable")]
+        members = members[np.argsort(mix(unique[members], seed), kind="stable")]
         heads = _nearest_prefix(sizes[members], test_fraction)
         tails = _nearest_prefix(sizes[members[::-1]], development_fraction)
         # A label that few examples bear stays in the training part first of all.
@@ -90,7 +90,7 @@ def _nearest_prefix(sizes: np.ndarray, fraction: float) -> int:
     return int(np.argmin(np.abs(totals - fraction * totals[-1])))
 
 
-def _mix(values: np.ndarray, seed: int) -> np.ndarray:
+def mix(values: np.ndarray, seed: int) -> np.ndarray:
     """A random-looking u64 for each u64: the finaliser of SplitMix64, for numpy.
 
     Reference: Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA 2014.

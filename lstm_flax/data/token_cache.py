@@ -2,8 +2,8 @@
 
 A split is one folder: `token_ids.npy` (all token ids one after another, 16 bits where the
 vocabulary fits), `offsets.npy` (where each example starts and the last one ends), `labels.npy`,
-`names.txt` and `split.json`. It is written under a temporary name and renamed, so a reader never
-sees half of it, and of two processes that write the same one, one wins.
+`groups.npy`, `names.txt` and `split.json`. It is written under a temporary name and renamed, so a
+reader never sees half of it, and of two processes that write the same one, one wins.
 """
 
 import contextlib
@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-FORMAT_VERSION = 1
-_ARRAYS = ("token_ids", "offsets", "labels")
+FORMAT_VERSION = 2
+_ARRAYS = ("token_ids", "offsets", "labels", "groups")
 
 
 class DamagedCacheError(Exception):
@@ -33,6 +33,7 @@ class TokenizedSplit(Sequence[np.ndarray]):
         token_ids: u16 or i32[sum of lengths], every example's ids one after another.
         offsets: i64[N + 1], where each example starts.
         labels: i32[N]; -1 for no label.
+        groups: u64[N], equal for texts that belong together, as those of one film.
         lengths: i64[N], token counts before any truncation.
     """
 
@@ -41,11 +42,13 @@ class TokenizedSplit(Sequence[np.ndarray]):
         token_ids: np.ndarray,
         offsets: np.ndarray,
         labels: np.ndarray,
+        groups: np.ndarray,
         names_path: Path | None = None,
     ) -> None:
         self.token_ids = token_ids
         self.offsets = offsets
         self.labels = labels
+        self.groups = groups
         self.lengths: np.ndarray = np.diff(offsets)
         self._names_path = names_path
 
@@ -53,14 +56,15 @@ class TokenizedSplit(Sequence[np.ndarray]):
     def from_sequences(
         cls, sequences: Sequence[np.ndarray], labels: Sequence[int] | np.ndarray
     ) -> "TokenizedSplit":
-        """A split in memory.
+        """A split in memory, each example a group of its own.
 
         >>> split = TokenizedSplit.from_sequences([np.array([4, 5]), np.array([6])], [1, 0])
         >>> split[0].tolist(), split.lengths.tolist()
         ([4, 5], [2, 1])
         """
         token_ids, offsets = _flatten(sequences, np.dtype(np.int32))
-        return cls(token_ids, offsets, np.asarray(labels, dtype=np.int32))
+        groups = np.arange(len(labels), dtype=np.uint64)
+        return cls(token_ids, offsets, np.asarray(labels, dtype=np.int32), groups)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -93,6 +97,7 @@ def write_split(
     folder: Path,
     sequences: Sequence[np.ndarray],
     labels: np.ndarray,
+    groups: np.ndarray,
     names: Iterable[str],
     vocab_size: int,
     fingerprint: str,
@@ -103,13 +108,19 @@ def write_split(
         folder: where; the folder above it exists.
         sequences: N arrays of token ids, none empty.
         labels: i32[N].
+        groups: u64[N].
         names: N names of examples.
         vocab_size: V; ids are stored in 16 bits where it fits.
         fingerprint: of the texts, kept for `read_split`.
     """
     dtype = np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.int32)
     token_ids, offsets = _flatten(sequences, dtype)
-    arrays = {"token_ids": token_ids, "offsets": offsets, "labels": labels.astype(np.int32)}
+    arrays = {
+        "token_ids": token_ids,
+        "offsets": offsets,
+        "labels": labels.astype(np.int32),
+        "groups": groups.astype(np.uint64),
+    }
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
         new = Path(temporary) / "new"
         new.mkdir()

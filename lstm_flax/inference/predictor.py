@@ -11,7 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from lstm_flax.data.batching import truncate
+from lstm_flax.data.batching import BatchPlan, make_batch
+from lstm_flax.data.token_cache import TokenizedSplit
 from lstm_flax.errors import UserError
 from lstm_flax.model.classifier import apply_classifier
 from lstm_flax.training.objectives import class_probabilities
@@ -19,7 +20,7 @@ from lstm_flax.training.progress import write_text
 from lstm_flax.training.train import train
 from lstm_flax.training.train_step import BucketedFunction
 from lstm_flax.training.trained_model import TrainedModel, load_trained_model
-from lstm_flax.types import PAD_ID, Batch
+from lstm_flax.types import Batch
 
 _CHUNK = 1024  # texts read ahead of a stream: enough to batch by length, small to hold
 
@@ -31,7 +32,8 @@ class Prediction:
     Attributes:
         text: as it was given.
         label: the most probable label's name.
-        probabilities: of every label, by name; they sum to 1.
+        probabilities: of every label, by name; they sum to 1. Calibrated on the development part
+            of the data that the model was trained on.
     """
 
     text: str
@@ -51,13 +53,14 @@ class Predictor:
         """Wraps a restored model; see `from_checkpoint`."""
         self._trained = trained
         self._tokenizer = trained.metadata.tokenizer
+        self._ngrams = trained.metadata.ngrams
         self._data = trained.metadata.config.data
         self._lock = threading.Lock()
         self.label_names = trained.metadata.label_names
-        model = trained.model
+        model, temperature = trained.model, trained.metadata.history.temperature
 
         def probabilities(params: Any, batch: Batch) -> jax.Array:
-            return class_probabilities(apply_classifier(model, params, batch))
+            return class_probabilities(apply_classifier(model, params, batch) / temperature)
 
         self._probabilities = BucketedFunction(probabilities)
         self._params = jax.device_put(trained.params, jax.devices()[0])
@@ -155,29 +158,18 @@ class Predictor:
     def _predict_chunk(self, texts: Sequence[str]) -> np.ndarray:
         """Probabilities [N, C], batched by length."""
         data = self._data
-        token_ids = [
-            truncate(ids, data.max_length, data.truncation)
-            for ids in self._tokenizer.encode_batch(texts)
-        ]
-        order = np.argsort([len(ids) for ids in token_ids], kind="stable")
+        encoded = self._tokenizer.encode_batch(texts)
+        split = TokenizedSplit.from_sequences(encoded, np.zeros(len(texts)))
         size = 1 if len(texts) == 1 else data.batch_size
+        plan = BatchPlan(
+            split.lengths, size, data.bucket_widths, data.max_length, seed=0, epoch=0, shuffle=False
+        )
         result = np.empty((len(texts), len(self.label_names)), np.float32)
-        for start in range(0, len(texts), size):
-            rows = order[start : start + size]
-            batch = _pad([token_ids[row] for row in rows], size, data.bucket_widths)
+        for rows, width in plan:
+            batch = make_batch(
+                split, rows, width, size, data.max_length, data.truncation, self._ngrams
+            )
             with self._lock:
                 probabilities = self._probabilities(self._params, batch)
             result[rows] = np.asarray(probabilities)[: len(rows)]
         return result
-
-
-def _pad(token_ids: Sequence[np.ndarray], size: int, widths: tuple[int, ...]) -> Batch:
-    """A batch of `size` rows in the narrowest bucket that holds them all; labels are unused."""
-    lengths = np.ones(size, np.int32)
-    lengths[: len(token_ids)] = [len(ids) for ids in token_ids]
-    width = next(width for width in widths if width >= lengths.max())
-    padded = np.full((size, width), PAD_ID, np.int32)
-    for row, ids in enumerate(token_ids):
-        padded[row, : len(ids)] = ids
-    mask = np.arange(size) < len(token_ids)
-    return Batch(padded, lengths, np.zeros(size, np.int32), mask)

@@ -37,6 +37,7 @@ class TextClassifier(nn.Module):
         lengths: jax.Array,
         deterministic: bool = True,
         perturbation: jax.Array | None = None,
+        ngram_features: jax.Array | None = None,
     ) -> jax.Array:
         """Classifies one batch.
 
@@ -46,6 +47,8 @@ class TextClassifier(nn.Module):
             deterministic: True turns every dropout off; False needs a `dropout` key.
             perturbation: f32[B, T, E], added to the embeddings within each row's length, after
                 their dropout; None for none.
+            ngram_features: f32[B, T, F], zero past each row's length, where
+                `config.ngram_order` is not 0. A linear map of them is added to the embeddings.
 
         Returns:
             Logits f32[B, C], or f32[B, 1] for the sigmoid head: the log-odds of class 1.
@@ -56,6 +59,9 @@ class TextClassifier(nn.Module):
         if perturbation is not None:
             valid = sequence_mask(lengths, token_ids.shape[1])[..., None]
             embedded += jnp.where(valid, perturbation, 0).astype(embedded.dtype)
+        if config.ngram_order > 0:
+            linear = nn.Dense(config.embedding_size, use_bias=False, name="ngrams")
+            embedded += linear(ngram_features).astype(embedded.dtype)
         recurrent = CELLS[config.cell](
             hidden_size=config.hidden_size,
             num_layers=config.num_layers,
@@ -102,6 +108,7 @@ def apply_classifier(
         batch.lengths,
         deterministic=dropout_key is None,
         perturbation=perturbation,
+        ngram_features=batch.ngram_features,
         rngs=None if dropout_key is None else {"dropout": dropout_key},
     )
     return cast(jax.Array, logits)

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from lstm_flax.config import Config
+from lstm_flax.data.ngrams import NgramRatios
 from lstm_flax.data.tokenizer import Tokenizer
 from lstm_flax.errors import UserError
 from lstm_flax.training.train_state import TrainState
@@ -36,6 +38,8 @@ class History:
         epochs_since: epochs without a better one.
         logged: loss, weight, correct and examples of the epoch at the last line of the log.
         seconds: of training, over all starts.
+        temperature: what divides the logits, fitted to the development part at the last epoch's
+            end; 1 where there is none.
     """
 
     best_score: float | None = None
@@ -43,6 +47,7 @@ class History:
     epochs_since: int = 0
     logged: tuple[float, float, int, int] = (0.0, 0.0, 0, 0)
     seconds: float = 0.0
+    temperature: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +58,7 @@ class Metadata:
         config: the configuration it was trained with.
         label_names: C names, in the order of the logits.
         tokenizer: the tokenizer its embedding belongs to.
+        ngrams: the class ratios of n-grams that the model takes, where it takes any.
         data_fingerprint: of the training part as encoded.
         position: `epoch` and `batch` of the next batch.
         history: what the run remembers.
@@ -62,19 +68,21 @@ class Metadata:
     config: Config
     label_names: tuple[str, ...]
     tokenizer: Tokenizer
+    ngrams: NgramRatios | None
     data_fingerprint: str
     position: dict[str, int]
     history: History
     machine: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; the tokenizer in base 64."""
+        """Plain values; the tokenizer in base 64, of the n-gram ratios what finds their arrays."""
         return {
             "format_version": FORMAT_VERSION,
             "config": self.config.to_dict(),
             "label_names": list(self.label_names),
             "tokenizer": base64.b64encode(self.tokenizer.to_bytes()).decode("ascii"),
             "tokenizer_fingerprint": self.tokenizer.fingerprint,
+            "ngrams": None if self.ngrams is None else _ngram_shape(self.ngrams),
             "data_fingerprint": self.data_fingerprint,
             "position": self.position,
             "history": dataclasses.asdict(self.history),
@@ -82,8 +90,10 @@ class Metadata:
         }
 
     @classmethod
-    def from_json(cls, values: dict[str, Any], path: Path) -> "Metadata":
-        """The inverse of `to_json`.
+    def from_json(
+        cls, values: dict[str, Any], path: Path, ngrams: NgramRatios | None = None
+    ) -> "Metadata":
+        """The inverse of `to_json`; the n-gram ratios are read apart.
 
         Raises:
             UserError: for another format version, or a tokenizer that is not the one saved.
@@ -105,11 +115,30 @@ class Metadata:
             config=Config.from_config_dict(values["config"]),
             label_names=tuple(values["label_names"]),
             tokenizer=tokenizer,
+            ngrams=ngrams,
             data_fingerprint=values["data_fingerprint"],
             position=values["position"],
             history=History(**values["history"]),
             machine=values["machine"],
         )
+
+
+_NGRAM_ARRAYS = ("keys", "tables")
+
+
+def _ngram_arrays(ngrams: NgramRatios) -> dict[str, np.ndarray]:
+    return {name: getattr(ngrams, name) for name in _NGRAM_ARRAYS}
+
+
+def _ngram_shape(ngrams: NgramRatios) -> dict[str, Any]:
+    return {"order": ngrams.order, "known": len(ngrams.keys), "ratios": ngrams.tables.shape[2]}
+
+
+def _ngram_template(shape: dict[str, Any]) -> dict[str, np.ndarray]:
+    return {
+        "keys": np.empty(shape["known"], np.uint32),
+        "tables": np.empty((1, shape["known"] + 1, shape["ratios"]), np.float16),
+    }
 
 
 def describe_machine() -> dict[str, Any]:
@@ -152,6 +181,8 @@ class CheckpointFolder:
         }
         if state.averaged_params is not None:
             items["averaged_params"] = ocp.args.StandardSave(state.averaged_params)
+        if metadata.ngrams is not None:
+            items["ngrams"] = ocp.args.StandardSave(_ngram_arrays(metadata.ngrams))
         self._manager.save(step, args=ocp.args.Composite(**items))
 
     def wait(self) -> None:
@@ -179,7 +210,12 @@ class CheckpointFolder:
         """Reads what a checkpoint says of itself."""
         args = ocp.args.Composite(metadata=ocp.args.JsonRestore())
         values = self._manager.restore(step, args=args)["metadata"]
-        return Metadata.from_json(values, self.path / str(step))
+        shape, ngrams = values.get("ngrams"), None
+        if shape is not None:
+            args = ocp.args.Composite(ngrams=ocp.args.StandardRestore(_ngram_template(shape)))
+            arrays = self._manager.restore(step, args=args)["ngrams"]
+            ngrams = NgramRatios(shape["order"], *(np.asarray(arrays[k]) for k in _NGRAM_ARRAYS))
+        return Metadata.from_json(values, self.path / str(step), ngrams)
 
     def restore_state(self, step: int, like: TrainState) -> TrainState:
         """Reads a whole training state into the shapes, dtypes and shardings of `like`."""

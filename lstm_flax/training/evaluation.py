@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from lstm_flax.config import DataConfig
 from lstm_flax.data.batching import BatchPlan, make_batch, prefetch
+from lstm_flax.data.ngrams import NgramRatios
 from lstm_flax.data.token_cache import TokenizedSplit
 from lstm_flax.model.classifier import TextClassifier, apply_classifier
 from lstm_flax.training.sharding import place_batch
@@ -19,8 +20,10 @@ from lstm_flax.types import Batch
 class Evaluator:
     """Computes the logits of whole splits, batched by length, dropout off."""
 
-    def __init__(self, model: TextClassifier, config: DataConfig, mesh: Mesh) -> None:
-        """Holds on to the model, the batches' settings and the devices."""
+    def __init__(
+        self, model: TextClassifier, config: DataConfig, mesh: Mesh, ngrams: NgramRatios | None
+    ) -> None:
+        """Holds on to the model, the batches' settings, the devices and the n-gram ratios."""
 
         def logits(params: Any, batch: Batch) -> jax.Array:
             return apply_classifier(model, params, batch)
@@ -28,6 +31,7 @@ class Evaluator:
         self._logits = BucketedFunction(logits)
         self._config = config
         self._mesh = mesh
+        self._ngrams = ngrams
 
     @property
     def compilations(self) -> int:
@@ -59,7 +63,13 @@ class Evaluator:
         def placed() -> Any:
             for indices, width in plan:
                 batch = make_batch(
-                    split, indices, width, config.batch_size, config.max_length, config.truncation
+                    split,
+                    indices,
+                    width,
+                    config.batch_size,
+                    config.max_length,
+                    config.truncation,
+                    self._ngrams,
                 )
                 yield indices, place_batch(batch, self._mesh)
 

@@ -24,15 +24,16 @@ from lstm_flax.training.checkpoints import (
     open_checkpoints,
 )
 from lstm_flax.training.evaluation import Evaluator
+from lstm_flax.training.initial import first_params, ngram_ratios, take_params
 from lstm_flax.training.interruption import Interrupted, StopRequest
-from lstm_flax.training.metrics import MetricSums, classification_metrics
+from lstm_flax.training.metrics import MetricSums, classification_metrics, fit_temperature
 from lstm_flax.training.objectives import class_weights
 from lstm_flax.training.optimizer import make_optimizer
 from lstm_flax.training.progress import RunLog, progress_bar, write_text
 from lstm_flax.training.sharding import abstract, data_mesh, place_batch, replicated
 from lstm_flax.training.train_state import TrainState
 from lstm_flax.training.train_step import BucketedFunction, make_train_step
-from lstm_flax.training.trained_model import TrainedModel, build_model, init_params, take_params
+from lstm_flax.training.trained_model import TrainedModel, build_model, init_params
 from lstm_flax.types import Batch
 
 logger = logging.getLogger(__name__)
@@ -76,7 +77,8 @@ class Run:
             ),
         )
         self.train_step = BucketedFunction(step, donate=True)
-        self.evaluator = Evaluator(model, config.data, self.mesh)
+        self.ngrams, self.train_ngrams = ngram_ratios(config, dataset, initial)
+        self.evaluator = Evaluator(model, config.data, self.mesh, self.ngrams)
         self.history = History()
         if config.training.early_stopping_patience and self.development is None:
             raise UserError(
@@ -84,11 +86,9 @@ class Run:
                 "set config.data.development_fraction"
             )
 
-        def create() -> TrainState:
+        def create(given: Any) -> TrainState:
             init_key, key = jax.random.split(jax.random.PRNGKey(config.training.seed))
-            params = init_params(model, init_key)
-            if initial is not None:
-                params = take_params(params, initial.params)
+            params = take_params(init_params(model, init_key), given)
             return TrainState.create(params, optimizer, key, config.training.ema_decay > 0)
 
         self._counted = time.perf_counter()
@@ -96,8 +96,11 @@ class Run:
         write_text(workdir / "config.json", json.dumps(config.to_dict(), indent=2) + "\n")
         self.last = open_checkpoints(workdir, "last")
         self.best = open_checkpoints(workdir, "best")
-        restored = self._restore(abstract(jax.eval_shape(create), self.mesh))
-        self.state = restored or jax.jit(create, out_shardings=replicated(self.mesh))()
+        state = self._restore(abstract(jax.eval_shape(create, {}), self.mesh))
+        if state is None:
+            given = first_params(config, dataset, initial)
+            state = jax.jit(create, out_shardings=replicated(self.mesh))(given)
+        self.state = state
         self.step = int(self.state.step)
         if self.step > self.total_steps:
             raise UserError(
@@ -171,6 +174,8 @@ class Run:
             logits = self.evaluator.logits(self.state.evaluation_params, self.development)
             scored = classification_metrics(logits, self.development.labels)
             figures |= {f"development_{k}": scored[k] for k in ("accuracy", "loss")}
+            temperature = fit_temperature(logits, self.development.labels)
+            self.history = dataclasses.replace(self.history, temperature=temperature)
         score, best = figures.get("development_accuracy"), self.history.best_score
         improved = score is None or best is None or score > best
         if improved:
@@ -214,6 +219,7 @@ class Run:
             config=self.config,
             label_names=self.dataset.label_names,
             tokenizer=self.dataset.tokenizer,
+            ngrams=self.ngrams,
             data_fingerprint=self.dataset.fingerprint,
             position=self._position(self.step),
             history=self.history,
@@ -289,6 +295,12 @@ class Run:
         for k in range(first, len(plan)):
             indices, width = plan[k]
             batch = make_batch(
-                self.train_split, indices, width, data.batch_size, data.max_length, data.truncation
+                self.train_split,
+                indices,
+                width,
+                data.batch_size,
+                data.max_length,
+                data.truncation,
+                self.train_ngrams,
             )
             yield len(indices), place_batch(batch, self.mesh)

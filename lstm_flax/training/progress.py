@@ -72,7 +72,9 @@ def result_table(results: dict[str, Any]) -> str:
         "split": results["split"],
         "examples": f"{results['examples']:,}",
         "accuracy": f"{results['accuracy']:.2%}",
-        "loss": f"{results['loss']:.4f}",
+        "loss": f"{results['calibrated_loss']:.4f} ({results['loss']:.4f} before calibration)",
+        "calibration error": f"{results['calibrated_calibration_error']:.2%} "
+        f"({results['calibration_error']:.2%} before, temperature {results['temperature']:.2f})",
         "checkpoint step": f"{results['checkpoint_step']:,}",
         "seconds": f"{results['seconds']:.1f}",
     }

@@ -10,13 +10,10 @@ from lstm_flax.config import Config, refuse_changes
 from lstm_flax.data.dataset import open_dataset
 from lstm_flax.errors import UserError
 from lstm_flax.training.checkpoints import holds_checkpoint
+from lstm_flax.training.initial import describe_taken
 from lstm_flax.training.loop import Run
 from lstm_flax.training.progress import result_table, write_text
-from lstm_flax.training.trained_model import (
-    describe_taken,
-    evaluate_trained_model,
-    load_trained_model,
-)
+from lstm_flax.training.trained_model import evaluate_trained_model, load_trained_model
 
 logger = logging.getLogger(__name__)
 

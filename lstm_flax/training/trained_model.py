@@ -9,10 +9,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from lstm_flax.config import Config
 from lstm_flax.data.dataset import open_dataset
+from lstm_flax.data.films import film_table
+from lstm_flax.data.ngrams import ngram_features
+from lstm_flax.data.token_cache import TokenizedSplit
 from lstm_flax.errors import UserError
 from lstm_flax.model.classifier import TextClassifier
 from lstm_flax.training.checkpoints import (
@@ -36,7 +40,7 @@ class TrainedModel:
     Attributes:
         model: the module.
         params: its parameters, averaged ones where the run kept an average.
-        metadata: configuration, label names, tokenizer.
+        metadata: configuration, label names, tokenizer, n-gram ratios.
         path: its folder, named by the training step it was saved at.
         mesh: the devices that hold the parameters.
     """
@@ -70,43 +74,10 @@ def build_model(config: Config, vocab_size: int, num_classes: int) -> TextClassi
 def init_params(model: TextClassifier, key: jax.Array) -> Any:
     """Freshly initialised parameters."""
     token_ids, lengths = jnp.ones((1, 1), jnp.int32), jnp.ones(1, jnp.int32)
-    return model.init(key, token_ids, lengths)["params"]
-
-
-def take_params(fresh: Any, source: Any) -> Any:
-    """Replaces each fresh array by the source's of the same name, where the shapes agree."""
-    there = _by_name(source)
-
-    def take(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
-        found = there.get(_name(path))
-        return leaf if found is None or found.shape != leaf.shape else jnp.asarray(found)
-
-    return jax.tree_util.tree_map_with_path(take, fresh)
-
-
-def describe_taken(params: Any, initial: "TrainedModel", source: str | None) -> str:
-    """One line: which arrays `take_params` took, and which started afresh."""
-    here, there = _by_name(params), _by_name(initial.params)
-    taken = [
-        name for name, leaf in here.items() if name in there and there[name].shape == leaf.shape
-    ]
-    fresh = [
-        f"{name} {leaf.shape}" + (f" (there {there[name].shape})" if name in there else "")
-        for name, leaf in here.items()
-        if name not in taken
-    ]
-    unused = [name for name in there if name not in here]
-    line = f"config.init_from = {source}: {len(taken)} of {len(here)} arrays taken"
-    line += f"; started afresh: {', '.join(fresh)}" if fresh else ""
-    return line + (f"; left there: {', '.join(unused)}" if unused else "")
-
-
-def _by_name(params: Any) -> dict[str, Any]:
-    return {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
-
-
-def _name(path: tuple[Any, ...]) -> str:
-    return "/".join(str(key.key) for key in path)
+    features = None
+    if model.config.ngram_order > 0:
+        features = jnp.zeros((1, 1, ngram_features(model.config.ngram_order, model.num_classes)))
+    return model.init(key, token_ids, lengths, ngram_features=features)["params"]
 
 
 def load_trained_model(path: Path, checkpoint: str = "best") -> TrainedModel:
@@ -178,13 +149,15 @@ def evaluate_trained_model(
             f"{', '.join(names)}; evaluate on the data it was trained for"
         )
     examples = dataset.split(split)
-    evaluator = Evaluator(trained.model, config.data, trained.mesh)
+    evaluator = Evaluator(trained.model, config.data, trained.mesh, trained.metadata.ngrams)
     logits = evaluator.logits(
         trained.params, examples, f"evaluating {split}" if show_progress else ""
     )
+    temperature = trained.metadata.history.temperature
     return {
         "split": split,
-        **classification_metrics(logits, examples.labels),
+        **classification_metrics(logits, examples.labels, temperature),
+        **_without_shared_texts(config, split, logits, examples),
         "checkpoint_step": trained.step,
         "train_steps": trained.step,
         "compilations": evaluator.compilations,
@@ -193,6 +166,17 @@ def evaluate_trained_model(
         "seconds": round(time.perf_counter() - start, 3),
         **describe_environment(),
     }
+
+
+def _without_shared_texts(
+    config: Config, split: str, logits: np.ndarray, examples: TokenizedSplit
+) -> dict[str, Any]:
+    """The figures of IMDB's test split without the texts that its training split holds too."""
+    if config.data.source != "imdb_reviews" or split != "test":
+        return {}
+    new = ~np.isin(examples.groups, film_table().test_in_train)
+    figures = classification_metrics(logits[new], examples.labels[new])
+    return {f"{name}_without_train_texts": figures[name] for name in ("examples", "accuracy")}
 
 
 def describe_environment() -> dict[str, Any]:

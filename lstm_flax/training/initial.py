@@ -1,0 +1,80 @@
+"""What a run starts from: weights of another run, vectors of words, ratios of n-grams."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from lstm_flax.config import Config
+from lstm_flax.data.dataset import Dataset
+from lstm_flax.data.ngrams import NgramRatios, fit_ngram_ratios, ngram_features
+from lstm_flax.data.word_vectors import fit_word_vectors
+from lstm_flax.training.trained_model import TrainedModel
+
+
+def ngram_ratios(
+    config: Config, dataset: Dataset, initial: TrainedModel | None
+) -> tuple[NgramRatios | None, NgramRatios | None]:
+    """The class ratios of n-grams for other texts, and those for the training texts.
+
+    Both are the other run's, where this run starts from one that has such features; None for a
+    model that takes none.
+    """
+    classes = len(dataset.label_names)
+    if config.model.ngram_order == 0:
+        return None, None
+    there = None if initial is None else initial.metadata.ngrams
+    if there is not None and there.size == ngram_features(config.model.ngram_order, classes):
+        return there, there
+    return fit_ngram_ratios(dataset.split("train"), classes, config.model.ngram_order)
+
+
+def first_params(config: Config, dataset: Dataset, initial: TrainedModel | None) -> dict[str, Any]:
+    """Parameters, perhaps a few of all, that a run takes instead of drawing them."""
+    if initial is not None:
+        return dict(initial.params)
+    if config.model.embedding_init == "normal":
+        return {}
+    names = ["train"] + ["unsupervised"] * config.data.use_unlabelled
+    vectors = fit_word_vectors(
+        [dataset.split(name) for name in names],
+        dataset.tokenizer.vocab_size,
+        config.model.embedding_size,
+    )
+    return {"embedding": {"embedding": vectors}}
+
+
+def take_params(fresh: Any, source: Any) -> Any:
+    """Replaces each fresh array by the source's of the same name, where the shapes agree."""
+    there = _by_name(source)
+
+    def take(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
+        found = there.get(_name(path))
+        return leaf if found is None or found.shape != leaf.shape else jnp.asarray(found)
+
+    return jax.tree_util.tree_map_with_path(take, fresh)
+
+
+def describe_taken(params: Any, initial: "TrainedModel", source: str | None) -> str:
+    """One line: which arrays `take_params` took, and which started afresh."""
+    here, there = _by_name(params), _by_name(initial.params)
+    taken = [
+        name for name, leaf in here.items() if name in there and there[name].shape == leaf.shape
+    ]
+    fresh = [
+        f"{name} {leaf.shape}" + (f" (there {there[name].shape})" if name in there else "")
+        for name, leaf in here.items()
+        if name not in taken
+    ]
+    unused = [name for name in there if name not in here]
+    line = f"config.init_from = {source}: {len(taken)} of {len(here)} arrays taken"
+    line += f"; started afresh: {', '.join(fresh)}" if fresh else ""
+    return line + (f"; left there: {', '.join(unused)}" if unused else "")
+
+
+def _by_name(params: Any) -> dict[str, Any]:
+    return {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    return "/".join(str(key.key) for key in path)
