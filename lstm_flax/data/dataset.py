@@ -30,6 +30,7 @@ from lstm_flax.config import Config
 from lstm_flax.data.examples import (
     Source,
     available_splits,
+    check_split,
     describe_source,
     load_examples,
     open_source,
@@ -96,10 +97,16 @@ class Dataset:
         """Whether there is a development split."""
         return "development" in self.splits
 
-    @property
-    def has_test(self) -> bool:
-        """Whether there is a test split; asking opens nothing."""
-        return "test" in self.splits
+    def check_split(self, name: str) -> None:
+        """Makes sure, ahead of training, that a split can be scored after it; loads none of it.
+
+        Raises:
+            UserError: there is no such split, or it has no labels.
+        """
+        if self._source is not None:
+            check_split(self._config.data, name, self._source)
+        elif not (self.folder / name / "split.json").exists():
+            self._open_cached(self.folder / name)  # says what is missing
 
     def split(self, name: str) -> TokenizedSplit:
         """One encoded split, from the cache or made now.

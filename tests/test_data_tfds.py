@@ -1,0 +1,54 @@
+"""Data sets of TFDS as their features describe them, by a stand-in for TFDS's builder."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from lstm_flax.cli import main
+from lstm_flax.config import DataConfig
+from lstm_flax.data.examples import load_examples
+from lstm_flax.data.tfds_text import TfdsSource
+
+
+def record(i: int, label: int) -> dict:
+    return {"sentence": f"sentence {i} of a stand-in".encode(), "label": label}
+
+
+class HiddenTestLabels:
+    """What TFDS has of a GLUE task: a test split whose labels are -1."""
+
+    rows = {  # noqa: RUF012
+        "train": [record(i, i % 2) for i in range(80)],
+        "validation": [record(i, i % 2) for i in range(80, 90)],
+        "test": [record(i, -1) for i in range(90, 99)],
+    }
+
+    def __init__(self) -> None:
+        splits = {
+            name: SimpleNamespace(num_bytes=len(rows), shard_lengths=[len(rows)])
+            for name, rows in self.rows.items()
+        }
+        features = {"sentence": None, "label": SimpleNamespace(names=["bad", "good"])}
+        self.info = SimpleNamespace(full_name="glue/stand-in", splits=splits, features=features)
+
+    def as_data_source(self, split: str) -> list:
+        return self.rows[split]
+
+
+def test_hidden_test_labels_end_a_run_before_it_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(TfdsSource, "_open_builder", lambda *_: HiddenTestLabels())
+    config = DataConfig(source="tfds:glue/sst2", text_column="sentence")
+    assert len(load_examples(config, "development")) == 10
+    arguments = ["--config=imdb", "--config.data.source=tfds:glue/sst2", "--config.tokenizer.kind=word",
+                 "--config.data.text_column=sentence", f"--config.data.cache_dir={tmp_path / 'cache'}",
+                 "--config.tokenizer.vocab_size=12"]  # fmt: skip
+    assert main(["train", *arguments, f"--workdir={tmp_path / 'run'}"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(
+        "error: config.data.source = 'tfds:glue/sst2': its test split has no labels"
+    )
+    assert "--split=development" in error
+    assert not (tmp_path / "run").exists()
