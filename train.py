@@ -13,8 +13,8 @@ from lstm_flax.cli import main
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--mode", choices=("train", "evaluate"), default="train")
+    parser.add_argument("--mode", nargs="?", default="train")
     known, rest = parser.parse_known_args()
     if {"-h", "--help"} & set(rest):
         print(__doc__)
-    sys.exit(main([known.mode, *rest]))
+    sys.exit(main([known.mode or "", *rest]))

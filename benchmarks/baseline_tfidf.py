@@ -20,8 +20,8 @@ import sklearn
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from lstm_flax.cli import load_config
 from lstm_flax.config import Config
+from lstm_flax.config_files import load_config
 from lstm_flax.data.examples import load_examples
 from lstm_flax.data.labelled import Examples
 

@@ -5,18 +5,19 @@ it was raised. jax is imported by the commands that need it, so that help and mi
 """
 
 import argparse
+import contextlib
 import dataclasses
 import functools
-import importlib.resources
 import json
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 from lstm_flax.allocator import keep_freed_memory
+from lstm_flax.config_files import built_in_configs, load_config
 from lstm_flax.errors import UserError
 from lstm_flax.version import __version__
 
@@ -24,23 +25,25 @@ from lstm_flax.version import __version__
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
     keep_freed_memory()
-    arguments, overrides = _parser().parse_known_args(argv)
+    words = sys.argv[1:] if argv is None else argv
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO)
     logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS and Orbax tell of every file
     logging.getLogger("jax").setLevel(logging.WARNING)  # it tells of every backend that is absent
     try:
-        unknown = overrides
+        arguments, overrides = _parser().parse_known_args(words)
+        unknown, hint = overrides, "texts that begin with - go after --"
         if arguments.takes_config:
+            hint = "fields are set as --config.area.field=value"
             unknown = [flag for flag in overrides if not flag.startswith("--config.")]
         if unknown:
             raise UserError(
-                f"unknown argument {unknown[0]!r} (fields are set as --config.area.field=value); "
+                f"unknown argument {unknown[0]!r} ({hint}); "
                 f"`lstm-flax {arguments.command} --help` lists what there is"
             )
         status: int = arguments.run(arguments, overrides)
         return status
     except UserError as error:
-        if arguments.debug:
+        if "--debug" in words:
             raise
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -52,17 +55,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+class _Parser(argparse.ArgumentParser):
+    """One whose complaints are one line, as every other mistake's."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; `{self.prog} --help` shows an example")
+
+
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="lstm-flax",
         description="LSTM text classification in JAX and Flax.",
         formatter_class=raw,
         epilog="example:\n  lstm-flax train --config=quickstart --workdir=runs/quickstart\n"
+        "  lstm-flax predict --workdir=runs/quickstart 'What a film!'\n"
         "next:\n  lstm-flax COMMAND --help shows an example of each command",
     )
     parser.add_argument("--version", action="version", version=f"lstm-flax {__version__}")
-    common = argparse.ArgumentParser(add_help=False)
+    common = _Parser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show the traceback of a mistake")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_command = functools.partial(
@@ -73,20 +84,20 @@ def _parser() -> argparse.ArgumentParser:
         "train",
         help="train, or continue a run, then evaluate it on the test split",
         epilog="example:\n  lstm-flax train --config=quickstart --workdir=runs/quickstart\n"
-        "next:\n  lstm-flax predict --workdir=runs/quickstart 'What a film!'",
+        "  lstm-flax train --config=imdb --config.data.source=files \\\n"
+        "      --config.data.train_path=mine.csv --workdir=runs/mine\n"
+        "next:\n  lstm-flax predict --workdir=runs/quickstart 'What a film!'\n"
+        "The same command again continues a run that was stopped.\n"
+        "`python -m pydoc lstm_flax.config` documents every field.",
     )
     train.add_argument(
-        "--config", required=True, help="a configuration file, or the name of one that is built in"
+        "--config",
+        required=True,
+        help=f"a configuration file, or one of {', '.join(built_in_configs())}",
     )
     train.add_argument("--workdir", required=True, type=Path, help="folder of the run")
     _add_choice_of_checkpoint(train)
-    train.add_argument(
-        "--config.AREA.FIELD",
-        metavar="VALUE",
-        dest="override",
-        help="change a field of the configuration, as in --config.model.hidden_size=256",
-    )
-    train.set_defaults(run=_train, takes_config=True)
+    _takes_config(train, _train)
 
     evaluate = add_command(
         "evaluate",
@@ -99,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
         "--workdir", required=True, type=Path, help="a run, or a checkpoint of it"
     )
     _add_choice_of_checkpoint(evaluate)
-    evaluate.set_defaults(run=_evaluate, takes_config=True)
+    _takes_config(evaluate, _evaluate)
 
     inspect = add_command(
         "inspect",
@@ -109,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         "next:\n  lstm-flax train with the same flags, and --workdir=DIR",
     )
     inspect.add_argument("--config", required=True, help="as for train")
-    inspect.set_defaults(run=_inspect, takes_config=True)
+    _takes_config(inspect, _inspect)
 
     prepare = add_command(
         "prepare",
@@ -120,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
         "  lstm-flax train --config=imdb --workdir=DIR --config.data.token_cache=FOLDER",
     )
     prepare.add_argument("--config", required=True, help="as for train")
-    prepare.set_defaults(run=_prepare, takes_config=True)
+    _takes_config(prepare, _prepare)
 
     predict = add_command(
         "predict",
@@ -139,6 +150,16 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--checkpoint", choices=("best", "last"), default="best")
     predict.set_defaults(run=_predict, takes_config=False)
     return parser
+
+
+def _takes_config(parser: argparse.ArgumentParser, run: Callable[..., int]) -> None:
+    parser.add_argument(
+        "--config.AREA.FIELD",
+        metavar="VALUE",
+        dest="override",
+        help="change a field of the configuration, as in --config.model.hidden_size=256",
+    )
+    parser.set_defaults(run=run, takes_config=True)
 
 
 def _add_choice_of_checkpoint(parser: argparse.ArgumentParser) -> None:
@@ -195,28 +216,11 @@ def _inspect(arguments: argparse.Namespace, overrides: list[str]) -> int:
             dataset.split(name), texts[name], dataset.label_names, config.data.max_length
         )
         records[name] = dataclasses.asdict(figures)
-        print(_describe(name, records[name]))
+        print(figures.summary(name))
     shared = {f"{a} and {b}": n for (a, b), n in count_shared_texts(texts).items()}
     print("shared texts: " + ", ".join(f"{pair} {n}" for pair, n in shared.items()))
     print(json.dumps({"splits": records, "shared_texts": shared}, ensure_ascii=False))
     return 0
-
-
-def _describe(name: str, figures: dict[str, Any]) -> str:
-    """A split's figures as a person reads them, with a histogram of lengths."""
-    labels = ", ".join(f"{label} {count:,}" for label, count in figures["label_counts"].items())
-    shortest, median, most, longest = figures["length_quantiles"]
-    lines = [
-        f"{name}: {figures['examples']:,} texts; {labels}; {figures['duplicates']:,} duplicates",
-        f"  tokens: {shortest} to {longest}, median {median}, nine in ten up to {most}; "
-        f"{figures['unknown_rate']:.3%} unknown",
-        f"  max_length cuts {figures['cut_texts']:.1%} of the texts, "
-        f"{figures['cut_tokens']:.1%} of the tokens",
-    ]
-    largest = max(figures["length_histogram"].values())
-    for bound, count in figures["length_histogram"].items():
-        lines.append(f"  up to {bound:>6,} {'█' * round(40 * count / largest)} {count:,}")
-    return "\n".join(lines)
 
 
 def _prepare(arguments: argparse.Namespace, overrides: list[str]) -> int:
@@ -232,128 +236,32 @@ def _prepare(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def _predict(arguments: argparse.Namespace, _: list[str]) -> int:
+    from lstm_flax.inference.lines import predict_lines
     from lstm_flax.inference.predictor import Predictor
 
     if arguments.texts and arguments.file:
         raise UserError("give texts or --file, not both")
-    predictor = Predictor.from_checkpoint(arguments.workdir, arguments.checkpoint)
-    lines = _input_texts(arguments)
-    failed = False
-    for record in predict_records(predictor, lines):
-        failed |= "error" in record
-        print(json.dumps(record, ensure_ascii=False))
-    return 2 if failed else 0
-
-
-def _input_texts(arguments: argparse.Namespace) -> Iterator[bytes]:
-    """The texts to classify as the bytes they came in."""
-    if arguments.texts:
-        yield from map(os.fsencode, arguments.texts)
-        return
-    if arguments.file:
-        try:
-            source = arguments.file.open("rb")
-        except OSError as error:
-            raise UserError(f"{arguments.file}: {error.strerror}; name a readable file") from None
-    else:
-        source = sys.stdin.buffer
-    with source:
-        for line in source:
-            yield line.rstrip(b"\r\n")
-
-
-def predict_records(predictor: Any, lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    """One record a line, in order; a line that holds no text gets an `error` instead of a label.
-
-    Args:
-        predictor: a `Predictor`.
-        lines: UTF-8 texts.
-    """
-    # Good texts flow through the predictor while the bad ones wait in line for their place.
-    pending: list[dict[str, Any] | None] = []
-
-    def good_texts() -> Iterator[str]:
-        for number, line in enumerate(lines, start=1):
+    with contextlib.ExitStack() as stack:
+        lines: Iterable[bytes]
+        if arguments.texts:
+            lines = map(os.fsencode, arguments.texts)
+        elif arguments.file:
             try:
-                text = line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                shown = line.decode("utf-8", errors="replace")
-                reason = f"line {number} is not UTF-8 (byte {error.start}); save it as UTF-8"
-                pending.append({"text": shown, "error": reason})
-                continue
-            if not text.strip():
-                pending.append({"text": text, "error": f"line {number} is empty; leave it out"})
-                continue
-            pending.append(None)
-            yield text
-
-    for prediction in predictor.predict_stream(good_texts()):
-        while (bad := pending.pop(0)) is not None:
-            yield bad
-        yield {
-            "text": prediction.text,
-            "label": prediction.label,
-            "probabilities": prediction.probabilities,
-        }
-    yield from (bad for bad in pending if bad is not None)
-
-
-def load_config(name: str | None, overrides: Sequence[str], base: Any = None) -> Any:
-    """Reads a configuration and applies `--config.area.field=value` flags.
-
-    Args:
-        name: a file, or the name of a built-in configuration; None to start from `base`.
-        overrides: the flags.
-        base: the `ConfigDict` to override where no name is given.
-
-    Returns:
-        A locked `ConfigDict`.
-
-    Raises:
-        UserError: naming the file, field or value that is wrong.
-    """
-    from absl import flags
-    from ml_collections import config_flags
-
-    from lstm_flax.config import Config
-    from lstm_flax.fields import check_path
-
-    for flag in overrides:
-        path, equals, _ = flag.removeprefix("--config.").partition("=")
-        check_path(Config, path)
-        if not equals:
-            raise UserError(f"{flag}: needs a value; write {flag}=VALUE")
-    values = flags.FlagValues()
-    try:
-        if name is None:
-            argv = ["lstm-flax", *overrides]
-            config_flags.DEFINE_config_dict("config", base, flag_values=values, sys_argv=argv)
+                lines = stack.enter_context(arguments.file.open("rb"))
+            except OSError as error:
+                raise UserError(
+                    f"{arguments.file}: {error.strerror}; name a readable file"
+                ) from None
         else:
-            argv = ["lstm-flax", f"--config={find_config(name)}", *overrides]
-            config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
-        values(argv)
-        return values.config
-    except UserError:
-        raise
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{reason}; lstm_flax/config.py documents every field") from None
-
-
-def find_config(name: str) -> Path:
-    """The file of a configuration: a path, or the name of one inside the package.
-
-    Raises:
-        UserError: listing the built-in names.
-    """
-    path = Path(name)
-    if path.is_file():
-        return path
-    folder = Path(str(importlib.resources.files("lstm_flax.configs").joinpath("imdb.py"))).parent
-    built_in = {file.stem: file for file in sorted(folder.glob("*.py")) if file.stem != "__init__"}
-    if name in built_in:
-        return built_in[name]
-    raise UserError(
-        f"--config={name}: no such file, nor a built-in configuration; built in are "
-        + ", ".join(built_in)
-    )
+            # Not sys.stdin.buffer, whose lock the reading thread would hold when Python ends.
+            lines = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
+            if sys.stdin.isatty():
+                print("one text a line, please; Ctrl-D ends", file=sys.stderr)
+        predictor = Predictor.from_checkpoint(arguments.workdir, arguments.checkpoint)
+        failed = False
+        for records in predict_lines(predictor, lines):
+            for record in records:
+                failed |= "error" in record
+                print(json.dumps(record, ensure_ascii=False))
+            sys.stdout.flush()
+    return 2 if failed else 0

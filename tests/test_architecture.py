@@ -16,6 +16,7 @@ ROOMS = {
     "fields": {"errors"},
     "types": {"errors"},
     "config": {"errors", "fields", "types"},
+    "config_files": {"config", "errors", "fields"},
     "data": {"config", "errors", "types"},
     "model": {"config", "errors", "types"},
     "training": {"config", "data", "errors", "model", "types", "version"},

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lstm_flax.cli import find_config, load_config
 from lstm_flax.config import Config, as_config_dict, default_config, refuse_changes
+from lstm_flax.config_files import find_config, load_config
 from lstm_flax.errors import UserError
 from lstm_flax.fields import leaves
 

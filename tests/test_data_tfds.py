@@ -42,10 +42,16 @@ def test_hidden_test_labels_end_a_run_before_it_trains(
     monkeypatch.setattr(TfdsSource, "_open_builder", lambda *_: HiddenTestLabels())
     config = DataConfig(source="tfds:glue/sst2", text_column="sentence")
     assert len(load_examples(config, "development")) == 10
-    arguments = ["--config=imdb", "--config.data.source=tfds:glue/sst2", "--config.tokenizer.kind=word",
-                 "--config.data.text_column=sentence", f"--config.data.cache_dir={tmp_path / 'cache'}",
-                 "--config.tokenizer.vocab_size=12"]  # fmt: skip
-    assert main(["train", *arguments, f"--workdir={tmp_path / 'run'}"]) == 2
+    fields = {
+        "data.source": "tfds:glue/sst2",
+        "data.text_column": "sentence",
+        "data.cache_dir": tmp_path / "cache",
+        "tokenizer.kind": "word",
+        "tokenizer.vocab_size": 12,
+    }
+    flags = [f"--config.{field}={value}" for field, value in fields.items()]
+    arguments = ["train", "--config=imdb", *flags, f"--workdir={tmp_path / 'run'}"]
+    assert main(arguments) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith(
         "error: config.data.source = 'tfds:glue/sst2': its test split has no labels"

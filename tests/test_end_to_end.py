@@ -109,6 +109,46 @@ def test_predict_reports_bad_lines_in_their_place(run: tuple[Path, dict]) -> Non
     assert "line 5 is empty" in records[4]["error"]
 
 
+def test_predict_answers_a_slow_pipe_line_by_line(run: tuple[Path, dict]) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lstm_flax", "predict", f"--workdir={run[0]}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    for text in ("a superb story", "dull and hollow"):
+        process.stdin.write(f"{text}\n".encode())
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["text"] == text  # before the next is written
+    process.stdin.close()
+    assert process.wait(timeout=60) == 0
+    process.stdout.close()
+
+
+def test_predict_ends_quietly_when_its_reader_leaves(run: tuple[Path, dict]) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lstm_flax", "predict", f"--workdir={run[0]}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdin.write(b"a superb story\n")
+    process.stdin.flush()
+    process.stdout.readline()
+    process.stdout.close()
+    process.stdin.write(b"dull and hollow\n")
+    process.stdin.flush()
+    assert process.wait(timeout=60) == 1  # though its standard input is open still
+    lines = process.stderr.read().decode().splitlines()
+    assert [line for line in lines if not line.startswith("INFO: ")] == []
+    process.stdin.close()
+    process.stderr.close()
+
+
 def test_inspect_and_prepare_tell_of_every_split(config_file: Path, tmp_path: Path) -> None:
     cache = f"--config.data.cache_dir={tmp_path}"
     done = command("inspect", f"--config={config_file}", cache, text=True)
@@ -174,7 +214,11 @@ def test_a_checkpoint_of_two_devices_opens_on_one(
         (["train", "--config=imdb", "--workdir=x", "--bogus=3"], "--bogus"),
         (["evaluate", "--workdir=nowhere"], "no checkpoint"),
         (["predict", "--workdir=nowhere", "text"], "no checkpoint"),
-        (["train"], "required"),
+        (["train"], "required: --config, --workdir; `lstm-flax train --help`"),
+        ([], "required: COMMAND; `lstm-flax --help`"),
+        (["trian"], "invalid choice: 'trian'"),
+        (["evaluate", "--workdir=x", "--split=all"], "argument --split: invalid choice: 'all'"),
+        (["predict", "--workdir=x", "-dull"], "texts that begin with - go after --"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_two(
@@ -182,12 +226,17 @@ def test_a_mistake_is_one_line_and_status_two(
 ) -> None:
     done = command(*arguments, cwd=tmp_path, text=True)
     assert done.returncode == 2
-    assert message in done.stderr.splitlines()[-1]
-    assert "Traceback" not in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+    assert done.stdout == ""
     assert list(tmp_path.iterdir()) == []
 
 
 def test_version_and_help() -> None:
     assert command("--version", text=True).stdout.startswith("lstm-flax ")
     for name in ("train", "evaluate", "inspect", "prepare", "predict"):
-        assert "example" in command(name, "--help", text=True).stdout
+        shown = command(name, "--help", text=True).stdout
+        assert "example" in shown
+        assert f"  lstm-flax {name} " in shown
+        assert "next:\n  lstm-flax " in shown

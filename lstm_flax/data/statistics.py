@@ -38,6 +38,26 @@ class SplitStatistics:
     cut_tokens: float
     duplicates: int
 
+    def summary(self, name: str) -> str:
+        """The figures as a person reads them, with a histogram of lengths.
+
+        Args:
+            name: of the split.
+        """
+        labels = ", ".join(f"{label} {count:,}" for label, count in self.label_counts.items())
+        shortest, median, most, longest = self.length_quantiles
+        lines = [
+            f"{name}: {self.examples:,} texts; {labels}; {self.duplicates:,} duplicates",
+            f"  tokens: {shortest} to {longest}, median {median}, nine in ten up to {most}; "
+            f"{self.unknown_rate:.3%} unknown",
+            f"  max_length cuts {self.cut_texts:.1%} of the texts, "
+            f"{self.cut_tokens:.1%} of the tokens",
+        ]
+        largest = max(self.length_histogram.values())
+        for bound, count in self.length_histogram.items():
+            lines.append(f"  up to {bound:>6,} {'█' * round(40 * count / largest)} {count:,}")
+        return "\n".join(lines)
+
 
 def describe_split(
     split: TokenizedSplit, texts: Sequence[str], label_names: Sequence[str], max_length: int

@@ -1,0 +1,76 @@
+"""Configurations by name or path, with the flags that change their fields."""
+
+import importlib.resources
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lstm_flax.errors import UserError
+
+
+def load_config(name: str | None, overrides: Sequence[str], base: Any = None) -> Any:
+    """Reads a configuration and applies `--config.area.field=value` flags.
+
+    Args:
+        name: a file, or the name of a built-in configuration; None to start from `base`.
+        overrides: the flags.
+        base: the `ConfigDict` to override where no name is given.
+
+    Returns:
+        A locked `ConfigDict`.
+
+    Raises:
+        UserError: naming the file, field or value that is wrong.
+    """
+    from absl import flags
+    from ml_collections import config_flags
+
+    from lstm_flax.config import Config
+    from lstm_flax.fields import check_path
+
+    for flag in overrides:
+        path, equals, _ = flag.removeprefix("--config.").partition("=")
+        check_path(Config, path)
+        if not equals:
+            raise UserError(f"{flag}: needs a value; write {flag}=VALUE")
+    values = flags.FlagValues()
+    try:
+        if name is None:
+            argv = ["lstm-flax", *overrides]
+            config_flags.DEFINE_config_dict("config", base, flag_values=values, sys_argv=argv)
+        else:
+            argv = ["lstm-flax", f"--config={find_config(name)}", *overrides]
+            config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
+        values(argv)
+        return values.config
+    except UserError:
+        raise
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{reason}; `python -m pydoc lstm_flax.config` documents every field"
+        ) from None
+
+
+def find_config(name: str) -> Path:
+    """The file of a configuration: a path, or the name of one inside the package.
+
+    Raises:
+        UserError: listing the built-in names.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    built_in = built_in_configs()
+    if name in built_in:
+        return built_in[name]
+    raise UserError(
+        f"--config={name}: no such file, nor a built-in configuration; built in are "
+        + ", ".join(built_in)
+    )
+
+
+def built_in_configs() -> dict[str, Path]:
+    """The configurations inside the package, by name."""
+    folder = Path(str(importlib.resources.files("lstm_flax.configs").joinpath("imdb.py"))).parent
+    return {file.stem: file for file in sorted(folder.glob("*.py")) if file.stem != "__init__"}

@@ -1,0 +1,88 @@
+"""Texts line by line to records: what `lstm-flax predict` reads and writes."""
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+_CHUNK = 1024  # lines answered together at most: enough to batch by length, small to hold
+_PATIENCE = 0.02  # seconds to wait for a further line before those at hand are answered
+
+
+class _Predicts(Protocol):
+    """A `Predictor`, as far as it is used here."""
+
+    def predict(self, texts: Sequence[str]) -> Sequence[Any]: ...
+
+
+def predict_lines(predictor: _Predicts, lines: Iterable[bytes]) -> Iterator[list[dict[str, Any]]]:
+    """One record a line, in order; a line that holds no text gets an `error` instead of a label.
+
+    A line that comes alone is answered at once, lines that come fast up to 1,024 together.
+
+    Args:
+        predictor: a `Predictor`.
+        lines: UTF-8 texts; read on a thread of its own, not far ahead.
+
+    Yields:
+        The records of the lines that were answered together.
+    """
+    number = 0
+    for chunk in chunks_at_hand(lines):
+        records = [_read_line(line, number + i) for i, line in enumerate(chunk, start=1)]
+        number += len(chunk)
+        good = [record for record in records if "error" not in record]
+        answers = predictor.predict([record["text"] for record in good])
+        for record, answer in zip(good, answers, strict=True):
+            record |= {"label": answer.label, "probabilities": answer.probabilities}
+        yield records
+
+
+def _read_line(line: bytes, number: int) -> dict[str, Any]:
+    line = line.rstrip(b"\r\n")
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        reason = f"line {number} is not UTF-8 (byte {error.start}); save it as UTF-8"
+        return {"text": line.decode("utf-8", errors="replace"), "error": reason}
+    if not text.strip():
+        return {"text": text, "error": f"line {number} is empty; leave it out"}
+    return {"text": text}
+
+
+def chunks_at_hand(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Gathers lines as they come: never waits for a further line while it holds one.
+
+    Raises:
+        Exception: whatever reading the lines raised.
+    """
+    arrived: queue.Queue[bytes | None] = queue.Queue(_CHUNK)
+    failures: list[Exception] = []
+
+    def read() -> None:
+        try:
+            for line in lines:
+                arrived.put(line)
+        except Exception as error:
+            failures.append(error)
+        arrived.put(None)
+
+    # A daemon: nobody can wake it from a read of standard input when the program ends early.
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        line = arrived.get()
+        chunk: list[bytes] = []
+        while line is not None:
+            chunk.append(line)
+            if len(chunk) == _CHUNK:
+                break
+            try:
+                line = arrived.get(timeout=_PATIENCE)
+            except queue.Empty:
+                break
+        if chunk:
+            yield chunk
+        if line is None:
+            break
+    if failures:
+        raise failures[0]

@@ -1,0 +1,87 @@
+"""Lines to records: order, bad lines in their place, and nothing held back."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
+
+import pytest
+
+from lstm_flax.inference.lines import chunks_at_hand, predict_lines
+
+
+class Echo:
+    """Answers each text by its length, and remembers how many came together."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def predict(self, texts: Sequence[str]) -> list[SimpleNamespace]:
+        self.sizes.append(len(texts))
+        return [SimpleNamespace(label=str(len(text)), probabilities={"x": 1.0}) for text in texts]
+
+
+def test_order_is_kept_and_bad_lines_stay_in_their_place() -> None:
+    lines = [b"text %d\n" % i for i in range(3000)]
+    lines[0], lines[1500], lines[2999] = b" \r\n", b"caf\xe9\n", b"last, without an end"
+    records = [record for group in predict_lines(Echo(), lines) for record in group]
+    assert [record["text"] for record in records] == [
+        " ",
+        *(f"text {i}" for i in range(1, 1500)),
+        "caf\N{REPLACEMENT CHARACTER}",
+        *(f"text {i}" for i in range(1501, 2999)),
+        "last, without an end",
+    ]
+    errors = {i: record["error"] for i, record in enumerate(records) if "error" in record}
+    assert errors == {
+        0: "line 1 is empty; leave it out",
+        1500: "line 1501 is not UTF-8 (byte 3); save it as UTF-8",
+    }
+    assert records[7] == {"text": "text 7", "label": "6", "probabilities": {"x": 1.0}}
+
+
+def test_a_line_that_comes_alone_is_answered_before_the_next() -> None:
+    asked = threading.Semaphore(0)
+
+    def slow() -> Iterator[bytes]:
+        for i in range(5):
+            assert asked.acquire(timeout=60)  # the next line comes only once this one is answered
+            yield b"line %d" % i
+
+    answered = []
+    groups = predict_lines(Echo(), slow())
+    for _ in range(5):
+        asked.release()
+        answered += next(groups)
+    assert [record["text"] for record in answered] == [f"line {i}" for i in range(5)]
+    assert next(groups, None) is None
+
+
+def test_lines_that_come_fast_are_answered_together() -> None:
+    echo = Echo()
+    assert sum(len(group) for group in predict_lines(echo, [b"text"] * 5000)) == 5000
+    assert max(echo.sizes) <= 1024
+    assert len(echo.sizes) < 50
+
+
+def test_reading_stays_close_to_what_was_answered() -> None:
+    taken = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield b"text"
+
+    next(chunks_at_hand(endless()))
+    assert taken <= 4 * 1024
+
+
+def test_a_failure_to_read_comes_after_what_was_read() -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"whole"
+        raise OSError("the disk is gone")
+
+    groups = predict_lines(Echo(), broken())
+    assert next(groups)[0]["text"] == "whole"
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(groups)
