@@ -6,7 +6,7 @@ import pytest
 
 from lstm_flax.config import DataConfig
 from lstm_flax.data.examples import load_examples
-from lstm_flax.data.files import read_rows
+from lstm_flax.data.rows import read_rows
 from lstm_flax.errors import UserError
 
 ROWS = [
@@ -56,6 +56,33 @@ def test_ids_name_the_line_where_the_record_starts(tmp_path):
         "5",
         "6",
     ]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_table_s_separator_is_seen_from_its_header(tmp_path, separator):
+    path = tmp_path / "a.csv"
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.writer(file, delimiter=separator)
+        writer.writerows([("stars, or a;b", "text", "label"), *((3, *row) for row in ROWS)])
+    rows = list(read_rows(path, "text", "label"))
+    assert [(row.text, row.label) for row in rows] == ROWS
+
+
+def test_a_header_of_other_names_is_still_taken_apart(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("body;mood\nfine, really;good\ndull, dull;bad\n")
+    with pytest.raises(UserError, match=r"a\.csv:1: no column 'text', only 'body', 'mood'; name"):
+        load_examples(config_of(path), "train")
+    examples = load_examples(config_of(path, text_column="body", label_column="mood"), "train")
+    assert list(examples.texts) == ["fine, really", "dull, dull"]
+
+
+def test_a_table_without_a_header(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(f"{'a film ' * 30},good\ndull,bad\n")
+    with pytest.raises(UserError, match="first line of column names") as caught:
+        load_examples(config_of(path), "train")
+    assert len(str(caught.value)) < 300
 
 
 def test_tab_separated_with_and_without_quotes(tmp_path):

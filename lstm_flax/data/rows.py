@@ -1,0 +1,234 @@
+"""Labelled rows of one file, .jsonl, .csv or .tsv, or of a folder with a folder per class.
+
+Text is UTF-8, strictly, and every complaint names the file and the line.
+"""
+
+import csv
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lstm_flax.errors import UserError
+
+_LONGEST_FIELD = 2**31 - 1  # characters; the csv module's default of 131,072 refuses long texts
+
+
+class Row(NamedTuple):
+    """One example as the file has it.
+
+    Attributes:
+        text: not empty.
+        label: name of the label; numbers are written out.
+        id: the file's name and the line, or the path below the class's folder.
+    """
+
+    text: str
+    label: str
+    id: str
+
+
+def read_rows(path: Path, text_column: str, label_column: str) -> Iterator[Row]:
+    """The examples of one file or folder, in order.
+
+    Args:
+        path: a .jsonl, .csv or .tsv file (the last two with a header), or a folder per class.
+        text_column: name of the column or field with the text.
+        label_column: likewise of the label, a string or a whole number.
+
+    Raises:
+        UserError: naming file and line.
+    """
+    if path.is_dir():
+        yield from _read_folder(path)
+        return
+    readers = {".jsonl": _read_jsonl, ".csv": _read_csv, ".tsv": _read_tsv}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise UserError(
+            f"{path}: cannot tell the format from the name; it must end in {' or '.join(readers)}, "
+            "or be a folder with a folder of texts per class"
+        )
+    yield from reader(path, text_column, label_column)
+
+
+def _read_jsonl(path: Path, text_column: str, label_column: str) -> Iterator[Row]:
+    for number, line in _lines(path):
+        where = f"{path}:{number}"
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{where}: not JSON ({error}); write one object a line") from error
+        if not isinstance(record, dict):
+            raise UserError(f"{where}: not a JSON object; write one object a line")
+        _require_columns(where, record, text_column, label_column)
+        text, label = record[text_column], record[label_column]
+        if not isinstance(text, str):
+            raise UserError(f"{where}: {text_column!r} is {_json(text)}, not a string")
+        if not isinstance(label, str | int):
+            raise UserError(
+                f"{where}: label {label_column!r} is {_json(label)}, not a string or whole number"
+            )
+        yield _row(text, _json(label) if isinstance(label, bool) else str(label), where)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)[:60]
+
+
+def _read_csv(path: Path, text_column: str, label_column: str) -> Iterator[Row]:
+    before = csv.field_size_limit(_LONGEST_FIELD)
+    try:
+        lines = (line for _, line in _lines(path))
+        first = next(lines, "")
+        separator = _separator(first, text_column, label_column)
+        reader = csv.reader(itertools.chain([first], lines), delimiter=separator, strict=True)
+        yield from _read_table(path, _numbered_records(path, reader), text_column, label_column)
+    finally:
+        csv.field_size_limit(before)
+
+
+def _separator(header: str, text_column: str, label_column: str) -> str:
+    """What stands between a table's columns: spreadsheets in many languages write semicolons.
+
+    >>> _separator("text;label", "text", "label")
+    ';'
+    >>> _separator("text,label,a;b", "text", "label")
+    ','
+    """
+
+    def columns(separator: str) -> list[str]:
+        try:
+            return [name.strip() for name in next(csv.reader([header], delimiter=separator), [])]
+        except csv.Error:
+            return []
+
+    found = {separator: columns(separator) for separator in ",;\t"}
+    for separator, names in found.items():
+        if text_column in names and label_column in names:
+            return separator
+    return max(found, key=lambda separator: len(found[separator]))
+
+
+def _numbered_records(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
+    """Records with the line each starts on; a quoted field may go over several."""
+    while True:
+        number = reader.line_num + 1
+        try:
+            record = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise UserError(f"{path}:{number}: not CSV ({error}); check its quotes") from error
+        if record:
+            yield number, record
+
+
+def _read_tsv(path: Path, text_column: str, label_column: str) -> Iterator[Row]:
+    # Tab-separated files are written with and without quoting. A quote inside a field is a plain
+    # character, as most have it; only a field that is quoted as a whole is unquoted.
+    records = (
+        (number, [_unquote(field) for field in line.rstrip("\r\n").split("\t")])
+        for number, line in _lines(path)
+        if line.strip()
+    )
+    yield from _read_table(path, records, text_column, label_column)
+
+
+def _unquote(field: str) -> str:
+    if len(field) >= 2 and field[0] == field[-1] == '"':
+        inner = field[1:-1].replace('""', "\0")
+        if '"' not in inner:
+            return inner.replace("\0", '"')
+    return field
+
+
+def _read_table(
+    path: Path, records: Iterator[tuple[int, list[str]]], text_column: str, label_column: str
+) -> Iterator[Row]:
+    first = next(records, None)
+    if first is None:
+        return
+    header = [name.strip() for name in first[1]]
+    _require_columns(f"{path}:{first[0]}", header, text_column, label_column)
+    text_at, label_at = header.index(text_column), header.index(label_column)
+    for number, record in records:
+        where = f"{path}:{number}"
+        if len(record) != len(header):
+            raise UserError(
+                f"{where}: {len(record)} columns, the header has {len(header)}; "
+                "quote texts that contain the separator"
+            )
+        yield _row(record[text_at], record[label_at].strip(), where)
+
+
+def _read_folder(path: Path) -> Iterator[Row]:
+    files = folder_files(path)
+    folders = {file.relative_to(path).parts[0] for file in files}
+    if folders & {"train", "test"}:
+        raise UserError(
+            f"{path}: holds the folders {some(sorted(folders))}, which look like splits, not "
+            f"labels; name one of them, such as {path / 'train'}"
+        )
+    for file in files:
+        relative = file.relative_to(path)
+        text = "".join(line for _, line in _lines(file))
+        yield _row(text, relative.parts[0], str(file))
+
+
+def folder_files(path: Path) -> list[Path]:
+    """The files below the class folders, in an order that no file system decides."""
+    files = [
+        file
+        for folder in sorted(path.iterdir())
+        if folder.is_dir() and not folder.name.startswith(".")
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and not file.name.startswith(".")
+    ]
+    if not files:
+        raise UserError(f"{path}: no examples; put the texts of each class in a folder of its own")
+    return files
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Numbered lines with their ends, decoded strictly; a byte-order mark is dropped."""
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    text = line.decode("utf-8")
+                except UnicodeDecodeError as error:
+                    raise UserError(
+                        f"{path}:{number}: not UTF-8 (byte {line[error.start]:#04x} at column "
+                        f"{error.start + 1}); save the file as UTF-8"
+                    ) from error
+                yield number, text.removeprefix("\ufeff") if number == 1 else text
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+
+
+def _row(text: str, label: str, where: str) -> Row:
+    if not text.strip():
+        raise UserError(f"{where}: the text is empty; fill it in or remove the example")
+    if not label:
+        raise UserError(f"{where}: the label is empty; fill it in or remove the example")
+    return Row(text, label, where)
+
+
+def _require_columns(where: str, present: "Sequence[str] | dict", *columns: str) -> None:
+    for field, column in zip(("text_column", "label_column"), columns, strict=True):
+        if column not in present:
+            raise UserError(
+                f"{where}: no column {column!r}, only {some(list(present))}; name the right one "
+                f"in --config.data.{field}"
+                + ("" if isinstance(present, dict) else ", or add a first line of column names")
+            )
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few names, for a message of one line."""
+    shown = ", ".join(repr(name[:40]) for name in names[:8])
+    return shown + (f" and {len(names) - 8} more" if len(names) > 8 else "")
