@@ -78,3 +78,16 @@ def test_fine_tuning_learns_new_labels(predictor: Predictor, tmp_path: Path) -> 
     answers = tuned.predict([record["text"] for record in templated_texts(40, seed=5)])
     right = [record["label"] == "pos" for record in templated_texts(40, seed=5)]
     assert np.mean([(a.label == "loved") == r for a, r in zip(answers, right, strict=True)]) >= 0.9
+
+
+def test_mistakes_in_a_call_say_what_to_do(predictor: Predictor, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"write predict\(\[text\]\)"):
+        predictor.predict("one text")
+    with pytest.raises(UserError, match="2 texts but 1 labels"):
+        predictor.fine_tune(["a", "b"], ["x"], tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(UserError, match="every label is 'x'"):
+        predictor.fine_tune(["a", "b"], ["x", "x"], tmp_path / "run")
+    # A call that failed before it trained may be corrected in the same folder.
+    with pytest.raises(UserError, match="the text is empty"):
+        predictor.fine_tune(["a", " "], ["x", "y"], tmp_path / "run")

@@ -98,15 +98,19 @@ class Predictor:
             A predictor of the new run's best checkpoint.
 
         Raises:
-            UserError: for empty texts, a single label, or a folder that holds another run.
+            UserError: for empty texts, a single label, texts and labels of different number, or a
+                folder that holds another run.
         """
+        if len(texts) != len(labels):
+            raise UserError(f"{len(texts)} texts but {len(labels)} labels; give each text its own")
         workdir = Path(workdir)
         workdir.mkdir(parents=True, exist_ok=True)
         rows = zip(texts, labels, strict=True)
         lines = [json.dumps({"text": t, "label": label}, ensure_ascii=False) for t, label in rows]
         path, content = workdir / "train.jsonl", "\n".join(lines) + "\n"
-        if path.exists() and path.read_text(encoding="utf-8") != content:
-            raise UserError(f"{path}: holds other texts; choose another folder")
+        has_run = (workdir / "config.json").exists()
+        if has_run and not (path.exists() and path.read_text(encoding="utf-8") == content):
+            raise UserError(f"{workdir}: holds a run on other texts; choose another folder")
         write_text(path, content)
         before = self._trained.metadata.config
         data = dataclasses.replace(
@@ -133,8 +137,10 @@ class Predictor:
         """Classifies texts of any length, in order.
 
         Raises:
-            UserError: for an empty text, naming its place.
+            UserError: for an empty text, naming its place, or a text where a list is due.
         """
+        if isinstance(texts, str):
+            raise UserError("predict takes a list of texts; write predict([text])")
         for index, text in enumerate(texts):
             if not text.strip():
                 raise UserError(f"text {index} is empty; leave it out")
