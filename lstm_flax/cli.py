@@ -1,4 +1,4 @@
-"""The command line: `lstm-flax train | evaluate | inspect | prepare | predict`.
+"""The command line: `lstm-flax train | evaluate | predict | inspect | prepare | baselines`.
 
 A mistake the user can mend is one line on standard error and exit status 2; `--debug` shows where
 it was raised. jax is imported by the commands that need it, so that help and mistakes come at once.
@@ -106,9 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         "next:\n  lstm-flax predict --workdir=runs/imdb 'What a film!'",
     )
     evaluate.add_argument("--config", help="the run's configuration, to say where its data lies")
-    evaluate.add_argument(
-        "--workdir", required=True, type=Path, help="a run, or a checkpoint of it"
-    )
+    _add_model(evaluate)
     _add_choice_of_checkpoint(evaluate)
     _takes_config(evaluate, _evaluate)
 
@@ -133,6 +131,21 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("--config", required=True, help="as for train")
     _takes_config(prepare, _prepare)
 
+    baselines = add_command(
+        "baselines",
+        help="score two linear models on the splits of a configuration: the mark to beat",
+        epilog="example:\n  lstm-flax baselines --config=imdb --workdir=runs/imdb\n"
+        "next:\n  lstm-flax train with the same configuration",
+    )
+    baselines.add_argument("--config", required=True, help="as for train")
+    baselines.add_argument(
+        "--analyzer", choices=("word", "char"), default="word", help="char: for text without spaces"
+    )
+    baselines.add_argument(
+        "--workdir", type=Path, help="a run whose last evaluation is printed beside them"
+    )
+    _takes_config(baselines, _baselines)
+
     predict = add_command(
         "predict",
         help="classify texts: one JSON object a text",
@@ -146,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
         "texts", nargs="*", metavar="TEXT", help="default: standard input, by line"
     )
     predict.add_argument("--file", type=Path, help="a file with one text a line")
-    predict.add_argument("--workdir", required=True, type=Path, help="a run, or a checkpoint of it")
+    _add_model(predict)
     predict.add_argument("--checkpoint", choices=("best", "last"), default="best")
     predict.set_defaults(run=_predict, takes_config=False)
     return parser
@@ -160,6 +173,14 @@ def _takes_config(parser: argparse.ArgumentParser, run: Callable[..., int]) -> N
         help="change a field of the configuration, as in --config.model.hidden_size=256",
     )
     parser.set_defaults(run=run, takes_config=True)
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workdir",
+        type=Path,
+        help="a run, or a checkpoint of it; default: the model that comes with the package",
+    )
 
 
 def _add_choice_of_checkpoint(parser: argparse.ArgumentParser) -> None:
@@ -186,19 +207,21 @@ def _train(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
 def _evaluate(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from lstm_flax.config import Config, as_config_dict, refuse_changes
+    from lstm_flax.inference.shipped import model_folder
     from lstm_flax.training.progress import result_table, write_text
     from lstm_flax.training.trained_model import evaluate_trained_model, load_trained_model
 
-    trained = load_trained_model(arguments.workdir, arguments.checkpoint)
+    workdir = model_folder(arguments.workdir)
+    trained = load_trained_model(workdir, arguments.checkpoint)
     saved = trained.metadata.config
     given = load_config(arguments.config, overrides, base=as_config_dict(saved))
     config = Config.from_config_dict(given)
-    refuse_changes(saved, config, str(arguments.workdir))
+    refuse_changes(saved, config, str(workdir))
     results = evaluate_trained_model(trained, config, arguments.split, show_progress=True)
     print(result_table(results))
     print(json.dumps(results))
-    if (arguments.workdir / "config.json").exists():  # a run, not a copied checkpoint
-        write_text(arguments.workdir / "results.json", json.dumps(results) + "\n")
+    if (workdir / "config.json").exists():  # a run, not a copied checkpoint
+        write_text(workdir / "results.json", json.dumps(results) + "\n")
     return 0
 
 
@@ -235,9 +258,30 @@ def _prepare(arguments: argparse.Namespace, overrides: list[str]) -> int:
     return 0
 
 
+def _baselines(arguments: argparse.Namespace, overrides: list[str]) -> int:
+    from lstm_flax.config import Config
+    from lstm_flax.data.examples import load_splits
+    from lstm_flax.inference.baselines import comparison_table, score_baselines
+
+    config = Config.from_config_dict(load_config(arguments.config, overrides))
+    beside = []
+    if arguments.workdir is not None:
+        path = arguments.workdir / "results.json"
+        try:
+            results = json.loads(path.read_text(encoding="utf-8"))
+            beside = [(f"{arguments.workdir}, {results['split']}", results["accuracy"])]
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"{path}: no results; run `lstm-flax evaluate` first") from error
+    scores = score_baselines(*load_splits(config.data), arguments.analyzer)
+    print(comparison_table(scores, beside))
+    print(json.dumps(scores))
+    return 0
+
+
 def _predict(arguments: argparse.Namespace, _: list[str]) -> int:
     from lstm_flax.inference.lines import predict_lines
     from lstm_flax.inference.predictor import Predictor
+    from lstm_flax.inference.shipped import model_folder
 
     if arguments.texts and arguments.file:
         raise UserError("give texts or --file, not both")
@@ -257,7 +301,7 @@ def _predict(arguments: argparse.Namespace, _: list[str]) -> int:
             lines = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
             if sys.stdin.isatty():
                 print("one text a line, please; Ctrl-D ends", file=sys.stderr)
-        predictor = Predictor.from_checkpoint(arguments.workdir, arguments.checkpoint)
+        predictor = Predictor.from_checkpoint(model_folder(arguments.workdir), arguments.checkpoint)
         failed = False
         for records in predict_lines(predictor, lines):
             for record in records:

@@ -38,7 +38,7 @@ class DataConfig:
         split_seed: seed of both cuts.
         lowercase: fold the text to lower case.
         use_unlabelled: whether the tokenizer, and vectors that start the embedding, learn from the
-            source's unlabelled texts too.
+            source's unlabelled texts too, where it has any.
         cache_dir: where encoded splits are kept; None means ~/.cache/lstm_flax.
         token_cache: start from this one folder of encoded splits alone, opening no text.
         max_length: longest token sequence that the model sees.

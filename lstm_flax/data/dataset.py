@@ -19,7 +19,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -223,15 +223,11 @@ def open_dataset(config: Config, tokenizer: Tokenizer | None = None) -> Dataset:
         return _open_cache_alone(config, Path(config.data.token_cache).expanduser(), tokenizer)
     source = open_source(config.data)
     description = describe_source(config.data, source)
-    if config.data.use_unlabelled and "unsupervised" not in source.splits:
-        raise UserError(
-            f"config.data.use_unlabelled = True: {config.data.source} has no unlabelled texts"
-        )
     cache = Path(config.data.cache_dir or "~/.cache/lstm_flax").expanduser()
     read: dict[str, Examples] = {}
     if tokenizer is None:
         settings = {**config.to_dict()["tokenizer"], "lowercase": config.data.lowercase}
-        learned_from = ["train"] + ["unsupervised"] * config.data.use_unlabelled
+        learned_from = vocabulary_splits(config, source.splits)
         settings["texts"] = [source.fingerprint(name) for name in learned_from]
         path = cache / f"tokenizer-{_digest([description, settings, NORMALIZATION_VERSION])}"
         tokenizer = _read_tokenizer(path)
@@ -265,6 +261,12 @@ def open_dataset(config: Config, tokenizer: Tokenizer | None = None) -> Dataset:
     for split, examples in read.items():  # at hand now: encode them before they go
         dataset.encode(split, examples)
     return dataset
+
+
+def vocabulary_splits(config: Config, splits: Sequence[str]) -> list[str]:
+    """What tokenizer and vectors learn from: the training split and, on demand, unlabelled text."""
+    unlabelled = config.data.use_unlabelled and "unsupervised" in splits
+    return ["train", "unsupervised"] if unlabelled else ["train"]
 
 
 def _open_cache_alone(config: Config, folder: Path, tokenizer: Tokenizer | None) -> Dataset:

@@ -146,6 +146,17 @@ def load_examples(config: DataConfig, split: str, source: Source | None = None) 
     return examples
 
 
+def load_splits(config: DataConfig) -> tuple[Examples, Examples | None, Examples]:
+    """The examples of the training, development (where there is one) and test splits."""
+    source = open_source(config)
+    has_development = "development" in available_splits(config, source)
+    return (
+        load_examples(config, "train", source),
+        load_examples(config, "development", source) if has_development else None,
+        load_examples(config, "test", source),
+    )
+
+
 def _how_to_get(split: str) -> str:
     if split in ("development", "test"):
         return f", or cut one off with --config.data.{split}_fraction"

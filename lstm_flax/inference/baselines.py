@@ -17,14 +17,14 @@ import scipy.sparse
 from lstm_flax.data.labelled import Examples
 from lstm_flax.errors import UserError
 
-# n-grams of words, or of characters for scripts without spaces; single words count, "a" and "I" too.
+# n-grams of words ("a" and "I" are some) and signs; of characters for scripts without spaces.
 _NGRAMS: dict[str, dict[str, Any]] = {
     "word": {"ngram_range": (1, 2), "token_pattern": r"\w+|[^\w\s]"},
     "char": {"analyzer": "char", "ngram_range": (1, 3)},
 }
 # Strengths C to select from, scikit-learn's default among them.
 _TFIDF_STRENGTHS = (1.0, 10.0, 100.0)
-_NBSVM_STRENGTHS = (0.01, 0.1, 1.0)
+_NBSVM_STRENGTHS = (0.003, 0.01, 0.03, 0.1)
 
 
 def score_baselines(
@@ -145,9 +145,11 @@ def _text_module() -> Any:
     return text
 
 
-def table(scores: dict[str, dict[str, Any]], rows: Sequence[tuple[str, float]] = ()) -> str:
-    """The accuracies, one a line, further `rows` (name, accuracy) below."""
+def comparison_table(
+    scores: dict[str, dict[str, Any]], beside: Sequence[tuple[str, float]] = ()
+) -> str:
+    """The accuracies, one a line; those of other models, (name, accuracy), below."""
     names = {"tfidf": "TF-IDF + logistic regression", "nbsvm": "NB-SVM"}
-    lines = [(names[name], figures["accuracy"]) for name, figures in scores.items()] + list(rows)
+    lines = [(names[name], figures["accuracy"]) for name, figures in scores.items()] + list(beside)
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"  {name:<{width}}  {accuracy:.2%}" for name, accuracy in lines)

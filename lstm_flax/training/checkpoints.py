@@ -123,6 +123,10 @@ class Metadata:
         )
 
 
+def _evaluation_item(averaged: bool) -> str:
+    return "averaged_params" if averaged else "params"
+
+
 _NGRAM_ARRAYS = ("keys", "tables")
 
 
@@ -185,6 +189,24 @@ class CheckpointFolder:
             items["ngrams"] = ocp.args.StandardSave(_ngram_arrays(metadata.ngrams))
         self._manager.save(step, args=ocp.args.Composite(**items))
 
+    def save_slim(self, step: int, params: Any, metadata: Metadata) -> None:
+        """Saves what evaluation and prediction need, and no more, the weights in half precision.
+
+        Args:
+            step: names the checkpoint.
+            params: those to evaluate with: averaged ones where the run keeps an average.
+            metadata: as in `save`.
+        """
+        name = _evaluation_item(metadata.config.training.ema_decay > 0)
+        half = jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), params)
+        items = {
+            name: ocp.args.StandardSave(half),
+            "metadata": ocp.args.JsonSave(metadata.to_json()),
+        }
+        if metadata.ngrams is not None:
+            items["ngrams"] = ocp.args.StandardSave(_ngram_arrays(metadata.ngrams))
+        self._manager.save(step, args=ocp.args.Composite(**items))
+
     def wait(self) -> None:
         """Returns when everything begun is on disk."""
         self._manager.wait_until_finished()
@@ -233,7 +255,7 @@ class CheckpointFolder:
 
     def restore_params(self, step: int, like: Any, averaged: bool) -> Any:
         """Reads the parameters to evaluate with, into the shapes and shardings of `like`."""
-        name = "averaged_params" if averaged else "params"
+        name = _evaluation_item(averaged)
         args = ocp.args.Composite(**{name: ocp.args.StandardRestore(like)})
         return self._manager.restore(step, args=args)[name]
 
@@ -258,7 +280,7 @@ def find_checkpoints(path: Path, kind: str) -> tuple[CheckpointFolder, list[int]
         UserError: where there is none.
     """
     step = None
-    if path.name.isdigit() and (path / "params").is_dir():
+    if path.name.isdigit() and (path / "metadata").is_dir():
         path, step = path.parent, int(path.name)
     elif (path / kind).is_dir():
         path = path / kind

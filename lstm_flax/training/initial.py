@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from lstm_flax.config import Config
-from lstm_flax.data.dataset import Dataset
+from lstm_flax.data.dataset import Dataset, vocabulary_splits
 from lstm_flax.data.ngrams import NgramRatios, fit_ngram_ratios, ngram_features
 from lstm_flax.data.word_vectors import fit_word_vectors
 from lstm_flax.training.trained_model import TrainedModel
@@ -35,9 +35,8 @@ def first_params(config: Config, dataset: Dataset, initial: TrainedModel | None)
         return dict(initial.params)
     if config.model.embedding_init == "normal":
         return {}
-    names = ["train"] + ["unsupervised"] * config.data.use_unlabelled
     vectors = fit_word_vectors(
-        [dataset.split(name) for name in names],
+        [dataset.split(name) for name in vocabulary_splits(config, dataset.splits)],
         dataset.tokenizer.vocab_size,
         config.model.embedding_size,
     )

@@ -1,0 +1,20 @@
+"""The model that comes with the package; `docs/model_card.md` describes it."""
+
+from pathlib import Path
+
+from lstm_flax.errors import UserError
+
+SHIPPED = Path(__file__).parent.parent / "shipped_model"
+
+
+def model_folder(workdir: Path | None) -> Path:
+    """The folder of the model to use: the one named, or the one that comes with the package.
+
+    Raises:
+        UserError: none is named, and this package came without one.
+    """
+    if workdir is not None:
+        return workdir
+    if not SHIPPED.is_dir():
+        raise UserError("this copy of the package holds no model; name one with --workdir=DIR")
+    return SHIPPED

@@ -1,0 +1,131 @@
+"""What a run starts from: n-gram ratios and word vectors, kept through kills and in checkpoints."""
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstm_flax.config import Config
+from lstm_flax.data.dataset import open_dataset
+from lstm_flax.data.word_vectors import DEVIATION
+from lstm_flax.inference.predictor import Predictor
+from lstm_flax.training.checkpoints import CheckpointFolder
+from lstm_flax.training.initial import first_params, ngram_ratios
+from lstm_flax.training.loop import Run
+from lstm_flax.training.train import train
+from lstm_flax.training.trained_model import load_trained_model
+from tests.conftest import templated_texts
+from tests.run_files import figures, leaves
+
+TEXTS = [record["text"] for record in templated_texts(30, seed=8)]
+
+
+@pytest.fixture(scope="module")
+def config(tiny_config: Config) -> Config:
+    """The tiny run with n-gram features and an embedding from co-occurrence."""
+    model = dataclasses.replace(tiny_config.model, ngram_order=2, embedding_init="cooccurrence")
+    training = dataclasses.replace(tiny_config.training, epochs=2)
+    return dataclasses.replace(tiny_config, model=model, training=training)
+
+
+@pytest.fixture(scope="module")
+def finished(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workdir = tmp_path_factory.mktemp("initial") / "finished"
+    assert train(config, workdir, show_progress=False)["accuracy"] > 0.9
+    return workdir
+
+
+def test_killed_and_continued_equals_uninterrupted(
+    config: Config, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = Run._check_finite
+
+    def killed(self: Run) -> None:
+        check(self)
+        if self.step == 6:
+            raise MemoryError("the machine died")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "_check_finite", killed)
+        with pytest.raises(MemoryError):
+            train(config, tmp_path, show_progress=False)
+    train(config, tmp_path, show_progress=False)
+    for a, b in zip(leaves(finished), leaves(tmp_path), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert figures(finished) == figures(tmp_path)
+
+
+def test_a_checkpoint_holds_the_ratios_it_was_trained_with(config: Config, finished: Path) -> None:
+    whole, crossed = ngram_ratios(config, open_dataset(config), None)
+    kept = load_trained_model(finished).metadata.ngrams
+    assert len(crossed.tables) > 1 == len(whole.tables)
+    assert kept.order == 2
+    for name in ("keys", "tables"):
+        found, expected = getattr(kept, name), getattr(whole, name)
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_the_embedding_starts_from_vectors_of_the_training_text(config: Config) -> None:
+    vectors = first_params(config, open_dataset(config), None)["embedding"]["embedding"]
+    assert vectors.shape == (config.tokenizer.vocab_size, 8)
+    assert vectors[vectors.any(axis=1)].std() == pytest.approx(DEVIATION, rel=1e-5)
+
+
+def test_the_features_reach_the_answer(finished: Path) -> None:
+    trained = load_trained_model(finished)
+    silent = dataclasses.replace(
+        trained.metadata.ngrams, tables=np.zeros_like(trained.metadata.ngrams.tables)
+    )
+    metadata = dataclasses.replace(trained.metadata, ngrams=silent)
+    with_them = Predictor(trained).predict(TEXTS)
+    without = Predictor(dataclasses.replace(trained, metadata=metadata)).predict(TEXTS)
+    assert any(a.probabilities != b.probabilities for a, b in zip(with_them, without, strict=True))
+
+
+def test_a_run_on_other_texts_keeps_the_ratios_of_the_one_it_starts_from(
+    config: Config, finished: Path, tmp_path: Path, caplog: Any
+) -> None:
+    records = templated_texts(40, seed=9)
+    texts, labels = [r["text"] for r in records], [r["label"] for r in records]
+    with caplog.at_level(logging.INFO):
+        tuned = Predictor.from_checkpoint(finished).fine_tune(texts, labels, tmp_path, epochs=1)
+    assert "started afresh" not in caplog.text
+    before, after = load_trained_model(finished), load_trained_model(tmp_path)
+    np.testing.assert_array_equal(before.metadata.ngrams.tables, after.metadata.ngrams.tables)
+    assert len(tuned.predict(TEXTS)) == len(TEXTS)
+    three = [*labels[:-6], *["mixed"] * 6]
+    other = Predictor.from_checkpoint(finished).fine_tune(texts, three, tmp_path / "3", epochs=1)
+    assert set(other.predict(TEXTS[:1])[0].probabilities) == {"mixed", "neg", "pos"}
+
+
+def test_probabilities_are_calibrated(finished: Path) -> None:
+    trained = load_trained_model(finished)
+    history = trained.metadata.history
+    assert history.temperature != 1.0
+    raw = dataclasses.replace(
+        trained.metadata, history=dataclasses.replace(history, temperature=1.0)
+    )
+    calibrated = Predictor(trained).predict(TEXTS)
+    for a, b in zip(
+        calibrated,
+        Predictor(dataclasses.replace(trained, metadata=raw)).predict(TEXTS),
+        strict=True,
+    ):
+        log_odds = [np.log(p.probabilities["pos"] / p.probabilities["neg"]) for p in (a, b)]
+        assert log_odds[0] == pytest.approx(log_odds[1] / history.temperature, rel=2e-3, abs=1e-4)
+
+
+def test_a_slim_copy_answers_alike(finished: Path, tmp_path: Path) -> None:
+    trained = load_trained_model(finished)
+    folder = CheckpointFolder(tmp_path / "slim", keep=1)
+    folder.save_slim(trained.step, trained.params, trained.metadata)
+    folder.close()
+    slim = load_trained_model(tmp_path / "slim")
+    whole, half = Predictor(trained).predict(TEXTS), Predictor(slim).predict(TEXTS)
+    for a, b in zip(whole, half, strict=True):
+        assert a.label == b.label
+        assert a.probabilities["pos"] == pytest.approx(b.probabilities["pos"], abs=5e-3)
