@@ -15,6 +15,7 @@ from lstm_flax.config import Config
 from lstm_flax.data.dataset import open_dataset
 from lstm_flax.errors import UserError
 from lstm_flax.model.classifier import TextClassifier
+from lstm_flax.model.language_model import LanguageModel
 from lstm_flax.training.checkpoints import (
     DAMAGE,
     CheckpointFolder,
@@ -23,6 +24,7 @@ from lstm_flax.training.checkpoints import (
 )
 from lstm_flax.training.evaluation import Evaluator
 from lstm_flax.training.metrics import classification_metrics
+from lstm_flax.training.perplexity import PerplexityEvaluator
 from lstm_flax.training.sharding import abstract, evaluation_mesh
 from lstm_flax.version import __version__
 
@@ -41,7 +43,7 @@ class TrainedModel:
         mesh: the devices that hold the parameters.
     """
 
-    model: TextClassifier
+    model: TextClassifier | LanguageModel
     params: Any
     metadata: Metadata
     path: Path
@@ -53,8 +55,22 @@ class TrainedModel:
         return int(self.path.name)
 
 
-def build_model(config: Config, vocab_size: int, num_classes: int) -> TextClassifier:
-    """The module of a configuration.
+def build_model(
+    config: Config, vocab_size: int, num_classes: int
+) -> TextClassifier | LanguageModel:
+    """The module of a configuration, see `build_classifier` and `build_language_model`."""
+    if config.task == "language_model":
+        return build_language_model(config, vocab_size)
+    return build_classifier(config, vocab_size, num_classes)
+
+
+def build_language_model(config: Config, vocab_size: int) -> LanguageModel:
+    """The language model of a configuration."""
+    return LanguageModel(config.model, config.language_model, vocab_size)
+
+
+def build_classifier(config: Config, vocab_size: int, num_classes: int) -> TextClassifier:
+    """The classifier of a configuration.
 
     Raises:
         UserError: where a sigmoid head meets other than two classes.
@@ -67,8 +83,11 @@ def build_model(config: Config, vocab_size: int, num_classes: int) -> TextClassi
     return TextClassifier(config.model, vocab_size, num_classes)
 
 
-def init_params(model: TextClassifier, key: jax.Array) -> Any:
+def init_params(model: TextClassifier | LanguageModel, key: jax.Array) -> Any:
     """Freshly initialised parameters."""
+    if isinstance(model, LanguageModel):
+        piece = jnp.ones((1, model.directions, 1), jnp.int32)
+        return model.init(key, piece, model.initial_carry(1))["params"]
     token_ids, lengths = jnp.ones((1, 1), jnp.int32), jnp.ones(1, jnp.int32)
     return model.init(key, token_ids, lengths)["params"]
 
@@ -178,13 +197,18 @@ def evaluate_trained_model(
             f"{', '.join(names)}; evaluate on the data it was trained for"
         )
     examples = dataset.split(split)
-    evaluator = Evaluator(trained.model, config.data, trained.mesh)
-    logits = evaluator.logits(
-        trained.params, examples, f"evaluating {split}" if show_progress else ""
-    )
+    description = f"evaluating {split}" if show_progress else ""
+    evaluator: Evaluator | PerplexityEvaluator
+    if isinstance(trained.model, LanguageModel):
+        evaluator = PerplexityEvaluator(trained.model, config, trained.mesh)
+        figures = evaluator.figures(trained.params, examples, description)
+    else:
+        evaluator = Evaluator(trained.model, config.data, trained.mesh)
+        logits = evaluator.logits(trained.params, examples, description)
+        figures = classification_metrics(logits, examples.labels)
     return {
         "split": split,
-        **classification_metrics(logits, examples.labels),
+        **figures,
         "checkpoint_step": trained.step,
         "train_steps": trained.step,
         "compilations": evaluator.compilations,
@@ -193,6 +217,11 @@ def evaluate_trained_model(
         "seconds": round(time.perf_counter() - start, 3),
         **describe_environment(),
     }
+
+
+def default_split(config: Config) -> str:
+    """What to score where nobody said: no test text for a language model."""
+    return "development" if config.task == "language_model" else "test"
 
 
 def describe_environment() -> dict[str, Any]:
