@@ -184,7 +184,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_choice_of_checkpoint(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--split", choices=("train", "development", "test"), default="test")
+    parser.add_argument("--split", choices=("train", "development", "test"))
     parser.add_argument("--checkpoint", choices=("best", "last"), default="best")
 
 
@@ -209,7 +209,11 @@ def _evaluate(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from lstm_flax.config import Config, as_config_dict, refuse_changes
     from lstm_flax.inference.shipped import model_folder
     from lstm_flax.training.progress import result_table, write_text
-    from lstm_flax.training.trained_model import evaluate_trained_model, load_trained_model
+    from lstm_flax.training.trained_model import (
+        default_split,
+        evaluate_trained_model,
+        load_trained_model,
+    )
 
     workdir = model_folder(arguments.workdir)
     trained = load_trained_model(workdir, arguments.checkpoint)
@@ -217,7 +221,8 @@ def _evaluate(arguments: argparse.Namespace, overrides: list[str]) -> int:
     given = load_config(arguments.config, overrides, base=as_config_dict(saved))
     config = Config.from_config_dict(given)
     refuse_changes(saved, config, str(workdir))
-    results = evaluate_trained_model(trained, config, arguments.split, show_progress=True)
+    split = arguments.split or default_split(config)
+    results = evaluate_trained_model(trained, config, split, show_progress=True)
     print(result_table(results))
     print(json.dumps(results))
     if (workdir / "config.json").exists():  # a run, not a copied checkpoint

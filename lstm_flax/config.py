@@ -302,6 +302,7 @@ class TrainingConfig:
     Attributes:
         seed: of initial weights, dropout and the order of batches.
         epochs: passes over the training part.
+        max_steps: batches after which the run ends, whatever its epochs; 0 for no such limit.
         label_smoothing: mass taken from the true label and spread over all labels.
         adversarial_weight: of the loss on adversarially perturbed embeddings, beside the clean
             one; 0 for none. It doubles a step's time.
@@ -318,6 +319,7 @@ class TrainingConfig:
 
     seed: int = 0
     epochs: int = 3
+    max_steps: int = 0
     label_smoothing: float = 0.0
     adversarial_weight: float = 0.0
     adversarial_epsilon: float = 5.0
@@ -335,7 +337,7 @@ class TrainingConfig:
         for name in ("label_smoothing", "ema_decay"):
             value = getattr(self, name)
             require(0 <= value < 1, f"training.{name}", value, "must be at least 0 and below 1")
-        for name in ("adversarial_weight", "adversarial_epsilon"):
+        for name in ("max_steps", "adversarial_weight", "adversarial_epsilon"):
             value = getattr(self, name)
             require(value >= 0, f"training.{name}", value, "must not be negative")
         require(
@@ -359,25 +361,80 @@ class TrainingConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class LanguageModelConfig:
+    """The language model, beside what it shares with the classifier (`model`).
+
+    Its B streams are `data.batch_size`; `model.head_dropout` acts on what enters the softmax, one
+    mask over all time steps; pooling, head, `max_length` and buckets are the classifier's alone.
+
+    Attributes:
+        steps: T, tokens of each stream read by one step, through which its gradient flows.
+        softmax_samples: candidates that stand for the vocabulary in training; 0 for all of it.
+        weight_drop: rate on the single hidden-to-hidden weights, one mask a step (AWD-LSTM).
+        activation_penalty: on the mean square of the top layer's outputs (AR).
+        temporal_penalty: on the mean square of their change from token to token (TAR).
+    """
+
+    steps: int = 64
+    softmax_samples: int = 2048
+    weight_drop: float = 0.0
+    activation_penalty: float = 0.0
+    temporal_penalty: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(self.steps >= 1, "language_model.steps", self.steps, "must be at least 1")
+        for name in ("softmax_samples", "activation_penalty", "temporal_penalty"):
+            value = getattr(self, name)
+            require(value >= 0, f"language_model.{name}", value, "must not be negative")
+        require(
+            self.softmax_samples != 1,
+            "language_model.softmax_samples",
+            self.softmax_samples,
+            "choose 2 or more, or 0 for the whole vocabulary",
+        )
+        require(
+            0 <= self.weight_drop < 1,
+            "language_model.weight_drop",
+            self.weight_drop,
+            "must be at least 0 and below 1",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
     """Everything a run depends on.
 
     Attributes:
+        task: what is trained: `classifier`, or `language_model` (on the training and unlabelled
+            texts, without their labels).
         data: where the text comes from, how it is split, cut and batched.
         tokenizer: how text becomes pieces.
-        model: the classifier.
+        model: the classifier, or what the language model shares with it.
+        language_model: the rest of the language model.
         optimizer: how gradients become updates.
         training: the loop.
         init_from: a run or checkpoint whose tokenizer and weights this run starts from; weights of
             other names or shapes, such as the head for new labels, start afresh.
     """
 
+    task: str = "classifier"
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     tokenizer: TokenizerConfig = dataclasses.field(default_factory=TokenizerConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    language_model: LanguageModelConfig = dataclasses.field(default_factory=LanguageModelConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
     init_from: str | None = None
+
+    def __post_init__(self) -> None:
+        tasks = ("classifier", "language_model")
+        require(self.task in tasks, "task", self.task, f"choose {' or '.join(tasks)}")
+        require(
+            self.task == "classifier" or self.model.cell == "lstm",
+            "model.cell",
+            self.model.cell,
+            "the language model is written for the lstm",
+        )
 
     @classmethod
     def from_config_dict(cls, values: Mapping[str, Any]) -> "Config":
@@ -427,7 +484,10 @@ def refuse_changes(before: Config, after: Config, where: str) -> None:
     for path, field in fields.leaves(Config):
         was, now = fields.value_at(before, path), fields.value_at(after, path)
         # Under a constant rate no step depends on how many are to come.
-        free = path == "training.epochs" and after.optimizer.schedule == "constant"
+        free = (
+            path in ("training.epochs", "training.max_steps")
+            and after.optimizer.schedule == "constant"
+        )
         if was != now and not field.metadata.get("changeable") and not free:
             raise UserError(
                 f"{where}: holds a run with config.{path} = {was!r}, not {now!r}; "

@@ -52,3 +52,17 @@ class Batch(NamedTuple):
     labels: Array
     example_mask: Array
     ngram_features: Array | None = None
+
+
+class StreamBatch(NamedTuple):
+    """A piece of running text, a direction of reading each; every row continues the last batch's.
+
+    Attributes:
+        token_ids: i32[B, D, T], what is read; of the backward direction, in its order of reading.
+        targets: i32[B, D, T], the token that follows each.
+        target_mask: bool[B, D, T]; False for a target that only fills up the piece.
+    """
+
+    token_ids: Array
+    targets: Array
+    target_mask: Array

@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from lstm_flax.model.language_model import LanguageModel
 from lstm_flax.training.checkpoints import find_checkpoints
 from lstm_flax.training.optimizer import make_optimizer
 from lstm_flax.training.train_state import TrainState
@@ -21,7 +22,9 @@ def leaves(workdir: Path, kind: str = "last") -> list[np.ndarray]:
     # Total steps shape only the schedule, not the state.
     optimizer = make_optimizer(metadata.config.optimizer, 1)
     average = metadata.config.training.ema_decay > 0
-    like = TrainState.create(params, optimizer, jax.random.PRNGKey(0), average)
+    language = isinstance(model, LanguageModel)
+    carry = model.initial_carry(metadata.config.data.batch_size) if language else None
+    like = TrainState.create(params, optimizer, jax.random.PRNGKey(0), average, carry)
     state = folder.restore_state(step, like)
     folder.close()
     return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
@@ -30,4 +33,5 @@ def leaves(workdir: Path, kind: str = "last") -> list[np.ndarray]:
 def figures(workdir: Path) -> list[dict]:
     """The log without what the clock decides."""
     records = map(json.loads, (workdir / "log.jsonl").read_text().splitlines())
-    return [{k: v for k, v in r.items() if k != "texts_per_second"} for r in records]
+    clock = ("texts_per_second", "tokens_per_second", "seconds_left")
+    return [{k: v for k, v in r.items() if k not in clock} for r in records]

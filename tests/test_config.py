@@ -106,7 +106,7 @@ def test_every_field_is_read_outside_its_definition() -> None:
         if path.name != "config.py"
     )
     for path, field in leaves(Config):
-        readers = "data|tokenizer|model|optimizer|training|config|settings|before"
+        readers = "data|tokenizer|model|language_model|optimizer|training|config|settings|before"
         pattern = rf"\b({readers})\.{field.name}\b"
         assert re.search(pattern, code) or "fraction" in path, f"nothing reads {path}"
 

@@ -14,7 +14,7 @@ import numpy as np
 from lstm_flax.data.batching import BatchPlan, make_batch
 from lstm_flax.data.token_cache import TokenizedSplit
 from lstm_flax.errors import UserError
-from lstm_flax.model.classifier import apply_classifier
+from lstm_flax.model.classifier import TextClassifier, apply_classifier
 from lstm_flax.training.objectives import class_probabilities
 from lstm_flax.training.progress import write_text
 from lstm_flax.training.train import train
@@ -51,6 +51,11 @@ class Predictor:
 
     def __init__(self, trained: TrainedModel) -> None:
         """Wraps a restored model; see `from_checkpoint`."""
+        if not isinstance(trained.model, TextClassifier):
+            raise UserError(
+                f"{trained.path}: holds a language model; name a classifier's run, or train one "
+                f"from it with --config.init_from={trained.path}"
+            )
         self._trained = trained
         self._tokenizer = trained.metadata.tokenizer
         self._ngrams = trained.metadata.ngrams

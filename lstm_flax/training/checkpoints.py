@@ -33,7 +33,8 @@ class History:
     """What a run remembers beside its state.
 
     Attributes:
-        best_score: best development accuracy so far; None before the first.
+        best_score: best development score so far; None before the first. A classifier's is its
+            accuracy, a language model's minus its loss.
         best_step: the step that reached it.
         epochs_since: epochs without a better one.
         logged: loss, weight, correct and examples of the epoch at the last line of the log.

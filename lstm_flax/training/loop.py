@@ -4,15 +4,14 @@ import dataclasses
 import json
 import logging
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from lstm_flax.config import Config, refuse_changes
-from lstm_flax.data.batching import BatchPlan, make_batch, prefetch
+from lstm_flax.data.batching import prefetch
 from lstm_flax.data.dataset import Dataset
 from lstm_flax.errors import UserError
 from lstm_flax.training.checkpoints import (
@@ -23,24 +22,22 @@ from lstm_flax.training.checkpoints import (
     describe_machine,
     open_checkpoints,
 )
-from lstm_flax.training.evaluation import Evaluator
-from lstm_flax.training.initial import first_params, ngram_ratios, take_params
+from lstm_flax.training.initial import first_params, take_params
 from lstm_flax.training.interruption import Interrupted, StopRequest
-from lstm_flax.training.metrics import MetricSums, classification_metrics, fit_temperature
-from lstm_flax.training.objectives import class_weights
+from lstm_flax.training.metrics import MetricSums
 from lstm_flax.training.optimizer import make_optimizer
 from lstm_flax.training.progress import RunLog, progress_bar, write_text
-from lstm_flax.training.sharding import abstract, data_mesh, place_batch, replicated
+from lstm_flax.training.sharding import abstract, replicated
+from lstm_flax.training.task import Task
 from lstm_flax.training.train_state import TrainState
-from lstm_flax.training.train_step import BucketedFunction, make_train_step
-from lstm_flax.training.trained_model import TrainedModel, build_model, init_params
-from lstm_flax.types import Batch
+from lstm_flax.training.train_step import BucketedFunction
+from lstm_flax.training.trained_model import TrainedModel
 
 logger = logging.getLogger(__name__)
 
 
 class Run:
-    """One run: its data, model, state and folder.
+    """One run: its task, state and folder.
 
     Attributes:
         step: batches taken.
@@ -49,38 +46,35 @@ class Run:
     """
 
     def __init__(
-        self, config: Config, workdir: Path, dataset: Dataset, initial: TrainedModel | None = None
+        self,
+        task: Task,
+        config: Config,
+        workdir: Path,
+        dataset: Dataset,
+        mesh: Mesh,
+        initial: TrainedModel | None = None,
     ) -> None:
         """Builds everything and restores the newest whole checkpoint, if there is one.
 
         Args:
+            task: what is trained, and on what.
             config: the run.
             workdir: its folder; created where absent.
             dataset: encoded by the run's tokenizer.
+            mesh: the devices that share each batch.
             initial: where the first weights come from; None to draw them all.
         """
+        self.task = task
         self.config = config
         self.dataset = dataset
-        self.train_split = dataset.split("train")
-        self.development = dataset.split("development") if dataset.has_development else None
-        self.steps_per_epoch = len(self._plan(0))
-        self.total_steps = config.training.epochs * self.steps_per_epoch
-        model = build_model(config, dataset.tokenizer.vocab_size, len(dataset.label_names))
-        self.mesh = data_mesh(config.data.batch_size)
+        self.mesh = mesh
+        self.total_steps = config.training.epochs * task.steps_per_epoch
+        if config.training.max_steps:
+            self.total_steps = min(self.total_steps, config.training.max_steps)
         optimizer = make_optimizer(config.optimizer, self.total_steps)
-        step = make_train_step(
-            model,
-            optimizer,
-            config.training,
-            jnp.asarray(
-                class_weights(config.training, dataset.label_names, self.train_split.labels)
-            ),
-        )
-        self.train_step = BucketedFunction(step, donate=True)
-        self.ngrams, self.train_ngrams = ngram_ratios(config, dataset, initial)
-        self.evaluator = Evaluator(model, config.data, self.mesh, self.ngrams)
+        self.train_step = BucketedFunction(task.make_step(optimizer), donate=True)
         self.history = History()
-        if config.training.early_stopping_patience and self.development is None:
+        if config.training.early_stopping_patience and not task.has_development:
             raise UserError(
                 "config.training.early_stopping_patience: there is no development part to score; "
                 "set config.data.development_fraction"
@@ -88,8 +82,9 @@ class Run:
 
         def create(given: Any) -> TrainState:
             init_key, key = jax.random.split(jax.random.PRNGKey(config.training.seed))
-            params = take_params(init_params(model, init_key), given)
-            return TrainState.create(params, optimizer, key, config.training.ema_decay > 0)
+            params = take_params(task.init_params(init_key), given)
+            average = config.training.ema_decay > 0
+            return TrainState.create(params, optimizer, key, average, task.initial_carry())
 
         self._counted = time.perf_counter()
         workdir.mkdir(parents=True, exist_ok=True)
@@ -117,36 +112,38 @@ class Run:
 
     def train(self, show_progress: bool) -> None:
         """Takes all steps that are left, an epoch at a time."""
-        per_epoch = len(self.train_split)
-        current, batch = divmod(self.step, self.steps_per_epoch)
-        taken = self._plan(current)[:batch]
-        done = current * per_epoch + sum(len(indices) for indices, _ in taken)
-        bar = progress_bar(self.config.training.epochs * per_epoch, done, show_progress)
+        total, done = self._units(self.total_steps), self._units(self.step)
+        bar = progress_bar(total, done, self.task.unit, show_progress)
         with bar, StopRequest() as stop:
-            for epoch in range(current, self.config.training.epochs):
-                if self._patience_is_over():
-                    break
-                self._train_epoch(epoch, bar, stop)
+            while self.step < self.total_steps and not self._patience_is_over():
+                self._train_epoch(self.step // self.task.steps_per_epoch, bar, stop)
+
+    def _units(self, step: int) -> int:
+        """Texts or tokens of the batches before a step."""
+        epoch, batch = divmod(step, self.task.steps_per_epoch)
+        return epoch * self.task.units_per_epoch + self.task.units_before(epoch, batch)
 
     def _train_epoch(self, epoch: int, bar: Any, stop: "StopRequest") -> None:
         settings = self.config.training
-        first = self.step - epoch * self.steps_per_epoch
+        first = self.step - epoch * self.task.steps_per_epoch
+        end = min(self.total_steps, (epoch + 1) * self.task.steps_per_epoch)
         if first == 0:
             zero = jax.device_put(MetricSums.zero(), replicated(self.mesh))
             self.state = self.state.replace(epoch_sums=zero)
             self.history = dataclasses.replace(self.history, logged=(0.0, 0.0, 0, 0))
-        since, texts = time.perf_counter(), 0
-        with prefetch(self._batches(epoch, first)) as batches:
-            for size, batch in batches:
+        since, units = time.perf_counter(), 0
+        with prefetch(self.task.batches(epoch, first)) as batches:
+            while self.step < end:
+                size, batch = next(batches)
                 self.state = self.train_step(self.state, batch)
                 self.step += 1
-                texts += size
+                units += size
                 bar.update(size)
-                at_end = self.step % self.steps_per_epoch == 0
+                at_end = self.step == end
                 if self.step % settings.log_interval == 0 or at_end:
-                    loss = self._log_figures(epoch, texts, since)
+                    loss = self._log_figures(epoch, units, since)
                     bar.set_postfix(self._postfix(loss))
-                    since, texts = time.perf_counter(), 0
+                    since, units = time.perf_counter(), 0
                 if stop.requested and not at_end:
                     self._save(self.last)
                     raise Interrupted(f"stopped after step {self.step}; saved")
@@ -156,27 +153,33 @@ class Run:
         if stop.requested:
             raise Interrupted(f"stopped after step {self.step}; saved")
 
-    def _log_figures(self, epoch: int, texts: int, since: float) -> float:
-        """Logs the means since the last line, and the speed; returns the loss."""
+    def _log_figures(self, epoch: int, units: int, since: float) -> float:
+        """Logs the means since the last line, speed and time left; returns the loss."""
         sums = jax.device_get(self.state.epoch_sums)  # waits for the device
-        speed = round(texts / (time.perf_counter() - since), 1)
+        speed = units / (time.perf_counter() - since)
         self._check_finite()
         # In float32, as on the device: a resumed run must log the same digits.
-        figures = sums.minus(MetricSums.from_numbers(*self.history.logged)).compute()
-        self.log.write("train", self.step, epoch=epoch, **figures, texts_per_second=speed)
+        recent = sums.minus(MetricSums.from_numbers(*self.history.logged))
+        figures = self.task.figures(recent)
+        left = self._units(self.total_steps) - self._units(self.step)
+        clock = {
+            f"{self.task.unit}_per_second": round(speed, 1),
+            "seconds_left": round(left / speed),
+        }
+        self.log.write("train", self.step, epoch=epoch, **figures, **clock)
         self.history = dataclasses.replace(self.history, logged=sums.to_numbers())
         return figures["loss"]
 
     def _end_epoch(self, epoch: int) -> None:
         """Scores the development part, selects, saves."""
-        figures = {f"train_{k}": v for k, v in self.state.epoch_sums.compute().items()}
-        if self.development is not None:
-            logits = self.evaluator.logits(self.state.evaluation_params, self.development)
-            scored = classification_metrics(logits, self.development.labels)
-            figures |= {f"development_{k}": scored[k] for k in ("accuracy", "loss")}
-            temperature = fit_temperature(logits, self.development.labels)
+        trained = self.task.figures(self.state.epoch_sums)
+        figures = {f"train_{name}": value for name, value in trained.items()}
+        score, best = None, self.history.best_score
+        if self.task.has_development:
+            scored, score = self.task.score_development(self.state.evaluation_params)
+            figures |= {f"development_{name}": value for name, value in scored.items()}
+            temperature = scored.get("temperature", 1.0)
             self.history = dataclasses.replace(self.history, temperature=temperature)
-        score, best = figures.get("development_accuracy"), self.history.best_score
         improved = score is None or best is None or score > best
         if improved:
             self.history = dataclasses.replace(
@@ -198,7 +201,7 @@ class Run:
     def _postfix(self, loss: float) -> dict[str, str]:
         best = self.history.best_score
         shown = {"loss": f"{loss:.3f}"}
-        return shown if best is None else shown | {"development": f"{best:.2%}"}
+        return shown if best is None else shown | {"development": self.task.show_score(best)}
 
     def _check_finite(self) -> None:
         bad = int(self.state.first_bad_step)
@@ -219,7 +222,7 @@ class Run:
             config=self.config,
             label_names=self.dataset.label_names,
             tokenizer=self.dataset.tokenizer,
-            ngrams=self.ngrams,
+            ngrams=self.task.ngrams,
             data_fingerprint=self.dataset.fingerprint,
             position=self._position(self.step),
             history=self.history,
@@ -228,7 +231,7 @@ class Run:
         folder.save(self.step, self.state, metadata)
 
     def _position(self, step: int) -> dict[str, int]:
-        epoch, batch = divmod(step, self.steps_per_epoch)
+        epoch, batch = divmod(step, self.task.steps_per_epoch)
         return {"epoch": epoch, "batch": batch}
 
     def _restore(self, like: TrainState) -> TrainState | None:
@@ -278,29 +281,3 @@ class Run:
                 f"{where}: was trained on other data: texts, labels or the tokenizer have changed; "
                 "bring them back, or choose another --workdir"
             )
-
-    def _plan(self, epoch: int) -> BatchPlan:
-        config = self.config
-        return BatchPlan(
-            self.train_split.lengths,
-            batch_size=config.data.batch_size,
-            bucket_widths=config.data.bucket_widths,
-            max_length=config.data.max_length,
-            seed=config.training.seed,
-            epoch=epoch,
-        )
-
-    def _batches(self, epoch: int, first: int) -> Iterator[tuple[int, Batch]]:
-        data, plan = self.config.data, self._plan(epoch)
-        for k in range(first, len(plan)):
-            indices, width = plan[k]
-            batch = make_batch(
-                self.train_split,
-                indices,
-                width,
-                data.batch_size,
-                data.max_length,
-                data.truncation,
-                self.train_ngrams,
-            )
-            yield len(indices), place_batch(batch, self.mesh)

@@ -40,18 +40,20 @@ def _whole_lines(path: Path) -> list[str]:
     return [line for line in lines if line.endswith("\n")]
 
 
-def progress_bar(total: int, done: int, enabled: bool) -> tqdm:
-    """A bar over all texts of all epochs: texts a second and time left.
+def progress_bar(total: int, done: int, unit: str, enabled: bool) -> tqdm:
+    """A bar over all texts or tokens of all epochs: how many a second, and the time left.
 
     Args:
-        total: texts of the whole run.
-        done: texts of the steps that were taken before a resume.
+        total: those of the whole run.
+        done: those of the steps that were taken before a resume.
+        unit: `texts` or `tokens`.
         enabled: False shows nothing.
     """
     return tqdm(
         total=total,
         initial=done,
-        unit="texts",
+        unit=unit,
+        unit_scale=unit == "tokens",
         desc="training",
         dynamic_ncols=True,
         smoothing=0.05,
@@ -68,13 +70,24 @@ def write_text(path: Path, text: str) -> None:
 
 def result_table(results: dict[str, Any]) -> str:
     """The figures a person wants first, one a line."""
+    if "perplexity" in results:
+        what = {
+            "tokens": f"{results['tokens']:,}",
+            "perplexity": f"{results['perplexity']:.2f}",
+            "loss": f"{results['loss']:.4f}",
+        }
+    else:
+        what = {
+            "examples": f"{results['examples']:,}",
+            "accuracy": f"{results['accuracy']:.2%}",
+            "loss": f"{results['calibrated_loss']:.4f} ({results['loss']:.4f} before calibration)",
+            "calibration error": f"{results['calibrated_calibration_error']:.2%} "
+            f"({results['calibration_error']:.2%} before, temperature "
+            f"{results['temperature']:.2f})",
+        }
     rows = {
         "split": results["split"],
-        "examples": f"{results['examples']:,}",
-        "accuracy": f"{results['accuracy']:.2%}",
-        "loss": f"{results['calibrated_loss']:.4f} ({results['loss']:.4f} before calibration)",
-        "calibration error": f"{results['calibrated_calibration_error']:.2%} "
-        f"({results['calibration_error']:.2%} before, temperature {results['temperature']:.2f})",
+        **what,
         "checkpoint step": f"{results['checkpoint_step']:,}",
         "seconds": f"{results['seconds']:.1f}",
     }

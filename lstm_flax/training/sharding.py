@@ -4,14 +4,16 @@ One process: all devices that it sees take part.
 """
 
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from lstm_flax.errors import UserError
-from lstm_flax.types import Batch
+from lstm_flax.types import Batch, StreamBatch
+
+BatchType = TypeVar("BatchType", Batch, StreamBatch)
 
 
 def data_mesh(batch_size: int) -> Mesh:
@@ -40,7 +42,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def place_batch(batch: Batch, mesh: Mesh) -> Batch:
+def place_batch(batch: BatchType, mesh: Mesh) -> BatchType:
     """Puts a host batch on the devices, rows divided along `data`."""
     return jax.device_put(batch, NamedSharding(mesh, PartitionSpec("data")))
 

@@ -10,10 +10,18 @@ from lstm_flax.config import Config, refuse_changes
 from lstm_flax.data.dataset import open_dataset
 from lstm_flax.errors import UserError
 from lstm_flax.training.checkpoints import holds_checkpoint
+from lstm_flax.training.classification import ClassificationTask
 from lstm_flax.training.initial import describe_taken
+from lstm_flax.training.language_modelling import LanguageModelTask
 from lstm_flax.training.loop import Run
 from lstm_flax.training.progress import result_table, write_text
-from lstm_flax.training.trained_model import evaluate_trained_model, load_trained_model
+from lstm_flax.training.sharding import data_mesh
+from lstm_flax.training.task import Task
+from lstm_flax.training.trained_model import (
+    default_split,
+    evaluate_trained_model,
+    load_trained_model,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +29,7 @@ logger = logging.getLogger(__name__)
 def train(
     config: Config,
     workdir: Path,
-    split: str = "test",
+    split: str | None = None,
     checkpoint: str = "best",
     show_progress: bool = True,
 ) -> dict[str, Any]:
@@ -32,7 +40,8 @@ def train(
     Args:
         config: the run.
         workdir: its folder; created where absent.
-        split: what to evaluate on at the end.
+        split: what to evaluate on at the end; None for `test`, or for a language model, which must
+            not be chosen by test text, `development`.
         checkpoint: which to evaluate: `best` by development score, or `last`.
         show_progress: whether to draw bars and print the table.
 
@@ -55,8 +64,15 @@ def train(
     dataset = open_dataset(
         config, tokenizer=None if initial is None else initial.metadata.tokenizer
     )
+    split = split or default_split(config)
     dataset.check_split(split)
-    run = Run(config, workdir, dataset, initial)
+    mesh = data_mesh(config.data.batch_size)
+    task: Task
+    if config.task == "language_model":
+        task = LanguageModelTask(config, dataset, mesh)
+    else:
+        task = ClassificationTask(config, dataset, mesh, initial)
+    run = Run(task, config, workdir, dataset, mesh, initial)
     if initial is not None and not continued:
         logger.info("%s", describe_taken(run.state.params, initial, config.init_from))
     try:
@@ -69,10 +85,11 @@ def train(
         "seconds": round(time.perf_counter() - start, 3),
         "training_seconds": round(run.history.seconds, 3),
         "train_steps": run.step,
-        "train_examples": len(run.train_split),
-        "development_accuracy": run.history.best_score,
+        "train_examples": len(dataset.split("train")),
         "compilations": run.train_step.compilations,
     }
+    if config.task == "classifier":
+        results["development_accuracy"] = run.history.best_score
     write_text(workdir / "results.json", json.dumps(results) + "\n")
     if show_progress:
         print(result_table(results))

@@ -21,6 +21,7 @@ class TrainState(flax.struct.PyTreeNode):
         key: u32[2]; the key of a step is `fold_in(key, step)`.
         epoch_sums: metric sums since the epoch began.
         first_bad_step: i32[], the first step with a non-finite loss or gradient; -1 while none.
+        carry: what the next batch starts from: a language model's states; None for a classifier.
     """
 
     step: jax.Array
@@ -30,10 +31,16 @@ class TrainState(flax.struct.PyTreeNode):
     key: jax.Array
     epoch_sums: MetricSums
     first_bad_step: jax.Array
+    carry: Any = None
 
     @classmethod
     def create(
-        cls, params: Any, optimizer: optax.GradientTransformation, key: jax.Array, average: bool
+        cls,
+        params: Any,
+        optimizer: optax.GradientTransformation,
+        key: jax.Array,
+        average: bool,
+        carry: Any = None,
     ) -> "TrainState":
         """The state before the first step."""
         return cls(
@@ -44,6 +51,7 @@ class TrainState(flax.struct.PyTreeNode):
             key=key,
             epoch_sums=MetricSums.zero(),
             first_bad_step=jnp.full((), -1, jnp.int32),
+            carry=carry,
         )
 
     @property

@@ -16,7 +16,7 @@ from lstm_flax.training.objectives import (
     predicted_class,
 )
 from lstm_flax.training.train_state import TrainState
-from lstm_flax.types import Batch
+from lstm_flax.types import Batch, StreamBatch
 
 
 def make_train_step(
@@ -72,20 +72,41 @@ def make_train_step(
         else:
             gradient = jax.value_and_grad(loss_and_sums, has_aux=True)
             (loss, sums), grads = gradient(state.params, None, batch, key)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        is_finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
-        is_first_bad = (state.first_bad_step < 0) & ~is_finite
-        return state.replace(
-            step=state.step + 1,
-            params=params,
-            averaged_params=_average(state, params, config.ema_decay),
-            opt_state=opt_state,
-            epoch_sums=state.epoch_sums.merge(sums),
-            first_bad_step=jnp.where(is_first_bad, state.step, state.first_bad_step),
-        )
+        return advance(state, optimizer, grads, loss, sums, config.ema_decay)
 
     return train_step
+
+
+def advance(
+    state: TrainState,
+    optimizer: optax.GradientTransformation,
+    grads: Any,
+    loss: jax.Array,
+    sums: MetricSums,
+    ema_decay: float,
+) -> TrainState:
+    """The state after one step.
+
+    Args:
+        state: before it.
+        optimizer: from gradients to updates.
+        grads: of the batch's loss by the parameters.
+        loss: f32[], watched for being finite.
+        sums: of the batch, added to the epoch's.
+        ema_decay: of the averaged parameters, where the state has them.
+    """
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    is_finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
+    is_first_bad = (state.first_bad_step < 0) & ~is_finite
+    return state.replace(
+        step=state.step + 1,
+        params=params,
+        averaged_params=_average(state, params, ema_decay),
+        opt_state=opt_state,
+        epoch_sums=state.epoch_sums.merge(sums),
+        first_bad_step=jnp.where(is_first_bad, state.step, state.first_bad_step),
+    )
 
 
 def _average(state: TrainState, params: Any, decay: float) -> Any:
@@ -98,13 +119,13 @@ def _average(state: TrainState, params: Any, decay: float) -> Any:
 
 
 class BucketedFunction:
-    """A function of `(tree, batch)`, compiled ahead of its first use at each batch width.
+    """A function of `(tree, batch)`, compiled ahead of its first use at each batch shape.
 
     Attributes:
-        compilations: how many widths were compiled.
+        compilations: how many shapes were compiled.
     """
 
-    def __init__(self, function: Callable[[Any, Batch], Any], donate: bool = False) -> None:
+    def __init__(self, function: Callable[[Any, Any], Any], donate: bool = False) -> None:
         """Wraps a pure function; with `donate`, its first argument's buffers are reused."""
         self._jitted = jax.jit(function, donate_argnums=(0,) if donate else ())
         self._compiled: dict[tuple[int, ...], Any] = {}
@@ -114,7 +135,7 @@ class BucketedFunction:
         """How many batch shapes were compiled."""
         return len(self._compiled)
 
-    def __call__(self, tree: Any, batch: Batch) -> Any:
+    def __call__(self, tree: Any, batch: Batch | StreamBatch) -> Any:
         """Calls the function, compiling it first where the batch's shape is new."""
         shape = batch.token_ids.shape
         if shape not in self._compiled:

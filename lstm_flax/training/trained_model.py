@@ -19,6 +19,7 @@ from lstm_flax.data.ngrams import ngram_features
 from lstm_flax.data.token_cache import TokenizedSplit
 from lstm_flax.errors import UserError
 from lstm_flax.model.classifier import TextClassifier
+from lstm_flax.model.language_model import LanguageModel
 from lstm_flax.training.checkpoints import (
     DAMAGE,
     CheckpointFolder,
@@ -27,6 +28,7 @@ from lstm_flax.training.checkpoints import (
 )
 from lstm_flax.training.evaluation import Evaluator
 from lstm_flax.training.metrics import classification_metrics
+from lstm_flax.training.perplexity import PerplexityEvaluator
 from lstm_flax.training.sharding import abstract, evaluation_mesh
 from lstm_flax.version import __version__
 
@@ -45,7 +47,7 @@ class TrainedModel:
         mesh: the devices that hold the parameters.
     """
 
-    model: TextClassifier
+    model: TextClassifier | LanguageModel
     params: Any
     metadata: Metadata
     path: Path
@@ -57,8 +59,22 @@ class TrainedModel:
         return int(self.path.name)
 
 
-def build_model(config: Config, vocab_size: int, num_classes: int) -> TextClassifier:
-    """The module of a configuration.
+def build_model(
+    config: Config, vocab_size: int, num_classes: int
+) -> TextClassifier | LanguageModel:
+    """The module of a configuration, see `build_classifier` and `build_language_model`."""
+    if config.task == "language_model":
+        return build_language_model(config, vocab_size)
+    return build_classifier(config, vocab_size, num_classes)
+
+
+def build_language_model(config: Config, vocab_size: int) -> LanguageModel:
+    """The language model of a configuration."""
+    return LanguageModel(config.model, config.language_model, vocab_size)
+
+
+def build_classifier(config: Config, vocab_size: int, num_classes: int) -> TextClassifier:
+    """The classifier of a configuration.
 
     Raises:
         UserError: where a sigmoid head meets other than two classes.
@@ -71,8 +87,11 @@ def build_model(config: Config, vocab_size: int, num_classes: int) -> TextClassi
     return TextClassifier(config.model, vocab_size, num_classes)
 
 
-def init_params(model: TextClassifier, key: jax.Array) -> Any:
+def init_params(model: TextClassifier | LanguageModel, key: jax.Array) -> Any:
     """Freshly initialised parameters."""
+    if isinstance(model, LanguageModel):
+        piece = jnp.ones((1, model.directions, 1), jnp.int32)
+        return model.init(key, piece, model.initial_carry(1))["params"]
     token_ids, lengths = jnp.ones((1, 1), jnp.int32), jnp.ones(1, jnp.int32)
     features = None
     if model.config.ngram_order > 0:
@@ -149,15 +168,20 @@ def evaluate_trained_model(
             f"{', '.join(names)}; evaluate on the data it was trained for"
         )
     examples = dataset.split(split)
-    evaluator = Evaluator(trained.model, config.data, trained.mesh, trained.metadata.ngrams)
-    logits = evaluator.logits(
-        trained.params, examples, f"evaluating {split}" if show_progress else ""
-    )
-    temperature = trained.metadata.history.temperature
+    description = f"evaluating {split}" if show_progress else ""
+    evaluator: Evaluator | PerplexityEvaluator
+    if isinstance(trained.model, LanguageModel):
+        evaluator = PerplexityEvaluator(trained.model, config, trained.mesh)
+        figures = evaluator.figures(trained.params, examples, description)
+    else:
+        evaluator = Evaluator(trained.model, config.data, trained.mesh, trained.metadata.ngrams)
+        logits = evaluator.logits(trained.params, examples, description)
+        temperature = trained.metadata.history.temperature
+        figures = classification_metrics(logits, examples.labels, temperature)
+        figures |= _without_shared_texts(config, split, logits, examples)
     return {
         "split": split,
-        **classification_metrics(logits, examples.labels, temperature),
-        **_without_shared_texts(config, split, logits, examples),
+        **figures,
         "checkpoint_step": trained.step,
         "train_steps": trained.step,
         "compilations": evaluator.compilations,
@@ -177,6 +201,11 @@ def _without_shared_texts(
     new = ~np.isin(examples.groups, film_table().test_in_train)
     figures = classification_metrics(logits[new], examples.labels[new])
     return {f"{name}_without_train_texts": figures[name] for name in ("examples", "accuracy")}
+
+
+def default_split(config: Config) -> str:
+    """What to score where nobody said: no test text for a language model."""
+    return "development" if config.task == "language_model" else "test"
 
 
 def describe_environment() -> dict[str, Any]:

@@ -1,0 +1,35 @@
+"""Language models of IMDB's training and unlabelled reviews, forward and backward.
+
+    python train.py --config=configs/imdb_pretrain.py --workdir=runs/imdb_pretrain
+
+The 270 unlabelled reviews that equal a test review are left out, and so are the development part's
+films among the labelled ones. Start a classifier from it with `--config.init_from=DIR`.
+"""
+
+from ml_collections import ConfigDict
+
+from lstm_flax.config import default_config
+
+
+def get_config() -> ConfigDict:
+    """Words in lower case; nearly no dropout, since the text is long and the model small."""
+    config = default_config()
+    config.task = "language_model"
+    config.data.lowercase = True
+    config.data.use_unlabelled = True
+    config.data.batch_size = 128
+    config.tokenizer.kind = "word"
+    config.tokenizer.vocab_size = 30_000
+    config.tokenizer.max_training_texts = 100_000
+    config.model.embedding_size = 128
+    config.model.hidden_size = 256
+    config.model.embedding_dropout = 0.1
+    config.model.word_dropout = 0.0
+    config.model.head_dropout = 0.1
+    config.optimizer.name = "adam"
+    config.optimizer.learning_rate = 4e-3
+    config.optimizer.weight_decay = 0.0
+    config.training.epochs = 2
+    config.training.ema_decay = 0.0
+    config.training.checkpoint_interval = 500
+    return config

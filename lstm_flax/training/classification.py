@@ -1,0 +1,115 @@
+"""The classifier as a task of the training loop."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from lstm_flax.config import Config
+from lstm_flax.data.batching import BatchPlan, make_batch
+from lstm_flax.data.dataset import Dataset
+from lstm_flax.training.evaluation import Evaluator
+from lstm_flax.training.initial import ngram_ratios
+from lstm_flax.training.metrics import MetricSums, classification_metrics, fit_temperature
+from lstm_flax.training.objectives import class_weights
+from lstm_flax.training.sharding import place_batch
+from lstm_flax.training.train_state import TrainState
+from lstm_flax.training.train_step import make_train_step
+from lstm_flax.training.trained_model import TrainedModel, build_classifier, init_params
+from lstm_flax.types import Batch
+
+
+class ClassificationTask:
+    """A `Task`: labelled texts in length buckets, selected by development accuracy."""
+
+    unit = "texts"
+
+    def __init__(
+        self, config: Config, dataset: Dataset, mesh: Mesh, initial: TrainedModel | None = None
+    ) -> None:
+        """Opens the training and the development part.
+
+        Args:
+            config: the run.
+            dataset: encoded by the run's tokenizer.
+            mesh: the devices that share each batch.
+            initial: the run to start from, whose n-gram ratios are kept.
+        """
+        self.config = config
+        self.dataset = dataset
+        self.mesh = mesh
+        self.train_split = dataset.split("train")
+        self.has_development = dataset.has_development
+        self.steps_per_epoch = len(self._plan(0))
+        self.units_per_epoch = len(self.train_split)
+        self._model = build_classifier(
+            config, dataset.tokenizer.vocab_size, len(dataset.label_names)
+        )
+        self.ngrams, self._train_ngrams = ngram_ratios(config, dataset, initial)
+        self._evaluator = Evaluator(self._model, config.data, mesh, self.ngrams)
+
+    def init_params(self, key: jax.Array) -> Any:
+        """Freshly drawn parameters."""
+        return init_params(self._model, key)
+
+    def initial_carry(self) -> None:
+        """Nothing: each batch stands alone."""
+
+    def make_step(
+        self, optimizer: optax.GradientTransformation
+    ) -> Callable[[TrainState, Batch], TrainState]:
+        """See `make_train_step`."""
+        training, names = self.config.training, self.dataset.label_names
+        weights = class_weights(training, names, self.train_split.labels)
+        return make_train_step(self._model, optimizer, training, jnp.asarray(weights))
+
+    def units_before(self, epoch: int, batch: int) -> int:
+        """Texts in an epoch's first batches."""
+        return sum(len(indices) for indices, _ in self._plan(epoch)[:batch])
+
+    def batches(self, epoch: int, first: int) -> Iterator[tuple[int, Batch]]:
+        """An epoch's batches from the given one on, each with its number of texts."""
+        data, plan = self.config.data, self._plan(epoch)
+        for k in range(first, len(plan)):
+            indices, width = plan[k]
+            batch = make_batch(
+                self.train_split,
+                indices,
+                width,
+                data.batch_size,
+                data.max_length,
+                data.truncation,
+                self._train_ngrams,
+            )
+            yield len(indices), place_batch(batch, self.mesh)
+
+    def figures(self, sums: MetricSums) -> dict[str, float]:
+        """Mean loss and accuracy."""
+        return sums.compute()
+
+    def score_development(self, params: Any) -> tuple[dict[str, float], float]:
+        """Accuracy, loss and temperature of the development part; the score is the accuracy."""
+        development = self.dataset.split("development")
+        logits = self._evaluator.logits(params, development)
+        scored = classification_metrics(logits, development.labels)
+        figures = {name: scored[name] for name in ("accuracy", "loss")}
+        figures["temperature"] = fit_temperature(logits, development.labels)
+        return figures, scored["accuracy"]
+
+    def show_score(self, score: float) -> str:
+        """An accuracy in per cent."""
+        return f"{score:.2%}"
+
+    def _plan(self, epoch: int) -> BatchPlan:
+        config = self.config
+        return BatchPlan(
+            self.train_split.lengths,
+            batch_size=config.data.batch_size,
+            bucket_widths=config.data.bucket_widths,
+            max_length=config.data.max_length,
+            seed=config.training.seed,
+            epoch=epoch,
+        )

@@ -1,0 +1,169 @@
+"""The language model as a task of the training loop."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh
+
+from lstm_flax.config import Config
+from lstm_flax.data.dataset import Dataset
+from lstm_flax.data.ngrams import NgramRatios
+from lstm_flax.data.streams import Streams, pieces_per_epoch, running_text
+from lstm_flax.errors import UserError
+from lstm_flax.model.language_model import Carry, LanguageModel, read_piece, softmax_weights
+from lstm_flax.training.metrics import MetricSums
+from lstm_flax.training.perplexity import PerplexityEvaluator
+from lstm_flax.training.sharding import place_batch, replicated
+from lstm_flax.training.softmax_losses import (
+    draw_candidates,
+    expected_log_counts,
+    sampled_cross_entropy,
+)
+from lstm_flax.training.train_state import TrainState
+from lstm_flax.training.train_step import advance
+from lstm_flax.training.trained_model import build_language_model, init_params
+from lstm_flax.types import StreamBatch
+
+
+class LanguageModelTask:
+    """A `Task`: the training and unlabelled texts as streams, selected by development perplexity.
+
+    A token counts once for each direction that predicts it.
+    """
+
+    unit = "tokens"
+    ngrams: NgramRatios | None = None
+
+    def __init__(self, config: Config, dataset: Dataset, mesh: Mesh) -> None:
+        """Opens the texts.
+
+        Args:
+            config: the run.
+            dataset: encoded by the run's tokenizer.
+            mesh: the devices that share each batch.
+
+        Raises:
+            UserError: where the texts are shorter than a single batch.
+        """
+        self.config = config
+        self.dataset = dataset
+        self.mesh = mesh
+        self.has_development = dataset.has_development
+        names = [name for name in ("train", "unsupervised") if name in dataset.splits]
+        self._splits = [dataset.split(name) for name in names]
+        self._model = build_language_model(config, dataset.tokenizer.vocab_size)
+        self._evaluator = PerplexityEvaluator(self._model, config, mesh)
+        tokens = sum(len(split.token_ids) + len(split) for split in self._splits)
+        rows, steps = config.data.batch_size, config.language_model.steps
+        self.steps_per_epoch = pieces_per_epoch(tokens, rows, steps)
+        if self.steps_per_epoch == 0:
+            raise UserError(
+                f"config.data.batch_size = {rows} streams of config.language_model.steps = {steps} "
+                f"tokens are more than the {tokens} tokens of the training text; lower either"
+            )
+        self._units = rows * steps * self._model.directions
+        self.units_per_epoch = self._units * self.steps_per_epoch
+
+    def init_params(self, key: jax.Array) -> Any:
+        """Freshly drawn parameters."""
+        return init_params(self._model, key)
+
+    def initial_carry(self) -> Carry:
+        """The states of all streams before the first token."""
+        return self._model.initial_carry(self.config.data.batch_size)
+
+    def make_step(
+        self, optimizer: optax.GradientTransformation
+    ) -> Callable[[TrainState, StreamBatch], TrainState]:
+        """See `make_language_model_step`."""
+        step = make_language_model_step(self._model, optimizer, self.config)
+        sharding = replicated(self.mesh)
+
+        def train_step(state: TrainState, batch: StreamBatch) -> TrainState:
+            state = step(state, batch)
+            return state.replace(carry=jax.lax.with_sharding_constraint(state.carry, sharding))
+
+        return train_step
+
+    def units_before(self, epoch: int, batch: int) -> int:
+        """Tokens in an epoch's first batches."""
+        return batch * self._units
+
+    def batches(self, epoch: int, first: int) -> Iterator[tuple[int, StreamBatch]]:
+        """An epoch's batches from the given one on, each with its number of tokens."""
+        config = self.config
+        streams = Streams(
+            running_text(self._splits, config.training.seed, epoch),
+            config.data.batch_size,
+            config.language_model.steps,
+            self._model.directions,
+        )
+        for k in range(first, len(streams)):
+            yield self._units, place_batch(streams[k], self.mesh)
+
+    def figures(self, sums: MetricSums) -> dict[str, float]:
+        """Mean cross-entropy and perplexity; estimates where the softmax is sampled."""
+        loss = sums.compute()["loss"]
+        return {"loss": loss, "perplexity": float(np.exp(loss))}
+
+    def score_development(self, params: Any) -> tuple[dict[str, float], float]:
+        """Exact loss and perplexity of the development part; the score is minus the loss."""
+        scored = self._evaluator.figures(params, self.dataset.split("development"))
+        return {name: scored[name] for name in ("loss", "perplexity")}, -scored["loss"]
+
+    def show_score(self, score: float) -> str:
+        """A perplexity."""
+        return f"perplexity {np.exp(-score):.1f}"
+
+
+def make_language_model_step(
+    model: LanguageModel, optimizer: optax.GradientTransformation, config: Config
+) -> Callable[[TrainState, StreamBatch], TrainState]:
+    """The step as a pure function `(state, batch) -> state`, not yet compiled.
+
+    The loss is the mean cross-entropy of all targets of all directions, plus activation and
+    temporal activation regularisation (Merity et al. 2017, equations 1 and 2, with mean squares).
+
+    Args:
+        model: whose parameters are trained; its states are the carry of the training state.
+        optimizer: from gradients to updates.
+        config: the run's; the softmax's samples, the penalties, the decay of the average.
+    """
+    settings, vocab = config.language_model, model.vocab_size
+
+    def loss_and_rest(
+        params: Any, carry: Carry, batch: StreamBatch, key: jax.Array
+    ) -> tuple[jax.Array, tuple[MetricSums, Carry]]:
+        dropout_key, candidates_key = jax.random.split(key)
+        queries, outputs, carry = read_piece(model, params, batch.token_ids, carry, dropout_key)
+        targets, weights = batch.targets.reshape(-1), batch.target_mask.reshape(-1)
+        loss, estimate = sampled_cross_entropy(
+            queries.reshape(-1, queries.shape[-1]),
+            targets,
+            weights.astype(jnp.float32),
+            *softmax_weights(params),
+            draw_candidates(candidates_key, vocab, settings.softmax_samples),
+            expected_log_counts(targets, vocab, settings.softmax_samples),
+        )
+        count = jnp.sum(weights, dtype=jnp.int32)
+        sums = MetricSums(estimate, count.astype(jnp.float32), jnp.zeros((), jnp.int32), count)
+        loss /= sums.weight
+        if settings.activation_penalty > 0:
+            loss += settings.activation_penalty * jnp.mean(jnp.square(outputs))
+        if settings.temporal_penalty > 0:
+            change = outputs[:, :, 1:] - outputs[:, :, :-1]
+            loss += settings.temporal_penalty * jnp.mean(jnp.square(change))
+        return loss, (sums, carry)
+
+    def train_step(state: TrainState, batch: StreamBatch) -> TrainState:
+        key = jax.random.fold_in(state.key, state.step)
+        gradient = jax.value_and_grad(loss_and_rest, has_aux=True)
+        (loss, (sums, carry)), grads = gradient(state.params, state.carry, batch, key)
+        state = advance(state, optimizer, grads, loss, sums, config.training.ema_decay)
+        return state.replace(carry=carry)
+
+    return train_step

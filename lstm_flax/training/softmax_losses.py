@@ -1,0 +1,182 @@
+"""Cross-entropy over a large vocabulary: exact, and sampled for training.
+
+A query's logit of a token is its product with the token's embedding, plus the token's bias.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+_SAMPLED_CHUNK = 1024  # queries whose logits are held at once, so that a CPU's cache holds them
+_EXACT_CHUNK = 512
+
+
+class Candidates(NamedTuple):
+    """Tokens that stand for the whole vocabulary in one batch.
+
+    Attributes:
+        token_ids: i32[S].
+        log_counts: f32[S], logarithm of how often each is expected among them.
+    """
+
+    token_ids: jax.Array
+    log_counts: jax.Array
+
+
+def draw_candidates(key: jax.Array, vocab_size: int, samples: int) -> Candidates:
+    """The S / 2 most frequent tokens, and S / 2 draws from the others.
+
+    The draws are log-uniform (Zipf's law) over the ids, which tokenizers sort by frequency, and
+    stratified: one from each of S / 2 equal parts of the probability. Their variance is lower than
+    that of independent draws, and few are drawn twice.
+
+    Args:
+        key: of the draws.
+        vocab_size: V.
+        samples: S; 0, or V and more, for the whole vocabulary.
+    """
+    if not 0 < samples < vocab_size:
+        every = jnp.arange(vocab_size, dtype=jnp.int32)
+        return Candidates(every, jnp.zeros(vocab_size))
+    always = samples // 2
+    draws = samples - always
+    low, high = math.log(always + 1), math.log(vocab_size + 1)
+    parts = (jnp.arange(draws) + jax.random.uniform(key, (draws,))) / draws
+    drawn = jnp.exp(low + parts * (high - low)).astype(jnp.int32) - 1
+    drawn = jnp.clip(drawn, always, vocab_size - 1)
+    token_ids = jnp.concatenate([jnp.arange(always, dtype=jnp.int32), drawn])
+    return Candidates(token_ids, expected_log_counts(token_ids, vocab_size, samples))
+
+
+def expected_log_counts(token_ids: jax.Array, vocab_size: int, samples: int) -> jax.Array:
+    """Logarithm of how often `draw_candidates` is expected to hold each token; 0 for certainty."""
+    if not 0 < samples < vocab_size:
+        return jnp.zeros(token_ids.shape)
+    always = samples // 2
+    ids = token_ids.astype(jnp.float32)
+    span = math.log((vocab_size + 1) / (always + 1))
+    counts = (samples - always) * jnp.log1p(1 / (ids + 1)) / span
+    return jnp.where(token_ids < always, 0.0, jnp.log(counts))
+
+
+def sampled_cross_entropy(
+    queries: jax.Array,
+    targets: jax.Array,
+    weights: jax.Array,
+    table: jax.Array,
+    bias: jax.Array,
+    candidates: Candidates,
+    target_log_counts: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """Cross-entropy over each target and the candidates that are not it.
+
+    Logits are reduced by the logarithm of their expected counts, so that the loss has its minimum
+    where the full softmax has it (Bengio & Senecal 2008; Jean et al. 2015, section 3.1). With the
+    whole vocabulary as candidates it is the full softmax.
+
+    Args:
+        queries: [N, E].
+        targets: i32[N].
+        weights: f32[N], of each target in the sums.
+        table: f32[V, E].
+        bias: f32[V].
+        candidates: shared by all queries.
+        target_log_counts: f32[N], of the targets, as `expected_log_counts` has them.
+
+    Returns:
+        The loss to descend, summed; and the sum of an estimate of the exact cross-entropy, for
+        which the target counts as certain. The latter has no gradient.
+    """
+    own = jnp.sum(queries * table[targets].astype(queries.dtype), axis=-1).astype(jnp.float32)
+    return _summed(
+        queries,
+        own + bias[targets],
+        table[candidates.token_ids].astype(queries.dtype),
+        bias[candidates.token_ids] - candidates.log_counts,
+        (targets, weights, target_log_counts, candidates.token_ids),
+    )
+
+
+@jax.custom_vjp
+def _summed(queries: Any, own: Any, negatives: Any, offsets: Any, fixed: Any) -> Any:
+    return _summed_forward(queries, own, negatives, offsets, fixed)[0]
+
+
+def _summed_forward(queries: Any, own: Any, negatives: Any, offsets: Any, fixed: Any) -> Any:
+    """The sums, and their gradient, made while a chunk's probabilities are at hand."""
+    targets, weights, target_log_counts, token_ids = fixed
+    rows = len(targets)
+    chunk = min(_SAMPLED_CHUNK, rows)
+    arrays = (queries, own, targets, weights, target_log_counts)
+    transposed = negatives.T
+
+    def step(carry: Any, piece: Any) -> Any:
+        loss, estimate, d_negatives, d_offsets = carry
+        query, own, target, weight, log_count = piece
+        logits = jnp.matmul(query, transposed, preferred_element_type=jnp.float32) + offsets
+        logits = jnp.where(token_ids == target[:, None], -jnp.inf, logits)
+        largest = jnp.maximum(jnp.max(logits, axis=1), own)
+        exponentials = jnp.exp(logits - largest[:, None])
+        rest = largest + jnp.log(jnp.sum(exponentials, axis=1))
+        corrected = own - log_count
+        total = jnp.logaddexp(corrected, rest)
+        loss += jnp.sum((total - corrected) * weight)
+        estimate += jnp.sum((jnp.logaddexp(own, rest) - own) * weight)
+        # The gradient by the logits: each candidate's probability; the target's, less one.
+        scale = weight * jnp.exp(largest - total)
+        d_logits = (exponentials * scale[:, None]).astype(query.dtype)
+        d_query = jnp.matmul(d_logits, negatives)
+        d_own = weight * (jnp.exp(corrected - total) - 1)
+        d_negatives += jnp.matmul(d_logits.T, query, preferred_element_type=jnp.float32)
+        d_offsets += jnp.sum(d_logits.astype(jnp.float32), axis=0)
+        return (loss, estimate, d_negatives, d_offsets), (d_query, d_own)
+
+    zeros = (jnp.zeros(()), jnp.zeros(()), jnp.zeros(negatives.shape), jnp.zeros(offsets.shape))
+    carry, gradients = jax.lax.scan(step, zeros, _in_chunks(arrays, chunk))
+    loss, estimate, d_negatives, d_offsets = carry
+    d_queries, d_own = (part.reshape(-1, *part.shape[2:])[:rows] for part in gradients)
+    return (loss, estimate), (d_queries, d_own, d_negatives.astype(negatives.dtype), d_offsets)
+
+
+def _summed_backward(gradients: Any, cotangents: Any) -> Any:
+    loss, _ = cotangents
+    return *(part * loss.astype(part.dtype) for part in gradients), None
+
+
+_summed.defvjp(_summed_forward, _summed_backward)
+
+
+def exact_cross_entropy(
+    queries: jax.Array, targets: jax.Array, table: jax.Array, bias: jax.Array
+) -> jax.Array:
+    """Cross-entropy over the whole vocabulary, a chunk of queries at a time.
+
+    Args:
+        queries: [N, E].
+        targets: i32[N].
+        table: f32[V, E].
+        bias: f32[V].
+
+    Returns:
+        f32[N], in nats.
+    """
+    transposed = table.astype(queries.dtype).T
+
+    def losses(piece: tuple[jax.Array, jax.Array]) -> jax.Array:
+        query, target = piece
+        logits = jnp.matmul(query, transposed, preferred_element_type=jnp.float32) + bias
+        own = jnp.take_along_axis(logits, target[:, None], axis=1)[:, 0]
+        return jax.nn.logsumexp(logits, axis=1) - own
+
+    chunk = min(_EXACT_CHUNK, len(targets))
+    by_chunk: jax.Array = jax.lax.map(losses, _in_chunks((queries, targets), chunk))
+    return by_chunk.reshape(-1)[: len(targets)]
+
+
+def _in_chunks(arrays: tuple[jax.Array, ...], chunk: int) -> tuple[jax.Array, ...]:
+    """Arrays [N, ...] as [pieces, chunk, ...], filled up with zeros."""
+    missing = -len(arrays[0]) % chunk
+    padded = (jnp.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1)) for array in arrays)
+    return tuple(array.reshape(-1, chunk, *array.shape[1:]) for array in padded)
