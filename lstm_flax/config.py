@@ -250,6 +250,8 @@ class OptimizerConfig:
         b2: decay of the second moment (`adam`, `adamw`).
         clip_norm: largest global norm of a step's gradient; 0 for no clipping.
         accumulation_steps: batches whose gradients make one update.
+        layer_decay: factor of the updates from each layer to the one below; below 1 to fine-tune
+            weights of another run (`init_from`).
     """
 
     name: str = "adamw"
@@ -261,6 +263,7 @@ class OptimizerConfig:
     b2: float = 0.999
     clip_norm: float = 1.0
     accumulation_steps: int = 1
+    layer_decay: float = 1.0
 
     def __post_init__(self) -> None:
         for name, allowed in {
@@ -278,6 +281,12 @@ class OptimizerConfig:
         for name in ("warmup_fraction", "b1", "b2"):
             value = getattr(self, name)
             require(0 <= value < 1, f"optimizer.{name}", value, "must be at least 0 and below 1")
+        require(
+            0 < self.layer_decay <= 1,
+            "optimizer.layer_decay",
+            self.layer_decay,
+            "must lie above 0 and be at most 1",
+        )
         for name in ("weight_decay", "clip_norm"):
             value = getattr(self, name)
             require(value >= 0, f"optimizer.{name}", value, "must not be negative")

@@ -57,3 +57,26 @@ def test_cosine_warms_up_peaks_and_ends_at_zero() -> None:
     assert float(schedule(10)) == pytest.approx(2.0)
     assert float(schedule(55)) == pytest.approx(1.0)
     assert float(schedule(100)) == pytest.approx(0.0, abs=1e-7)
+
+
+def test_layer_decay_scales_the_updates_by_depth() -> None:
+    cell = {"hi": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}}
+    params = {
+        "embedding": {"embedding": jnp.ones((3, 2))},
+        "ngrams": {"kernel": jnp.ones((3, 2))},
+        "recurrent": {
+            "layers_0_forward": cell,
+            "layers_0_backward": cell,
+            "layers_1_forward": cell,
+        },
+        "head": {"kernel": jnp.ones((2, 1)), "bias": jnp.ones(1)},
+    }
+    settings = {"name": "sgd", "b1": 0.0, "schedule": "constant", "weight_decay": 0.0}
+    config = OptimizerConfig(**settings, learning_rate=1.0, clip_norm=0.0, layer_decay=0.5)
+    after = updated(config, jax.tree.map(jnp.ones_like, params), params)
+    change = jax.tree.map(lambda a, b: float(jnp.mean(b - a)), after, params)
+    assert set(jax.tree.leaves(change["head"])) == {1.0}
+    assert set(jax.tree.leaves(change["recurrent"]["layers_1_forward"])) == {0.5}
+    assert set(jax.tree.leaves(change["recurrent"]["layers_0_forward"])) == {0.25}
+    assert set(jax.tree.leaves(change["recurrent"]["layers_0_backward"])) == {0.25}
+    assert set(jax.tree.leaves([change["embedding"], change["ngrams"]])) == {0.125}

@@ -47,3 +47,12 @@ def direction_name(layer: int, direction: int) -> str:
     'layers_0_backward'
     """
     return f"layers_{layer}_{('forward', 'backward')[direction]}"
+
+
+def layer_of(name: str) -> int:
+    """The layer of a name that `direction_name` made.
+
+    >>> layer_of("layers_3_backward")
+    3
+    """
+    return int(name.split("_")[1])

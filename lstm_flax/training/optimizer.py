@@ -7,6 +7,7 @@ import optax
 
 from lstm_flax.config import OptimizerConfig
 from lstm_flax.errors import UserError
+from lstm_flax.model.cells import layer_of
 
 
 def make_schedule(config: OptimizerConfig, total_updates: int) -> optax.Schedule:
@@ -58,11 +59,40 @@ def make_optimizer(config: OptimizerConfig, total_steps: int) -> optax.GradientT
                 weight_decay=config.weight_decay,
                 mask=kernel_mask,
             )
+    if config.layer_decay < 1:
+        rule = optax.chain(rule, scale_by_depth(config.layer_decay))
     clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
     chain = optax.chain(clip, rule)
     if config.accumulation_steps > 1:
         return optax.MultiSteps(chain, config.accumulation_steps).gradient_transformation()
     return chain
+
+
+def scale_by_depth(decay: float) -> optax.GradientTransformation:
+    """Smaller updates the farther a parameter lies from the output.
+
+    Discriminative fine-tuning (Howard & Ruder 2018, section 3.2, with decay 1 / 2.6): the head, and
+    all that is not named below, takes its whole update, the top recurrent layer `decay` times its
+    own, the layer below `decay` squared, and so on; the embedding and what is added to it come
+    last.
+    """
+
+    def scale(updates: Any, params: Any = None) -> Any:
+        layers = _layers(updates)
+
+        def scaled(path: tuple[Any, ...], update: jax.Array) -> jax.Array:
+            room = path[0].key
+            if room == "recurrent":
+                return update * decay ** (layers - layer_of(path[1].key))
+            return update * (decay ** (layers + 1) if room in ("embedding", "ngrams") else 1.0)
+
+        return jax.tree_util.tree_map_with_path(scaled, updates)
+
+    return optax.stateless(scale)
+
+
+def _layers(params: Any) -> int:
+    return 1 + max(layer_of(name) for name in params["recurrent"])
 
 
 def kernel_mask(params: Any) -> Any:
