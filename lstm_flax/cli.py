@@ -193,9 +193,11 @@ def _train(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
     config = Config.from_config_dict(load_config(arguments.config, overrides))
 
+    from lstm_flax.training.compilation import keep_compiled_programs
     from lstm_flax.training.interruption import Interrupted
     from lstm_flax.training.train import train
 
+    keep_compiled_programs()
     try:
         results = train(config, arguments.workdir, arguments.split, arguments.checkpoint)
     except Interrupted as stop:
@@ -208,6 +210,7 @@ def _train(arguments: argparse.Namespace, overrides: list[str]) -> int:
 def _evaluate(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from lstm_flax.config import Config, as_config_dict, refuse_changes
     from lstm_flax.inference.shipped import model_folder
+    from lstm_flax.training.compilation import keep_compiled_programs
     from lstm_flax.training.progress import result_table, write_text
     from lstm_flax.training.trained_model import (
         default_split,
@@ -215,6 +218,7 @@ def _evaluate(arguments: argparse.Namespace, overrides: list[str]) -> int:
         load_trained_model,
     )
 
+    keep_compiled_programs()
     workdir = model_folder(arguments.workdir)
     trained = load_trained_model(workdir, arguments.checkpoint)
     saved = trained.metadata.config
@@ -287,7 +291,9 @@ def _predict(arguments: argparse.Namespace, _: list[str]) -> int:
     from lstm_flax.inference.lines import predict_lines
     from lstm_flax.inference.predictor import Predictor
     from lstm_flax.inference.shipped import model_folder
+    from lstm_flax.training.compilation import keep_compiled_programs
 
+    keep_compiled_programs()
     if arguments.texts and arguments.file:
         raise UserError("give texts or --file, not both")
     with contextlib.ExitStack() as stack:

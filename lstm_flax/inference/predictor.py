@@ -15,10 +15,10 @@ from lstm_flax.data.batching import BatchPlan, make_batch
 from lstm_flax.data.token_cache import TokenizedSplit
 from lstm_flax.errors import UserError
 from lstm_flax.model.classifier import TextClassifier, apply_classifier
+from lstm_flax.training.compilation import BucketedFunction
 from lstm_flax.training.objectives import class_probabilities
 from lstm_flax.training.progress import write_text
 from lstm_flax.training.train import train
-from lstm_flax.training.train_step import BucketedFunction
 from lstm_flax.training.trained_model import TrainedModel, load_trained_model
 from lstm_flax.types import Batch
 

@@ -9,7 +9,7 @@ import optax
 from jax.sharding import Mesh
 
 from lstm_flax.config import Config
-from lstm_flax.data.batching import BatchPlan, make_batch
+from lstm_flax.data.batching import BatchPlan, PlannedBatch, make_batch
 from lstm_flax.data.dataset import Dataset
 from lstm_flax.training.evaluation import Evaluator
 from lstm_flax.training.initial import ngram_ratios
@@ -70,21 +70,28 @@ class ClassificationTask:
         """Texts in an epoch's first batches."""
         return sum(len(indices) for indices, _ in self._plan(epoch)[:batch])
 
+    def example_batches(self) -> list[Batch]:
+        """One of each bucket that the texts fill."""
+        of_width = {planned.width: planned for planned in self._plan(0)}
+        return [self._make(planned) for planned in of_width.values()]
+
     def batches(self, epoch: int, first: int) -> Iterator[tuple[int, Batch]]:
         """An epoch's batches from the given one on, each with its number of texts."""
-        data, plan = self.config.data, self._plan(epoch)
-        for k in range(first, len(plan)):
-            indices, width = plan[k]
-            batch = make_batch(
-                self.train_split,
-                indices,
-                width,
-                data.batch_size,
-                data.max_length,
-                data.truncation,
-                self._train_ngrams,
-            )
-            yield len(indices), place_batch(batch, self.mesh)
+        for planned in self._plan(epoch)[first:]:
+            yield len(planned.indices), self._make(planned)
+
+    def _make(self, planned: PlannedBatch) -> Batch:
+        data = self.config.data
+        batch = make_batch(
+            self.train_split,
+            planned.indices,
+            planned.width,
+            data.batch_size,
+            data.max_length,
+            data.truncation,
+            self._train_ngrams,
+        )
+        return place_batch(batch, self.mesh)
 
     def figures(self, sums: MetricSums) -> dict[str, float]:
         """Mean loss and accuracy."""

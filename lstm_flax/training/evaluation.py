@@ -12,8 +12,8 @@ from lstm_flax.data.batching import BatchPlan, make_batch, prefetch
 from lstm_flax.data.ngrams import NgramRatios
 from lstm_flax.data.token_cache import TokenizedSplit
 from lstm_flax.model.classifier import TextClassifier, apply_classifier
+from lstm_flax.training.compilation import BucketedFunction
 from lstm_flax.training.sharding import place_batch
-from lstm_flax.training.train_step import BucketedFunction
 from lstm_flax.types import Batch
 
 

@@ -1,5 +1,6 @@
 """The language model as a task of the training loop."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -92,6 +93,10 @@ class LanguageModelTask:
     def units_before(self, epoch: int, batch: int) -> int:
         """Tokens in an epoch's first batches."""
         return batch * self._units
+
+    def example_batches(self) -> list[StreamBatch]:
+        """One: all are of a shape."""
+        return [batch for _, batch in itertools.islice(self.batches(0, 0), 1)]
 
     def batches(self, epoch: int, first: int) -> Iterator[tuple[int, StreamBatch]]:
         """An epoch's batches from the given one on, each with its number of tokens."""

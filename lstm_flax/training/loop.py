@@ -22,6 +22,7 @@ from lstm_flax.training.checkpoints import (
     describe_machine,
     open_checkpoints,
 )
+from lstm_flax.training.compilation import BucketedFunction
 from lstm_flax.training.initial import first_params, take_params
 from lstm_flax.training.interruption import Interrupted, StopRequest
 from lstm_flax.training.metrics import MetricSums
@@ -30,7 +31,6 @@ from lstm_flax.training.progress import RunLog, progress_bar, write_text
 from lstm_flax.training.sharding import abstract, replicated
 from lstm_flax.training.task import Task
 from lstm_flax.training.train_state import TrainState
-from lstm_flax.training.train_step import BucketedFunction
 from lstm_flax.training.trained_model import TrainedModel
 
 logger = logging.getLogger(__name__)
@@ -111,7 +111,9 @@ class Run:
         self.log.close()
 
     def train(self, show_progress: bool) -> None:
-        """Takes all steps that are left, an epoch at a time."""
+        """Compiles for every bucket, then takes all steps that are left, an epoch at a time."""
+        if self.step < self.total_steps:
+            self.train_step.compile(self.state, self.task.example_batches(), show_progress)
         total, done = self._units(self.total_steps), self._units(self.step)
         bar = progress_bar(total, done, self.task.unit, show_progress)
         with bar, StopRequest() as stop:

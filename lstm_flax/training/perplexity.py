@@ -13,9 +13,9 @@ from lstm_flax.data.batching import prefetch
 from lstm_flax.data.streams import Streams, running_text
 from lstm_flax.data.token_cache import TokenizedSplit
 from lstm_flax.model.language_model import Carry, LanguageModel, read_piece, softmax_weights
+from lstm_flax.training.compilation import BucketedFunction
 from lstm_flax.training.sharding import place_batch, replicated
 from lstm_flax.training.softmax_losses import exact_cross_entropy
-from lstm_flax.training.train_step import BucketedFunction
 from lstm_flax.types import StreamBatch
 
 

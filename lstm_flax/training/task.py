@@ -42,6 +42,9 @@ class Task(Protocol):
     def units_before(self, epoch: int, batch: int) -> int:
         """Units in an epoch's first batches."""
 
+    def example_batches(self) -> list[Any]:
+        """A batch of each shape that `batches` makes, placed on the devices."""
+
     def batches(self, epoch: int, first: int) -> Iterator[tuple[int, Any]]:
         """An epoch's batches from the given one on, placed on the devices, each with its units."""
 

@@ -16,7 +16,7 @@ from lstm_flax.training.objectives import (
     predicted_class,
 )
 from lstm_flax.training.train_state import TrainState
-from lstm_flax.types import Batch, StreamBatch
+from lstm_flax.types import Batch
 
 
 def make_train_step(
@@ -116,28 +116,3 @@ def _average(state: TrainState, params: Any, decay: float) -> Any:
     count = state.step.astype(jnp.float32)
     rate = jnp.minimum(decay, (1 + count) / (10 + count))
     return optax.incremental_update(params, state.averaged_params, 1 - rate)
-
-
-class BucketedFunction:
-    """A function of `(tree, batch)`, compiled ahead of its first use at each batch shape.
-
-    Attributes:
-        compilations: how many shapes were compiled.
-    """
-
-    def __init__(self, function: Callable[[Any, Any], Any], donate: bool = False) -> None:
-        """Wraps a pure function; with `donate`, its first argument's buffers are reused."""
-        self._jitted = jax.jit(function, donate_argnums=(0,) if donate else ())
-        self._compiled: dict[tuple[int, ...], Any] = {}
-
-    @property
-    def compilations(self) -> int:
-        """How many batch shapes were compiled."""
-        return len(self._compiled)
-
-    def __call__(self, tree: Any, batch: Batch | StreamBatch) -> Any:
-        """Calls the function, compiling it first where the batch's shape is new."""
-        shape = batch.token_ids.shape
-        if shape not in self._compiled:
-            self._compiled[shape] = self._jitted.lower(tree, batch).compile()
-        return self._compiled[shape](tree, batch)

@@ -1,0 +1,69 @@
+"""Compiling once: per batch shape in a process and, kept on disk, for the next one too."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import jax
+from tqdm import tqdm
+
+_WORTH_KEEPING = 0.3  # seconds of compilation, from which a program is kept on disk
+
+
+def keep_compiled_programs() -> None:
+    """Keeps compiled programs in ~/.cache/lstm_flax/compiled for the next process.
+
+    JAX's own setting goes first: with JAX_COMPILATION_CACHE_DIR set, nothing is changed.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        folder = Path("~/.cache/lstm_flax/compiled").expanduser()
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", _WORTH_KEEPING)
+
+
+class BucketedFunction:
+    """A function of `(tree, batch)`, compiled ahead of its first use at each batch shape."""
+
+    def __init__(self, function: Callable[[Any, Any], Any], donate: bool = False) -> None:
+        """Wraps a pure function; with `donate`, its first argument's buffers are reused."""
+        self._jitted = jax.jit(function, donate_argnums=(0,) if donate else ())
+        self._compiled: dict[tuple[int, ...], Any] = {}
+
+    @property
+    def compilations(self) -> int:
+        """How many batch shapes were compiled."""
+        return len(self._compiled)
+
+    def compile(self, tree: Any, batches: Sequence[Any], show_progress: bool = False) -> None:
+        """Compiles the function for the shapes of all these batches, several at a time."""
+        shapes = {_shape(batch): batch for batch in batches if _shape(batch) not in self._compiled}
+        bar = tqdm(
+            total=len(shapes),
+            desc="compiling",
+            unit="bucket",
+            leave=False,
+            file=sys.stderr,
+            disable=not show_progress,
+        )
+
+        def compile_one(batch: Any) -> Any:
+            compiled = self._jitted.lower(tree, batch).compile()
+            bar.update()
+            return compiled
+
+        with bar, ThreadPoolExecutor(os.cpu_count()) as pool:
+            compiled = pool.map(compile_one, shapes.values())
+            self._compiled.update(zip(shapes, compiled, strict=True))
+
+    def __call__(self, tree: Any, batch: Any) -> Any:
+        """Calls the function, compiling it first where the batch's shape is new."""
+        if _shape(batch) not in self._compiled:
+            self.compile(tree, [batch])
+        return self._compiled[_shape(batch)](tree, batch)
+
+
+def _shape(batch: Any) -> tuple[int, ...]:
+    return tuple(batch.token_ids.shape)
