@@ -45,6 +45,8 @@ class DataConfig:
         truncation: what an over-long text keeps: `head`, or `head_tail` (half from either end).
         bucket_widths: padded widths, ascending multiples of 32; those past `max_length` are unused.
         batch_size: rows of every batch.
+        unlabelled_batch_size: rows of unlabelled text added to every batch, for the losses that
+            need no label (`training.virtual_adversarial_weight`, `training.entropy_weight`).
     """
 
     source: str = "imdb_reviews"
@@ -66,6 +68,7 @@ class DataConfig:
     truncation: str = "head_tail"
     bucket_widths: tuple[int, ...] = (64, 128, 192, 256, 320, 384, 416, 512, 768, 1024, 2048)
     batch_size: int = 64
+    unlabelled_batch_size: int = 0
 
     def __post_init__(self) -> None:
         known = (
@@ -120,6 +123,12 @@ class DataConfig:
             f"the widest must hold max_length ({self.max_length})",
         )
         require(self.batch_size >= 1, "data.batch_size", self.batch_size, "must be at least 1")
+        require(
+            self.unlabelled_batch_size >= 0,
+            "data.unlabelled_batch_size",
+            self.unlabelled_batch_size,
+            "must not be negative",
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -315,8 +324,12 @@ class TrainingConfig:
         label_smoothing: mass taken from the true label and spread over all labels.
         adversarial_weight: of the loss on adversarially perturbed embeddings, beside the clean
             one; 0 for none. It doubles a step's time.
+        virtual_adversarial_weight: of the divergence between the answers with and without the
+            perturbation that moves them most, on labelled and unlabelled texts alike; 0 for none.
+            It triples a step's time.
         adversarial_epsilon: norm of a text's perturbation, in units of the root mean square of the
-            embeddings.
+            embeddings, of either kind.
+        entropy_weight: of the answers' entropy, on labelled and unlabelled texts alike.
         class_weights: weight of each label's examples in the loss; empty for equal weights.
         balance_classes: weights inverse to the labels' counts in the training part.
         ema_decay: decay a step of the averaged weights used for evaluation; 0 for none.
@@ -331,7 +344,9 @@ class TrainingConfig:
     max_steps: int = 0
     label_smoothing: float = 0.0
     adversarial_weight: float = 0.0
+    virtual_adversarial_weight: float = 0.0
     adversarial_epsilon: float = 5.0
+    entropy_weight: float = 0.0
     class_weights: tuple[float, ...] = ()
     balance_classes: bool = False
     ema_decay: float = 0.998

@@ -41,7 +41,7 @@ class Batch(NamedTuple):
     Attributes:
         token_ids: i32[B, T], `PAD_ID` past each row's length.
         lengths: i32[B], from 1 to T.
-        labels: i32[B].
+        labels: i32[B]; -1 for a text without one.
         example_mask: bool[B]; False for a row that only fills up the batch (its length is 1).
         ngram_features: f32[B, T, F], what the n-grams that end at each token say of the classes
             (`data/ngrams.py`), zero past each row's length; None for a model that has none.

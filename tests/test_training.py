@@ -17,15 +17,12 @@ import pytest
 from lstm_flax.config import Config
 from lstm_flax.data.dataset import Dataset, open_dataset
 from lstm_flax.errors import UserError
-from lstm_flax.model.classifier import apply_classifier
 from lstm_flax.training.checkpoints import holds_checkpoint
 from lstm_flax.training.initial import take_params
 from lstm_flax.training.interruption import Interrupted
 from lstm_flax.training.loop import Run
 from lstm_flax.training.objectives import (
-    adversarial_perturbation,
     class_weights,
-    cross_entropy,
 )
 from lstm_flax.training.optimizer import make_optimizer
 from lstm_flax.training.train import train
@@ -36,16 +33,9 @@ from lstm_flax.training.trained_model import (
     init_params,
     load_trained_model,
 )
-from lstm_flax.types import Batch
 from tests.conftest import templated_texts, write_jsonl
 from tests.run_files import figures, leaves
-
-
-def changed(config: Config, **areas: dict[str, Any]) -> Config:
-    replaced = {
-        name: dataclasses.replace(getattr(config, name), **fields) for name, fields in areas.items()
-    }
-    return dataclasses.replace(config, **replaced)
+from tests.step_cases import changed, one_step, random_batch
 
 
 @pytest.fixture(scope="session")
@@ -202,25 +192,6 @@ def test_more_epochs_under_a_constant_rate_continue(tiny_config: Config, tmp_pat
         np.testing.assert_array_equal(a, b)
 
 
-def one_step(config: Config, batch: Batch, classes: int = 2) -> TrainState:
-    model = build_model(config, 64, classes)
-    optimizer = make_optimizer(config.optimizer, 10)
-    step = make_train_step(model, optimizer, config.training, jnp.ones(classes))
-    params = init_params(model, jax.random.PRNGKey(0))
-    state = TrainState.create(params, optimizer, jax.random.PRNGKey(1), average=True)
-    return jax.jit(step)(state, batch)
-
-
-def random_batch(rows: int, width: int = 32, seed: int = 0) -> Batch:
-    rng = np.random.default_rng(seed)
-    return Batch(
-        token_ids=rng.integers(4, 64, (rows, width)).astype(np.int32),
-        lengths=rng.integers(1, width + 1, rows).astype(np.int32),
-        labels=rng.integers(0, 2, rows).astype(np.int32),
-        example_mask=np.ones(rows, bool),
-    )
-
-
 def test_masked_rows_change_nothing(tiny_config: Config) -> None:
     config = changed(tiny_config, model={"embedding_dropout": 0.0, "head_dropout": 0.0})
     full, filler = random_batch(6), random_batch(4, seed=1)
@@ -305,54 +276,6 @@ def test_taking_weights_replaces_equal_shapes_only() -> None:
     np.testing.assert_array_equal(taken["a"]["kernel"], np.ones((2, 2)))
     np.testing.assert_array_equal(taken["a"]["bias"], np.zeros(2))
     assert set(taken) == {"a", "b"}
-
-
-def adversarial_step(config: Config, **training: float) -> tuple[TrainState, TrainState]:
-    """The state after a plain step and after an adversarial one, on the same batch."""
-    quiet = changed(config, model={"embedding_dropout": 0.0, "head_dropout": 0.0})
-    quiet = changed(quiet, model={"word_dropout": 0.0})
-    batch = random_batch(6)
-    return one_step(quiet, batch), one_step(changed(quiet, training=training), batch)
-
-
-def test_adversarial_training_with_no_perturbation_doubles_the_gradient(
-    tiny_config: Config,
-) -> None:
-    sgd = {"name": "sgd", "weight_decay": 0.0, "clip_norm": 0.0, "schedule": "constant"}
-    config = changed(tiny_config, optimizer=sgd | {"learning_rate": 0.1, "b1": 0.0})
-    plain, adversarial = adversarial_step(config, adversarial_weight=1.0, adversarial_epsilon=0.0)
-    start = init_params(build_model(config, 64, 2), jax.random.PRNGKey(0))
-    for before, one, two in zip(
-        *map(jax.tree.leaves, (start, plain.params, adversarial.params)), strict=True
-    ):
-        once, twice = np.asarray(one - before), np.asarray(two - before)
-        np.testing.assert_allclose(twice, 2 * once, rtol=0, atol=1e-4 * np.abs(once).max() + 1e-7)
-
-
-def test_an_adversarial_perturbation_raises_the_loss_more_than_a_random_one(
-    tiny_config: Config,
-) -> None:
-    model = build_model(tiny_config, 64, 2)
-    params, batch = init_params(model, jax.random.PRNGKey(0)), random_batch(6)
-
-    def losses(perturbation: jax.Array) -> jax.Array:
-        return cross_entropy(
-            apply_classifier(model, params, batch, None, perturbation), batch.labels
-        )
-
-    zero = jnp.zeros((6, 32, 8))
-    gradient = jax.grad(lambda r: losses(r).sum())(zero)
-    padding = np.arange(32) >= batch.lengths[:, None]
-    assert not np.any(np.asarray(gradient)[padding])
-    adversarial = adversarial_perturbation(gradient, 0.1)
-    np.testing.assert_allclose(jnp.linalg.norm(adversarial.reshape(6, -1), axis=1), 0.1, rtol=1e-5)
-    random = adversarial_perturbation(
-        jnp.asarray(np.random.default_rng(0).normal(size=zero.shape) * ~padding[..., None]), 0.1
-    )
-    clean = losses(zero)
-    assert np.all(losses(adversarial) > clean)
-    assert np.all(losses(adversarial) > losses(random))
-    np.testing.assert_array_equal(losses(jnp.where(padding[..., None], 7.0, 0.0)), clean)
 
 
 def test_changed_data_is_refused_and_nothing_is_moved(tiny_config: Config, tmp_path: Path) -> None:

@@ -188,6 +188,57 @@ def make_batch(
     return Batch(token_ids, lengths, labels, np.arange(batch_size) < rows, features)
 
 
+def plan_unlabelled(
+    plan: BatchPlan,
+    lengths: np.ndarray,
+    rows: int,
+    bucket_widths: Sequence[int],
+    max_length: int,
+    seed: int,
+    epoch: int,
+) -> list[np.ndarray]:
+    """Unlabelled texts to go along with each batch of an epoch.
+
+    A batch takes texts of its own bucket, where there are any, in an order that depends on seed and
+    epoch alone; when a bucket's texts are used up, they come again.
+
+    Args:
+        plan: of the labelled texts.
+        lengths: i[N], untruncated token counts of the unlabelled texts.
+        rows: of unlabelled text in a batch.
+        bucket_widths: as the plan's.
+        max_length: likewise.
+        seed: likewise.
+        epoch: likewise.
+
+    Returns:
+        For each batch i64[n] indices, n being `rows` or, where its bucket holds no text, 0.
+    """
+    bucket_of = np.searchsorted(bucket_widths, np.minimum(lengths, max_length))
+    generator = np.random.Philox(np.random.SeedSequence([seed % 2**64, epoch, 1]))
+    members = _shuffled_members(bucket_of, len(bucket_widths), generator)
+    taken = [0] * len(bucket_widths)
+    chosen = []
+    for planned in plan:
+        bucket = list(bucket_widths).index(planned.width)
+        there = members[bucket]
+        places = taken[bucket] + np.arange(rows if len(there) else 0)
+        chosen.append(there[places % max(len(there), 1)])
+        taken[bucket] += rows
+    return chosen
+
+
+def stack_batches(labelled: Batch, unlabelled: Batch) -> Batch:
+    """The rows of two batches of one width, the second's without their labels."""
+    hidden = unlabelled._replace(labels=np.full_like(unlabelled.labels, -1))
+    return Batch(
+        *(
+            None if a is None else np.concatenate([a, b])
+            for a, b in zip(labelled, hidden, strict=True)
+        )
+    )
+
+
 class _Failure(NamedTuple):
     error: BaseException
 

@@ -5,12 +5,21 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
 from lstm_flax.config import Config
-from lstm_flax.data.batching import BatchPlan, PlannedBatch, make_batch
+from lstm_flax.data.batching import (
+    BatchPlan,
+    PlannedBatch,
+    make_batch,
+    plan_unlabelled,
+    stack_batches,
+)
 from lstm_flax.data.dataset import Dataset
+from lstm_flax.data.ngrams import NgramRatios
+from lstm_flax.data.token_cache import TokenizedSplit
 from lstm_flax.training.evaluation import Evaluator
 from lstm_flax.training.initial import ngram_ratios
 from lstm_flax.training.metrics import MetricSums, classification_metrics, fit_temperature
@@ -42,6 +51,9 @@ class ClassificationTask:
         self.dataset = dataset
         self.mesh = mesh
         self.train_split = dataset.split("train")
+        self._unlabelled: TokenizedSplit | None = None
+        if config.data.unlabelled_batch_size > 0:
+            self._unlabelled = dataset.split("unsupervised")
         self.has_development = dataset.has_development
         self.steps_per_epoch = len(self._plan(0))
         self.units_per_epoch = len(self.train_split)
@@ -73,24 +85,30 @@ class ClassificationTask:
     def example_batches(self) -> list[Batch]:
         """One of each bucket that the texts fill."""
         of_width = {planned.width: planned for planned in self._plan(0)}
-        return [self._make(planned) for planned in of_width.values()]
+        return [self._make(planned, np.empty(0, np.int64)) for planned in of_width.values()]
 
     def batches(self, epoch: int, first: int) -> Iterator[tuple[int, Batch]]:
         """An epoch's batches from the given one on, each with its number of texts."""
-        for planned in self._plan(epoch)[first:]:
-            yield len(planned.indices), self._make(planned)
+        plan = self._plan(epoch)
+        unlabelled = self._plan_unlabelled(plan, epoch)
+        for planned, beside in zip(plan[first:], unlabelled[first:], strict=True):
+            yield len(planned.indices), self._make(planned, beside)
 
-    def _make(self, planned: PlannedBatch) -> Batch:
+    def _make(self, planned: PlannedBatch, beside: np.ndarray) -> Batch:
+        """One batch; `beside` are indices of the unlabelled texts that go along."""
         data = self.config.data
-        batch = make_batch(
-            self.train_split,
-            planned.indices,
-            planned.width,
-            data.batch_size,
-            data.max_length,
-            data.truncation,
-            self._train_ngrams,
-        )
+
+        def make(
+            split: TokenizedSplit, indices: np.ndarray, rows: int, ngrams: NgramRatios | None
+        ) -> Batch:
+            return make_batch(
+                split, indices, planned.width, rows, data.max_length, data.truncation, ngrams
+            )
+
+        batch = make(self.train_split, planned.indices, data.batch_size, self._train_ngrams)
+        if self._unlabelled is not None:
+            rows = data.unlabelled_batch_size
+            batch = stack_batches(batch, make(self._unlabelled, beside, rows, self.ngrams))
         return place_batch(batch, self.mesh)
 
     def figures(self, sums: MetricSums) -> dict[str, float]:
@@ -119,4 +137,18 @@ class ClassificationTask:
             max_length=config.data.max_length,
             seed=config.training.seed,
             epoch=epoch,
+        )
+
+    def _plan_unlabelled(self, plan: BatchPlan, epoch: int) -> list[np.ndarray]:
+        data = self.config.data
+        if self._unlabelled is None:
+            return [np.empty(0, np.int64)] * len(plan)
+        return plan_unlabelled(
+            plan,
+            self._unlabelled.lengths,
+            data.unlabelled_batch_size,
+            data.bucket_widths,
+            data.max_length,
+            self.config.training.seed,
+            epoch,
         )

@@ -31,6 +31,35 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, label_smoothing: float =
     return optax.softmax_cross_entropy(logits, targets)
 
 
+def kl_divergence(target_logits: jax.Array, logits: jax.Array) -> jax.Array:
+    """How far the predicted labels of each row lie from the target's: KL(target || predicted).
+
+    Args:
+        target_logits: f32[B, C] or f32[B, 1].
+        logits: likewise.
+
+    Returns:
+        f32[B], in nats; zero where both say the same.
+    """
+    target, predicted = _log_probabilities(target_logits), _log_probabilities(logits)
+    return jnp.sum(jnp.exp(target) * (target - predicted), axis=-1)
+
+
+def entropy(logits: jax.Array) -> jax.Array:
+    """How undecided each row is: f32[B, C] or f32[B, 1] -> f32[B], in nats.
+
+    Grandvalet & Bengio (2004), equation 4: unlabelled texts should be decided, one way or another.
+    """
+    predicted = _log_probabilities(logits)
+    return -jnp.sum(jnp.exp(predicted) * predicted, axis=-1)
+
+
+def _log_probabilities(logits: jax.Array) -> jax.Array:
+    if logits.shape[-1] == 1:
+        logits = jnp.concatenate([jnp.zeros_like(logits), logits], axis=-1)
+    return jax.nn.log_softmax(logits, axis=-1)
+
+
 def adversarial_perturbation(gradient: jax.Array, size: jax.Array | float) -> jax.Array:
     """The change of the embeddings that raises each example's loss most, to first order.
 
@@ -73,9 +102,7 @@ def class_probabilities(logits: jax.Array) -> jax.Array:
     >>> class_probabilities(jnp.array([[0.0]]))
     Array([[0.5, 0.5]], dtype=float32)
     """
-    if logits.shape[-1] == 1:
-        logits = jnp.concatenate([jnp.zeros_like(logits), logits], axis=-1)
-    return jax.nn.softmax(logits, axis=-1)
+    return jnp.exp(_log_probabilities(logits))
 
 
 def class_weights(

@@ -16,16 +16,16 @@ from lstm_flax.types import Batch, StreamBatch
 BatchType = TypeVar("BatchType", Batch, StreamBatch)
 
 
-def data_mesh(batch_size: int) -> Mesh:
-    """A mesh of all devices along one axis, `data`.
+def data_mesh(rows: int) -> Mesh:
+    """A mesh of all devices along one axis, `data`, to share the rows of a batch.
 
     Raises:
         UserError: where the devices cannot share the batch evenly.
     """
     devices = jax.devices()
-    if batch_size % len(devices):
+    if rows % len(devices):
         raise UserError(
-            f"config.data.batch_size = {batch_size}: {len(devices)} devices cannot share it "
+            f"config.data.batch_size: {len(devices)} devices cannot share a batch of {rows} rows "
             f"evenly; choose a multiple of {len(devices)}"
         )
     return Mesh(np.asarray(devices), ("data",))

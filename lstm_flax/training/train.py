@@ -66,7 +66,7 @@ def train(
     )
     split = split or default_split(config)
     dataset.check_split(split)
-    mesh = data_mesh(config.data.batch_size)
+    mesh = data_mesh(config.data.batch_size + config.data.unlabelled_batch_size)
     task: Task
     if config.task == "language_model":
         task = LanguageModelTask(config, dataset, mesh)

@@ -9,14 +9,20 @@ import optax
 
 from lstm_flax.config import TrainingConfig
 from lstm_flax.model.classifier import TextClassifier, apply_classifier
+from lstm_flax.model.masking import sequence_mask
 from lstm_flax.training.metrics import MetricSums
 from lstm_flax.training.objectives import (
     adversarial_perturbation,
     cross_entropy,
+    entropy,
+    kl_divergence,
     predicted_class,
 )
 from lstm_flax.training.train_state import TrainState
 from lstm_flax.types import Batch
+
+POWER_ITERATION_STEP = 0.1  # Miyato et al.'s xi, in units of the embeddings' root mean square
+VIRTUAL_ADVERSARIAL_STREAM = 0x5641  # folded into the step's key, apart from the dropout's streams
 
 
 def make_train_step(
@@ -30,51 +36,112 @@ def make_train_step(
     Args:
         model: whose parameters are trained.
         optimizer: from gradients to updates.
-        config: label smoothing, adversarial training, the decay of the average.
+        config: label smoothing, adversarial training of both kinds, entropy, the decay of the
+            average.
         class_weights: f32[C], weight of each label's examples in the loss.
     """
 
-    def loss_and_sums(
+    def losses(
         params: Any, perturbation: jax.Array | None, batch: Batch, key: jax.Array
-    ) -> tuple[jax.Array, MetricSums]:
+    ) -> tuple[jax.Array, tuple[MetricSums, jax.Array]]:
+        """The loss of one pass over the batch, its sums and its logits."""
         logits = apply_classifier(model, params, batch, key, perturbation)
-        losses = cross_entropy(logits, batch.labels, config.label_smoothing)
-        weights = class_weights[batch.labels] * batch.example_mask
-        correct = (predicted_class(logits) == batch.labels) & batch.example_mask
+        of_labels = cross_entropy(logits, batch.labels, config.label_smoothing)
+        labelled = batch.example_mask & (batch.labels >= 0)
+        weights = class_weights[batch.labels] * labelled
         sums = MetricSums(
             # A filler row must not reach the sum even if its loss is not finite.
-            loss=jnp.sum(jnp.where(batch.example_mask, losses, 0) * weights),
+            loss=jnp.sum(jnp.where(labelled, of_labels, 0) * weights),
             weight=jnp.sum(weights),
-            correct=jnp.sum(correct, dtype=jnp.int32),
-            examples=jnp.sum(batch.example_mask, dtype=jnp.int32),
+            correct=jnp.sum((predicted_class(logits) == batch.labels) & labelled, dtype=jnp.int32),
+            examples=jnp.sum(labelled, dtype=jnp.int32),
         )
-        return sums.loss / sums.weight, sums
+        loss = sums.loss / sums.weight
+        if config.entropy_weight > 0:
+            loss += config.entropy_weight * masked_mean(entropy(logits), batch.example_mask)
+        return loss, (sums, logits)
 
-    def adversarial_gradient(
-        params: Any, batch: Batch, key: jax.Array
-    ) -> tuple[jax.Array, MetricSums, Any]:
-        """The clean loss and sums, and the gradient of the clean plus the adversarial loss."""
+    def gradient(params: Any, batch: Batch, key: jax.Array) -> tuple[jax.Array, MetricSums, Any]:
+        """The clean loss and sums, and the gradient of all losses together.
+
+        Every pass has the same key: all drop the same units, or the difference between the clean
+        and a perturbed one would measure dropout.
+        """
         table = params["embedding"]["embedding"]
-        size = config.adversarial_epsilon * jnp.sqrt(jnp.mean(jnp.square(table)))
-        unperturbed = jnp.zeros((*batch.token_ids.shape, table.shape[1]))
-        gradient = jax.value_and_grad(loss_and_sums, argnums=(0, 1), has_aux=True)
-        (loss, sums), (clean, direction) = gradient(params, unperturbed, batch, key)
-        # The same key: both passes drop the same units, or the difference would measure dropout.
-        perturbation = adversarial_perturbation(direction, jax.lax.stop_gradient(size))
-        adversarial, _ = jax.grad(loss_and_sums, has_aux=True)(params, perturbation, batch, key)
-        weight = config.adversarial_weight
-        return loss, sums, jax.tree.map(lambda a, b: a + weight * b, clean, adversarial)
+        rms = jax.lax.stop_gradient(jnp.sqrt(jnp.mean(jnp.square(table))))
+        size = config.adversarial_epsilon * rms
+        perturbed = config.adversarial_weight > 0
+        unperturbed = jnp.zeros((*batch.token_ids.shape, table.shape[1])) if perturbed else None
+        clean = jax.value_and_grad(losses, argnums=(0, 1) if perturbed else 0, has_aux=True)
+        (loss, (sums, logits)), grads = clean(params, unperturbed, batch, key)
+        if perturbed:
+            grads, direction = grads
+            worst = adversarial_perturbation(direction, size)
+            more, _ = jax.grad(losses, has_aux=True)(params, worst, batch, key)
+            grads = add_scaled(grads, more, config.adversarial_weight)
+        if config.virtual_adversarial_weight > 0:
+            more = virtual_adversarial_gradient(model, params, batch, logits, key, rms, size)
+            grads = add_scaled(grads, more, config.virtual_adversarial_weight)
+        return loss, sums, grads
 
     def train_step(state: TrainState, batch: Batch) -> TrainState:
         key = jax.random.fold_in(state.key, state.step)
-        if config.adversarial_weight > 0:
-            loss, sums, grads = adversarial_gradient(state.params, batch, key)
-        else:
-            gradient = jax.value_and_grad(loss_and_sums, has_aux=True)
-            (loss, sums), grads = gradient(state.params, None, batch, key)
+        loss, sums, grads = gradient(state.params, batch, key)
         return advance(state, optimizer, grads, loss, sums, config.ema_decay)
 
     return train_step
+
+
+def virtual_adversarial_gradient(
+    model: TextClassifier,
+    params: Any,
+    batch: Batch,
+    clean_logits: jax.Array,
+    key: jax.Array,
+    rms: jax.Array,
+    size: jax.Array,
+) -> Any:
+    """Gradient of the virtual adversarial loss (Miyato et al. 2017, equations 8 and 9).
+
+    The divergence of the perturbed answers from the clean ones, averaged over the batch's texts,
+    labelled or not. The perturbation is the one that moves a text's answer most: the dominant
+    direction of the divergence's curvature, found by one power iteration from a random one.
+
+    Args:
+        model: the classifier.
+        params: its parameters.
+        batch: B rows.
+        clean_logits: the unperturbed answers to the batch, under the same key.
+        key: of the dropout masks.
+        rms: root mean square of the embeddings, the unit of perturbations.
+        size: norm of the perturbation.
+    """
+    target = jax.lax.stop_gradient(clean_logits)
+
+    def divergence(params: Any, perturbation: jax.Array) -> jax.Array:
+        logits = apply_classifier(model, params, batch, key, perturbation)
+        return masked_mean(kl_divergence(target, logits), batch.example_mask)
+
+    shape = (*batch.token_ids.shape, params["embedding"]["embedding"].shape[1])
+    valid = sequence_mask(batch.lengths, shape[1])[..., None]
+    random = jax.random.normal(jax.random.fold_in(key, VIRTUAL_ADVERSARIAL_STREAM), shape) * valid
+    start = adversarial_perturbation(random, POWER_ITERATION_STEP * rms)
+    direction = jax.grad(divergence, argnums=1)(params, start)
+    return jax.grad(divergence)(params, adversarial_perturbation(direction, size))
+
+
+def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
+    """The mean of f32[B] where bool[B] is True; what is False may hold anything.
+
+    >>> masked_mean(jnp.array([1.0, 3.0, jnp.nan]), jnp.array([True, True, False]))
+    Array(2., dtype=float32)
+    """
+    return jnp.sum(jnp.where(mask, values, 0)) / jnp.sum(mask)
+
+
+def add_scaled(tree: Any, other: Any, scale: float) -> Any:
+    """`tree + scale * other`, leaf by leaf."""
+    return jax.tree.map(lambda a, b: a + scale * b, tree, other)
 
 
 def advance(

@@ -1,0 +1,41 @@
+"""One training step on made-up batches, for tests of what a step does."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lstm_flax.config import Config
+from lstm_flax.training.optimizer import make_optimizer
+from lstm_flax.training.train_state import TrainState
+from lstm_flax.training.train_step import make_train_step
+from lstm_flax.training.trained_model import build_model, init_params
+from lstm_flax.types import Batch
+
+
+def changed(config: Config, **areas: dict[str, Any]) -> Config:
+    replaced = {
+        name: dataclasses.replace(getattr(config, name), **fields) for name, fields in areas.items()
+    }
+    return dataclasses.replace(config, **replaced)
+
+
+def one_step(config: Config, batch: Batch, classes: int = 2) -> TrainState:
+    model = build_model(config, 64, classes)
+    optimizer = make_optimizer(config.optimizer, 10)
+    step = make_train_step(model, optimizer, config.training, jnp.ones(classes))
+    params = init_params(model, jax.random.PRNGKey(0))
+    state = TrainState.create(params, optimizer, jax.random.PRNGKey(1), average=True)
+    return jax.jit(step)(state, batch)
+
+
+def random_batch(rows: int, width: int = 32, seed: int = 0) -> Batch:
+    rng = np.random.default_rng(seed)
+    return Batch(
+        token_ids=rng.integers(4, 64, (rows, width)).astype(np.int32),
+        lengths=rng.integers(1, width + 1, rows).astype(np.int32),
+        labels=rng.integers(0, 2, rows).astype(np.int32),
+        example_mask=np.ones(rows, bool),
+    )

@@ -1,0 +1,218 @@
+"""Adversarial and virtual adversarial training: shared masks, masked rows, true gradients."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.test_util
+import numpy as np
+import pytest
+
+from lstm_flax.config import Config
+from lstm_flax.data.batching import BatchPlan, plan_unlabelled, stack_batches
+from lstm_flax.model.classifier import apply_classifier
+from lstm_flax.training.objectives import (
+    adversarial_perturbation,
+    class_probabilities,
+    cross_entropy,
+    entropy,
+    kl_divergence,
+)
+from lstm_flax.training.train import train
+from lstm_flax.training.train_state import TrainState
+from lstm_flax.training.train_step import masked_mean, virtual_adversarial_gradient
+from lstm_flax.training.trained_model import build_model, init_params
+from lstm_flax.types import Batch
+from tests.step_cases import changed, one_step, random_batch
+
+RNG = np.random.default_rng(0)
+SGD = {"name": "sgd", "weight_decay": 0.0, "clip_norm": 0.0, "schedule": "constant"}
+SGD |= {"learning_rate": 0.1, "b1": 0.0}
+
+
+@pytest.fixture
+def config(tiny_config: Config) -> Config:
+    """The tiny run by plain gradient descent, its dropout on."""
+    return changed(tiny_config, optimizer=SGD)
+
+
+def same(a: Any, b: Any, atol: float = 0.0) -> None:
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_allclose(x, y, rtol=0, atol=atol)
+
+
+def differ(a: Any, b: Any) -> bool:
+    return any(
+        np.abs(x - y).max() > 1e-6
+        for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    )
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_divergence_and_entropy_equal_their_sums(columns: int) -> None:
+    a, b = RNG.normal(size=(2, 7, columns)).astype(np.float32)
+    p, q = (np.asarray(class_probabilities(logits), np.float64) for logits in (a, b))
+    expected = (p * np.log(p / q)).sum(axis=1)
+    np.testing.assert_allclose(kl_divergence(a, b), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(kl_divergence(a, a), np.zeros(7), atol=1e-7)
+    np.testing.assert_allclose(entropy(a), -(p * np.log(p)).sum(axis=1), rtol=1e-5)
+    jax.test_util.check_grads(lambda x: kl_divergence(a, x), (b,), order=1, modes=["rev"], eps=1e-2)
+    jax.test_util.check_grads(entropy, (a,), order=1, modes=["rev"], eps=1e-2)
+
+
+def test_a_virtual_perturbation_of_nothing_adds_nothing(config: Config) -> None:
+    """Under dropout: were the masks not shared, the divergence would measure dropout."""
+    batch = random_batch(6)
+    assert config.model.embedding_dropout > 0 < config.model.head_dropout
+    plain = one_step(config, batch)
+    weight = {"virtual_adversarial_weight": 1.0}
+    nothing = one_step(changed(config, training=weight | {"adversarial_epsilon": 0.0}), batch)
+    same(plain.params, nothing.params, atol=1e-7)
+    some = one_step(changed(config, training=weight), batch)
+    assert differ(plain.params, some.params)
+
+
+def virtual_gradient(config: Config, batch: Batch, size: float = 0.5) -> Any:
+    model = build_model(config, 64, 2)
+    params, key = init_params(model, jax.random.PRNGKey(0)), jax.random.PRNGKey(3)
+    logits = apply_classifier(model, params, batch, key)
+    rms = jnp.float32(0.1)
+    return virtual_adversarial_gradient(model, params, batch, logits, key, rms, jnp.float32(size))
+
+
+def test_filler_rows_and_padding_change_no_virtual_gradient(config: Config) -> None:
+    quiet = changed(config, model={"embedding_dropout": 0.0, "head_dropout": 0.0})
+    quiet = changed(quiet, model={"word_dropout": 0.0})
+    batch, filler = random_batch(6), random_batch(2, seed=1)
+    filler = filler._replace(example_mask=np.zeros(2, bool), lengths=np.ones(2, np.int32))
+    # Random directions are drawn row by row of the whole batch, so the shape must stay.
+    one = jax.tree.map(lambda *pair: np.concatenate(pair), batch, filler)
+    other = one._replace(token_ids=one.token_ids.copy())
+    other.token_ids[6:] = 5
+    padding = np.arange(32) >= other.lengths[:, None]
+    other.token_ids[padding] = 9
+    same(virtual_gradient(quiet, one), virtual_gradient(quiet, other))
+
+
+def test_the_virtual_gradient_is_that_of_the_divergence(config: Config) -> None:
+    """Against finite differences along random directions, the perturbation held fixed."""
+    quiet = changed(config, model={"embedding_dropout": 0.0, "head_dropout": 0.0})
+    quiet = changed(quiet, model={"word_dropout": 0.0})
+    batch, model = random_batch(6), build_model(quiet, 64, 2)
+    params = init_params(model, jax.random.PRNGKey(0))
+    clean = apply_classifier(model, params, batch)
+    valid = np.arange(32) < batch.lengths[:, None]
+    noise = jnp.asarray(RNG.normal(size=(6, 32, 8)) * valid[..., None], jnp.float32)
+
+    def loss(params: Any) -> jax.Array:
+        logits = apply_classifier(model, params, batch, None, noise)
+        return 1e3 * masked_mean(kl_divergence(clean, logits), batch.example_mask)
+
+    jax.test_util.check_grads(loss, (params,), order=1, modes=["rev"], eps=3e-3, rtol=5e-2)
+
+
+def test_the_virtual_perturbation_moves_answers_more_than_a_random_one(config: Config) -> None:
+    model, batch = build_model(config, 64, 2), random_batch(6)
+    params = init_params(model, jax.random.PRNGKey(0))
+    clean = apply_classifier(model, params, batch)
+    valid = np.arange(32) < batch.lengths[:, None]
+    random = jnp.asarray(RNG.normal(size=(6, 32, 8)) * valid[..., None], jnp.float32)
+
+    def divergence(perturbation: jax.Array) -> jax.Array:
+        return kl_divergence(clean, apply_classifier(model, params, batch, None, perturbation))
+
+    start = adversarial_perturbation(random, 0.01)
+    direction = jax.grad(lambda r: divergence(r).sum())(start)
+    assert not np.any(np.asarray(direction)[~valid])
+    worst, any_other = (adversarial_perturbation(d, 0.3) for d in (direction, random))
+    assert np.all(divergence(worst) > divergence(any_other))
+
+
+def test_unlabelled_rows_count_in_no_figure_and_move_no_plain_gradient(config: Config) -> None:
+    quiet = changed(config, model={"embedding_dropout": 0.0, "head_dropout": 0.0})
+    quiet = changed(quiet, model={"word_dropout": 0.0})
+    labelled = random_batch(6)
+    both = stack_batches(labelled, random_batch(4, seed=1))
+    assert both.labels.tolist() == [*labelled.labels.tolist(), -1, -1, -1, -1]
+    alone, beside = one_step(quiet, labelled), one_step(quiet, both)
+    same(alone.params, beside.params, atol=2e-6)
+    assert int(beside.epoch_sums.examples) == 6
+    np.testing.assert_allclose(alone.epoch_sums.loss, beside.epoch_sums.loss, rtol=1e-5)
+    for name in ("virtual_adversarial_weight", "entropy_weight"):
+        weighed = changed(quiet, training={name: 1.0})
+        assert differ(one_step(weighed, labelled).params, one_step(weighed, both).params)
+
+
+def test_unlabelled_texts_go_along_by_bucket_and_repeatably() -> None:
+    widths, lengths = (32, 64, 96), RNG.integers(1, 64, size=37)
+    plan = BatchPlan(RNG.integers(1, 120, size=90), 8, widths, 96, seed=1, epoch=2)
+    chosen = plan_unlabelled(plan, lengths, 5, widths, 96, seed=1, epoch=2)
+    again = plan_unlabelled(plan, lengths, 5, widths, 96, seed=1, epoch=2)
+    other = plan_unlabelled(plan, lengths, 5, widths, 96, seed=1, epoch=3)
+    assert len(chosen) == len(plan)
+    bucket = np.searchsorted(widths, lengths)
+    seen = {width: [] for width in widths}
+    for planned, indices, repeated in zip(plan, chosen, again, strict=True):
+        np.testing.assert_array_equal(indices, repeated)
+        assert len(indices) == (0 if planned.width == 96 else 5)  # no text is that long
+        assert all(widths[bucket[i]] == planned.width for i in indices)
+        seen[planned.width] += indices.tolist()
+    assert any(a.tolist() != b.tolist() for a, b in zip(chosen, other, strict=True))
+    for width in (32, 64):
+        there = np.flatnonzero(bucket == widths.index(width))
+        first = seen[width][: len(there)]
+        assert len(set(first)) == len(first)  # none twice before each came once
+
+
+def test_a_run_without_unlabelled_texts_says_so(tiny_config: Config, tmp_path: Any) -> None:
+    config = changed(tiny_config, data={"unlabelled_batch_size": 16})
+    with pytest.raises(Exception, match="no 'unsupervised' split"):
+        train(config, tmp_path, show_progress=False)
+
+
+def adversarial_step(config: Config, **training: float) -> tuple[TrainState, TrainState]:
+    """The state after a plain step and after an adversarial one, on the same batch."""
+    quiet = changed(config, model={"embedding_dropout": 0.0, "head_dropout": 0.0})
+    quiet = changed(quiet, model={"word_dropout": 0.0})
+    batch = random_batch(6)
+    return one_step(quiet, batch), one_step(changed(quiet, training=training), batch)
+
+
+def test_adversarial_training_with_no_perturbation_doubles_the_gradient(
+    tiny_config: Config,
+) -> None:
+    sgd = {"name": "sgd", "weight_decay": 0.0, "clip_norm": 0.0, "schedule": "constant"}
+    config = changed(tiny_config, optimizer=sgd | {"learning_rate": 0.1, "b1": 0.0})
+    plain, adversarial = adversarial_step(config, adversarial_weight=1.0, adversarial_epsilon=0.0)
+    start = init_params(build_model(config, 64, 2), jax.random.PRNGKey(0))
+    for before, one, two in zip(
+        *map(jax.tree.leaves, (start, plain.params, adversarial.params)), strict=True
+    ):
+        once, twice = np.asarray(one - before), np.asarray(two - before)
+        np.testing.assert_allclose(twice, 2 * once, rtol=0, atol=1e-4 * np.abs(once).max() + 1e-7)
+
+
+def test_an_adversarial_perturbation_raises_the_loss_more_than_a_random_one(
+    tiny_config: Config,
+) -> None:
+    model = build_model(tiny_config, 64, 2)
+    params, batch = init_params(model, jax.random.PRNGKey(0)), random_batch(6)
+
+    def losses(perturbation: jax.Array) -> jax.Array:
+        return cross_entropy(
+            apply_classifier(model, params, batch, None, perturbation), batch.labels
+        )
+
+    zero = jnp.zeros((6, 32, 8))
+    gradient = jax.grad(lambda r: losses(r).sum())(zero)
+    padding = np.arange(32) >= batch.lengths[:, None]
+    assert not np.any(np.asarray(gradient)[padding])
+    adversarial = adversarial_perturbation(gradient, 0.1)
+    np.testing.assert_allclose(jnp.linalg.norm(adversarial.reshape(6, -1), axis=1), 0.1, rtol=1e-5)
+    random = adversarial_perturbation(
+        jnp.asarray(np.random.default_rng(0).normal(size=zero.shape) * ~padding[..., None]), 0.1
+    )
+    clean = losses(zero)
+    assert np.all(losses(adversarial) > clean)
+    assert np.all(losses(adversarial) > losses(random))
+    np.testing.assert_array_equal(losses(jnp.where(padding[..., None], 7.0, 0.0)), clean)
