@@ -80,8 +80,17 @@ class DataConfig:
             self.source in known or (self.source.startswith("tfds:") and len(self.source) > 5),
             "data.source",
             self.source,
-            f"choose one of {', '.join(known)} or tfds:NAME",
+            f"choose one of {', '.join(known)} or tfds:NAME; own texts: "
+            "--config.data.source=files --config.data.train_path=PATH",
         )
+        for name in ("train_path", "development_path", "test_path"):
+            value = getattr(self, name)
+            require(
+                value is None or self.source == "files",
+                f"data.{name}",
+                value,
+                f"source {self.source!r} would not read it; add --config.data.source=files",
+            )
         require(
             self.source != "files" or self.train_path is not None or self.token_cache is not None,
             "data.train_path",
