@@ -83,14 +83,6 @@ class DataConfig:
             f"choose one of {', '.join(known)} or tfds:NAME; own texts: "
             "--config.data.source=files --config.data.train_path=PATH",
         )
-        for name in ("train_path", "development_path", "test_path"):
-            value = getattr(self, name)
-            require(
-                value is None or self.source == "files",
-                f"data.{name}",
-                value,
-                f"source {self.source!r} would not read it; add --config.data.source=files",
-            )
         require(
             self.source != "files" or self.train_path is not None or self.token_cache is not None,
             "data.train_path",
