@@ -83,7 +83,8 @@ class DataConfig:
             self.source in known or (self.source.startswith("tfds:") and len(self.source) > 5),
             "data.source",
             self.source,
-            f"choose one of {', '.join(known)} or tfds:NAME",
+            f"choose one of {', '.join(known)} or tfds:NAME; own texts: "
+            "--config.data.source=files --config.data.train_path=PATH",
         )
         require(
             self.source != "files" or self.train_path is not None or self.token_cache is not None,

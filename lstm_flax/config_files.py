@@ -23,7 +23,7 @@ def load_config(name: str | None, overrides: Sequence[str], base: Any = None) ->
         UserError: naming the file, field or value that is wrong.
     """
     from absl import flags
-    from ml_collections import config_flags
+    from ml_collections import ConfigDict, config_flags
 
     from lstm_flax.config import Config
     from lstm_flax.fields import check_path
@@ -42,14 +42,22 @@ def load_config(name: str | None, overrides: Sequence[str], base: Any = None) ->
             argv = ["lstm-flax", f"--config={find_config(name)}", *overrides]
             config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
         values(argv)
+        if not isinstance(values.config, ConfigDict):
+            raise TypeError("get_config must return default_config(), changed")
         return values.config
     except UserError:
         raise
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
+    except flags.Error as error:
         reason = " ".join(str(error).split())
         raise UserError(
             f"{reason}; `python -m pydoc lstm_flax.config` documents every field"
         ) from None
+    except Exception as error:  # the file is a program: whatever it raises
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"--config={name}: cannot be read as a configuration "
+            f"({type(error).__name__}: {reason}); correct the file"
+        ) from error
 
 
 def find_config(name: str) -> Path:
@@ -59,11 +67,16 @@ def find_config(name: str) -> Path:
         UserError: listing the built-in names.
     """
     path = Path(name)
-    if path.is_file():
+    if path.is_file() and path.suffix == ".py":
         return path
     built_in = built_in_configs()
     if name in built_in:
         return built_in[name]
+    if path.exists():
+        raise UserError(
+            f"--config={name}: a configuration is a .py file, or the name of one that is built in; "
+            f"own texts: --config=imdb --config.data.source=files --config.data.train_path={name}"
+        )
     raise UserError(
         f"--config={name}: no such file, nor a built-in configuration; built in are "
         + ", ".join(built_in)

@@ -71,7 +71,9 @@ def test_a_table_s_separator_is_seen_from_its_header(tmp_path, separator):
 def test_a_header_of_other_names_is_still_taken_apart(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("body;mood\nfine, really;good\ndull, dull;bad\n")
-    with pytest.raises(UserError, match=r"a\.csv:1: no column 'text', only 'body', 'mood'; name"):
+    with pytest.raises(
+        UserError, match=r"a\.csv:1: no column 'text' or 'label', only 'body', 'mood'; set"
+    ):
         load_examples(config_of(path), "train")
     examples = load_examples(config_of(path, text_column="body", label_column="mood"), "train")
     assert list(examples.texts) == ["fine, really", "dull, dull"]

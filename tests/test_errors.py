@@ -56,6 +56,43 @@ def test_unknown_flag_and_unknown_field(capsys: Any, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_own_texts_given_in_the_wrong_place(
+    capsys: Any, tmp_path: Path, good_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    work = f"--workdir={tmp_path / 'run'}"
+    right = "--config.data.source=files --config.data.train_path="
+    line = mistake(capsys, "train", "--config=good.jsonl", work)
+    assert f"own texts: --config=imdb {right}good.jsonl" in line
+    line = mistake(capsys, "train", "--config=imdb", "--config.data.source=good.jsonl", work)
+    assert f"{right}PATH" in line
+    # Without the source the file would be passed over, and other data trained on.
+    line = mistake(capsys, "train", "--config=imdb", "--config.data.train_path=good.jsonl", work)
+    assert "config.data.train_path = 'good.jsonl': source 'imdb_reviews' would not read it" in line
+    assert "add --config.data.source=files" in line
+    assert list(tmp_path.iterdir()) == [good_file]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("def get_config(:\n", "SyntaxError: invalid syntax"),
+        ("import nothing_here\n", "ModuleNotFoundError: No module named 'nothing_here'"),
+        ("def get_config():\n    return 1 / 0\n", "ZeroDivisionError"),
+        ("def get_config():\n    return {}\n", "must return default_config()"),
+    ],
+)
+def test_a_configuration_file_that_fails(
+    content: str, expected: str, capsys: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text(content)
+    line = mistake(capsys, "train", f"--config={path}", f"--workdir={tmp_path / 'run'}")
+    assert f"--config={path}: cannot be read as a configuration" in line
+    assert expected in line
+    assert not (tmp_path / "run").exists()
+
+
 def test_value_out_of_range(capsys: Any, tmp_path: Path) -> None:
     start = ["train", "--config=imdb", f"--workdir={tmp_path / 'run'}"]
     line = mistake(capsys, *start, "--config.model.dropout=1.5")
@@ -92,6 +129,10 @@ def test_missing_file_column_and_label(capsys: Any, tmp_path: Path, good_file: P
     arguments = train_arguments(tmp_path, train_path=good_file, text_column="body")
     line = mistake(capsys, *arguments)
     assert "no column 'body', only 'text', 'label'" in line
+    arguments = train_arguments(tmp_path, train_path=good_file, text_column="a", label_column="b")
+    line = mistake(capsys, *arguments)
+    assert "no column 'a' or 'b'" in line
+    assert "--config.data.text_column=NAME and --config.data.label_column=NAME" in line
     table = tmp_path / "table.csv"
     table.write_text("text,label\nfine,pos\ndull,neg\nodd,\n", encoding="utf-8")
     line = mistake(capsys, *train_arguments(tmp_path, train_path=table))

@@ -91,3 +91,13 @@ def test_mistakes_in_a_call_say_what_to_do(predictor: Predictor, tmp_path: Path)
     # A call that failed before it trained may be corrected in the same folder.
     with pytest.raises(UserError, match="the text is empty"):
         predictor.fine_tune(["a", " "], ["x", "y"], tmp_path / "run")
+
+
+def test_opening_a_checkpoint_says_nothing_of_orbax(
+    predictor: Predictor, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tuned = predictor.fine_tune(["fine film", "dull film"] * 10, ["x", "y"] * 10, tmp_path, 1)
+    caplog.clear()
+    Predictor.from_checkpoint(tmp_path)
+    assert tuned.label_names == ("x", "y")
+    assert [record for record in caplog.records if record.name == "absl"] == []

