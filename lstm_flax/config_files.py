@@ -1,6 +1,5 @@
 """Configurations by name or path, with the flags that change their fields."""
 
-import importlib.resources
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -85,5 +84,7 @@ def find_config(name: str) -> Path:
 
 def built_in_configs() -> dict[str, Path]:
     """The configurations inside the package, by name."""
-    folder = Path(str(importlib.resources.files("lstm_flax.configs").joinpath("imdb.py"))).parent
+    package = Path(__file__).parent
+    installed, checkout = package / "configs", package.parent / "configs"
+    folder = installed if installed.is_dir() else checkout
     return {file.stem: file for file in sorted(folder.glob("*.py")) if file.stem != "__init__"}
