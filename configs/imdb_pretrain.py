@@ -27,7 +27,7 @@ def get_config() -> ConfigDict:
     config.model.word_dropout = 0.0
     config.model.head_dropout = 0.1
     config.optimizer.name = "adam"
-    config.optimizer.learning_rate = 4e-3
+    config.optimizer.learning_rate = 5e-3
     config.optimizer.weight_decay = 0.0
     config.training.epochs = 2
     config.training.ema_decay = 0.0
