@@ -8,6 +8,7 @@ import pytest
 
 from lstm_flax.errors import UserError
 from lstm_flax.inference.predictor import Predictor
+from lstm_flax.training.initial import kept_params
 from lstm_flax.training.train import train
 from tests.conftest import templated_texts
 
@@ -80,6 +81,14 @@ def test_fine_tuning_learns_new_labels(predictor: Predictor, tmp_path: Path) -> 
     assert np.mean([(a.label == "loved") == r for a, r in zip(answers, right, strict=True)]) >= 0.9
 
 
+def test_a_head_is_kept_for_the_same_labels_alone(predictor: Predictor) -> None:
+    trained = predictor._trained
+    assert set(kept_params(trained, ("neg", "pos"))) == set(trained.params)
+    # As many labels, but the first is now the good one.
+    kept = kept_params(trained, ("adored", "boring"))
+    assert set(trained.params) - set(kept) == {"head"}
+
+
 def test_mistakes_in_a_call_say_what_to_do(predictor: Predictor, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"write predict\(\[text\]\)"):
         predictor.predict("one text")
@@ -94,10 +103,8 @@ def test_mistakes_in_a_call_say_what_to_do(predictor: Predictor, tmp_path: Path)
 
 
 def test_opening_a_checkpoint_says_nothing_of_orbax(
-    predictor: Predictor, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    predictor: Predictor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tuned = predictor.fine_tune(["fine film", "dull film"] * 10, ["x", "y"] * 10, tmp_path, 1)
-    caplog.clear()
-    Predictor.from_checkpoint(tmp_path)
-    assert tuned.label_names == ("x", "y")
+    path = predictor._trained.path.parent
+    assert Predictor.from_checkpoint(path).label_names == predictor.label_names
     assert [record for record in caplog.records if record.name == "absl"] == []

@@ -32,7 +32,7 @@ def ngram_ratios(
 def first_params(config: Config, dataset: Dataset, initial: TrainedModel | None) -> dict[str, Any]:
     """Parameters, perhaps a few of all, that a run takes instead of drawing them."""
     if initial is not None:
-        return dict(initial.params)
+        return kept_params(initial, dataset.label_names)
     if config.model.embedding_init == "normal":
         return {}
     vectors = fit_word_vectors(
@@ -41,6 +41,15 @@ def first_params(config: Config, dataset: Dataset, initial: TrainedModel | None)
         config.model.embedding_size,
     )
     return {"embedding": {"embedding": vectors}}
+
+
+def kept_params(initial: TrainedModel, label_names: tuple[str, ...]) -> dict[str, Any]:
+    """A run's parameters for another run; without the head where the labels are others.
+
+    A head of as many labels would fit, and call the first of them what the other run called its.
+    """
+    same = initial.metadata.label_names == label_names
+    return {name: leaf for name, leaf in initial.params.items() if same or name != "head"}
 
 
 def take_params(fresh: Any, source: Any) -> Any:
@@ -54,9 +63,9 @@ def take_params(fresh: Any, source: Any) -> Any:
     return jax.tree_util.tree_map_with_path(take, fresh)
 
 
-def describe_taken(params: Any, initial: "TrainedModel", source: str | None) -> str:
+def describe_taken(params: Any, source_params: Any, source: str | None) -> str:
     """One line: which arrays `take_params` took, and which started afresh."""
-    here, there = _by_name(params), _by_name(initial.params)
+    here, there = _by_name(params), _by_name(source_params)
     taken = [
         name for name, leaf in here.items() if name in there and there[name].shape == leaf.shape
     ]

@@ -11,7 +11,7 @@ from lstm_flax.data.dataset import open_dataset
 from lstm_flax.errors import UserError
 from lstm_flax.training.checkpoints import holds_checkpoint
 from lstm_flax.training.classification import ClassificationTask
-from lstm_flax.training.initial import describe_taken
+from lstm_flax.training.initial import describe_taken, kept_params
 from lstm_flax.training.language_modelling import LanguageModelTask
 from lstm_flax.training.loop import Run
 from lstm_flax.training.progress import result_table, write_text
@@ -74,7 +74,8 @@ def train(
         task = ClassificationTask(config, dataset, mesh, initial)
     run = Run(task, config, workdir, dataset, mesh, initial)
     if initial is not None and not continued:
-        logger.info("%s", describe_taken(run.state.params, initial, config.init_from))
+        kept = kept_params(initial, dataset.label_names)
+        logger.info("%s", describe_taken(run.state.params, kept, config.init_from))
     try:
         run.train(show_progress)
     finally:
