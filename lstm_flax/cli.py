@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         "train",
         help="train, or continue a run, then evaluate it on the test split",
         epilog="example:\n  lstm-flax train --config=quickstart --workdir=runs/quickstart\n"
-        "  lstm-flax train --config=imdb --config.data.source=files \\\n"
+        "  lstm-flax train --config=sentences --config.data.source=files \\\n"
         "      --config.data.train_path=mine.csv --workdir=runs/mine\n"
         "next:\n  lstm-flax predict --workdir=runs/quickstart 'What a film!'\n"
         "The same command again continues a run that was stopped.\n"
@@ -113,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     inspect = add_command(
         "inspect",
         help="sizes, labels, lengths, duplicates and unknown tokens of the data, before training",
-        epilog="example:\n  lstm-flax inspect --config=quickstart --config.data.source=files "
+        epilog="example:\n  lstm-flax inspect --config=sentences --config.data.source=files "
         "--config.data.train_path=mine.csv\n"
         "next:\n  lstm-flax train with the same flags, and --workdir=DIR",
     )

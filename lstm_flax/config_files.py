@@ -74,7 +74,7 @@ def find_config(name: str) -> Path:
     if path.exists():
         raise UserError(
             f"--config={name}: a configuration is a .py file, or the name of one that is built in; "
-            f"own texts: --config=imdb --config.data.source=files --config.data.train_path={name}"
+            f"own texts: --config=sentences --config.data.source=files --config.data.train_path={name}"
         )
     raise UserError(
         f"--config={name}: no such file, nor a built-in configuration; built in are "

@@ -63,7 +63,7 @@ def test_own_texts_given_in_the_wrong_place(
     work = f"--workdir={tmp_path / 'run'}"
     right = "--config.data.source=files --config.data.train_path="
     line = mistake(capsys, "train", "--config=good.jsonl", work)
-    assert f"own texts: --config=imdb {right}good.jsonl" in line
+    assert f"own texts: --config=sentences {right}good.jsonl" in line
     line = mistake(capsys, "train", "--config=imdb", "--config.data.source=good.jsonl", work)
     assert f"{right}PATH" in line
     # Without the source the file would be passed over, and other data trained on.
