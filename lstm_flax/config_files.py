@@ -74,7 +74,8 @@ def find_config(name: str) -> Path:
     if path.exists():
         raise UserError(
             f"--config={name}: a configuration is a .py file, or the name of one that is built in; "
-            f"own texts: --config=sentences --config.data.source=files --config.data.train_path={name}"
+            "own texts: --config=sentences --config.data.source=files "
+            f"--config.data.train_path={name}"
         )
     raise UserError(
         f"--config={name}: no such file, nor a built-in configuration; built in are "
