@@ -102,6 +102,18 @@ def test_a_run_on_other_texts_keeps_the_ratios_of_the_one_it_starts_from(
     assert set(other.predict(TEXTS[:1])[0].probabilities) == {"mixed", "neg", "pos"}
 
 
+def test_a_second_run_on_the_same_texts_is_cross_fitted(config: Config, finished: Path) -> None:
+    """Also what a run that goes on from a language model finds when it is continued."""
+    dataset, trained = open_dataset(config), load_trained_model(finished)
+    whole, crossed = ngram_ratios(config, dataset, trained)
+    assert whole.equals(trained.metadata.ngrams)
+    assert crossed.tables.shape[0] > 1
+    fewer = dataclasses.replace(trained.metadata.ngrams, keys=trained.metadata.ngrams.keys + 1)
+    metadata = dataclasses.replace(trained.metadata, ngrams=fewer)
+    for kept in ngram_ratios(config, dataset, dataclasses.replace(trained, metadata=metadata)):
+        assert kept is fewer
+
+
 def test_probabilities_are_calibrated(finished: Path) -> None:
     trained = load_trained_model(finished)
     history = trained.metadata.history

@@ -45,6 +45,14 @@ class NgramRatios:
         """F, features a token: R for each length of n-gram."""
         return int(self.order * self.tables.shape[2])
 
+    def equals(self, other: "NgramRatios") -> bool:
+        """Whether both hold the same ratios."""
+        return (
+            self.order == other.order
+            and np.array_equal(self.keys, other.keys)
+            and np.array_equal(self.tables, other.tables)
+        )
+
     def features(
         self, split: TokenizedSplit, indices: np.ndarray, positions: np.ndarray, valid: np.ndarray
     ) -> np.ndarray:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from lstm_flax.config import Config
 from lstm_flax.data.dataset import Dataset, vocabulary_splits
-from lstm_flax.data.ngrams import NgramRatios, fit_ngram_ratios, ngram_features
+from lstm_flax.data.ngrams import NgramRatios, fit_ngram_ratios
 from lstm_flax.data.word_vectors import fit_word_vectors
 from lstm_flax.training.trained_model import TrainedModel
 
@@ -17,16 +17,18 @@ def ngram_ratios(
 ) -> tuple[NgramRatios | None, NgramRatios | None]:
     """The class ratios of n-grams for other texts, and those for the training texts.
 
-    Both are the other run's, where this run starts from one that has such features; None for a
-    model that takes none.
+    Both are those of the run it starts from, where that has such features, unless they were counted
+    on the very training texts of this run, whose features must be cross-fitted. None for a model
+    that takes none.
     """
-    classes = len(dataset.label_names)
     if config.model.ngram_order == 0:
         return None, None
+    classes = len(dataset.label_names)
+    whole, crossed = fit_ngram_ratios(dataset.split("train"), classes, config.model.ngram_order)
     there = None if initial is None else initial.metadata.ngrams
-    if there is not None and there.size == ngram_features(config.model.ngram_order, classes):
-        return there, there
-    return fit_ngram_ratios(dataset.split("train"), classes, config.model.ngram_order)
+    if there is None or there.size != whole.size or there.equals(whole):
+        return whole, crossed
+    return there, there
 
 
 def first_params(config: Config, dataset: Dataset, initial: TrainedModel | None) -> dict[str, Any]:
