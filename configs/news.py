@@ -19,5 +19,8 @@ def get_config() -> ConfigDict:
     config.data.bucket_widths = (32, 64, 96, 128)
     config.data.truncation = "head"
     config.tokenizer.vocab_size = 8_000
+    config.model.embedding_init = "cooccurrence"
+    config.model.ngram_order = 3
+    config.model.embedding_dropout = 0.4
     config.training.epochs = 10
     return config

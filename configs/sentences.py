@@ -18,5 +18,8 @@ def get_config() -> ConfigDict:
     config.data.max_length = 64
     config.data.bucket_widths = (32, 64)
     config.tokenizer.vocab_size = 8_000
+    config.model.embedding_init = "cooccurrence"
+    config.model.ngram_order = 3
+    config.model.embedding_dropout = 0.4
     config.training.epochs = 10
     return config
