@@ -1,4 +1,4 @@
-"""The command line: `lstm-flax train | evaluate | predict | inspect | prepare | baselines`.
+"""The command line: train, evaluate, predict, generate, inspect, prepare, baselines.
 
 A mistake the user can mend is one line on standard error and exit status 2; `--debug` shows where
 it was raised. jax is imported by the commands that need it, so that help and mistakes come at once.
@@ -162,6 +162,32 @@ def _parser() -> argparse.ArgumentParser:
     _add_model(predict)
     predict.add_argument("--checkpoint", choices=("best", "last"), default="best")
     predict.set_defaults(run=_predict, takes_config=False)
+
+    generate = add_command(
+        "generate",
+        help="write texts with a language model: one a line",
+        epilog="examples:\n  lstm-flax generate runs/imdb_pretrain --prompt='This film' --count=3\n"
+        "  lstm-flax generate runs/imdb_pretrain --temperature=0.8 --top_p=0.95 --seed=1\n"
+        "next:\n  lstm-flax train --config=imdb_finetune --config.init_from=runs/imdb_pretrain "
+        "--workdir=DIR\n  trains a classifier from the same weights",
+    )
+    generate.add_argument(
+        "folder", type=Path, metavar="DIR", help="a language model's run, or a checkpoint of it"
+    )
+    generate.add_argument("--prompt", default="", help="what each text begins with")
+    generate.add_argument("--count", type=int, default=1, help="how many texts (1)")
+    generate.add_argument(
+        "--max_tokens", type=int, default=200, help="longest continuation of the prompt (200)"
+    )
+    generate.add_argument(
+        "--temperature", type=float, default=1.0, help="below 1 for more probable tokens (1)"
+    )
+    generate.add_argument(
+        "--top_p", type=float, default=1.0, help="draw from the most probable tokens alone (1)"
+    )
+    generate.add_argument("--seed", type=int, default=0, help="other seeds, other texts (0)")
+    generate.add_argument("--checkpoint", choices=("best", "last"), default="best")
+    generate.set_defaults(run=_generate, takes_config=False)
     return parser
 
 
@@ -320,3 +346,22 @@ def _predict(arguments: argparse.Namespace, _: list[str]) -> int:
                 print(json.dumps(record, ensure_ascii=False))
             sys.stdout.flush()
     return 2 if failed else 0
+
+
+def _generate(arguments: argparse.Namespace, _: list[str]) -> int:
+    from lstm_flax.inference.generator import Generator
+    from lstm_flax.training.compilation import keep_compiled_programs
+
+    keep_compiled_programs()
+    generator = Generator.from_checkpoint(arguments.folder, arguments.checkpoint)
+    texts = generator.generate(
+        arguments.prompt,
+        arguments.count,
+        arguments.max_tokens,
+        arguments.temperature,
+        arguments.top_p,
+        arguments.seed,
+    )
+    for text in texts:
+        print(text)
+    return 0

@@ -6,6 +6,7 @@ from its end, trained together: they share embedding and softmax and never see e
 layer the shapes, of `TextClassifier`, which can start from them.
 """
 
+import dataclasses
 from typing import Any, cast
 
 import flax.linen as nn
@@ -157,6 +158,14 @@ def drop_recurrent_weights(recurrent: Any, rate: float, key: jax.Array) -> Any:
 def softmax_weights(params: Any) -> tuple[jax.Array, jax.Array]:
     """What a query is compared with: the embedding f32[V, E], tied, and a bias f32[V] a token."""
     return params["embedding"]["embedding"], params["softmax_bias"]
+
+
+def forward_model(model: LanguageModel, params: Any) -> tuple[LanguageModel, Any]:
+    """The forward one of two language models trained together, by itself; see `read_piece`."""
+    config = dataclasses.replace(model.config, bidirectional=False)
+    cells = _cells(params["recurrent"], 0, 0, config.num_layers)
+    alone = LanguageModel(config, model.settings, model.vocab_size)
+    return alone, {**params, "recurrent": cells}
 
 
 def read_piece(

@@ -1,0 +1,154 @@
+"""Texts drawn from a language model, token by token."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lstm_flax.data.tokenizer import END_ID
+from lstm_flax.errors import UserError
+from lstm_flax.inference.spacing import join_words
+from lstm_flax.model.language_model import (
+    Carry,
+    LanguageModel,
+    forward_model,
+    read_piece,
+    softmax_weights,
+)
+from lstm_flax.training.trained_model import TrainedModel, load_trained_model
+
+
+class Generator:
+    """A trained language model with its tokenizer, reading forward; shared by threads safely.
+
+    >>> generator = Generator.from_checkpoint("runs/imdb_pretrain")  # doctest: +SKIP
+    >>> generator.generate("This film", count=2, seed=0)  # doctest: +SKIP
+    """
+
+    def __init__(self, trained: TrainedModel) -> None:
+        """Wraps a restored model; see `from_checkpoint`."""
+        if not isinstance(trained.model, LanguageModel):
+            raise UserError(
+                f"{trained.path}: holds a classifier, which writes no text; name the run of a "
+                "language model (lstm-flax train --config=imdb_pretrain --workdir=DIR makes one)"
+            )
+        self._tokenizer = trained.metadata.tokenizer
+        self._model, params = forward_model(trained.model, trained.params)
+        self._params = jax.device_put(params, jax.devices()[0])
+        model = self._model
+
+        def read(params: Any, token_ids: jax.Array, carry: Carry) -> tuple[jax.Array, Carry]:
+            """One token a row, i32[N], to the logits f32[N, V] of its successor."""
+            queries, _, carry = read_piece(model, params, token_ids[:, None, None], carry)
+            table, bias = softmax_weights(params)
+            return queries[:, 0, 0].astype(jnp.float32) @ table.T + bias, carry
+
+        self._read = jax.jit(read)
+
+    @classmethod
+    def from_checkpoint(cls, path: str | Path, checkpoint: str = "best") -> "Generator":
+        """Restores a language model; neither flags nor the data set are needed.
+
+        Args:
+            path: a run's folder, or a checkpoint folder copied from one.
+            checkpoint: `best` or `last`.
+
+        Raises:
+            UserError: where there is no whole checkpoint, or that of a classifier.
+        """
+        return cls(load_trained_model(Path(path), checkpoint))
+
+    def generate(
+        self,
+        prompt: str = "",
+        count: int = 1,
+        max_tokens: int = 200,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+    ) -> list[str]:
+        """Writes texts; text i depends on the seed and on i alone, not on their number.
+
+        Args:
+            prompt: what every text begins with; empty to begin a new review.
+            count: how many texts.
+            max_tokens: the longest continuation. A text may end before.
+            temperature: divides the logits; 0 always takes the most probable token.
+            top_p: draws from the fewest most probable tokens whose probabilities sum to this
+                (Holtzman et al. 2020); 0 always takes the most probable token.
+            seed: of the draws.
+
+        Returns:
+            The texts, prompt included. No text holds the unknown token.
+
+        Raises:
+            UserError: naming the argument that is out of range.
+        """
+        for name, value, good, range_ in (
+            ("count", count, count >= 1, "at least 1"),
+            ("max_tokens", max_tokens, max_tokens >= 1, "at least 1"),
+            ("temperature", temperature, 0 <= temperature < np.inf, "0 or more, and finite"),
+            ("top_p", top_p, 0 <= top_p <= 1, "from 0 to 1"),
+            ("seed", seed, seed >= 0, "0 or more"),
+        ):
+            if not good:
+                raise UserError(f"{name} = {value}: must be {range_}")
+        prompt = prompt.strip()
+        read = self._tokenizer.encode_batch([prompt])[0].tolist() if prompt else []
+        carry = self._model.initial_carry(count)
+        for token in [END_ID, *read]:  # as in training, END goes before a text
+            logits, carry = self._read(self._params, np.full(count, token, np.int32), carry)
+        generators = [
+            np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, index])))
+            for index in range(count)
+        ]
+        written: list[list[int]] = [[] for _ in range(count)]
+        ended = np.zeros(count, bool)
+        for _ in range(max_tokens):
+            rows = np.asarray(logits)
+            drawn = [
+                draw_token(row, generator.random(), temperature, top_p)
+                for row, generator in zip(rows, generators, strict=True)
+            ]
+            ended |= np.asarray(drawn) == END_ID
+            if ended.all():
+                break
+            for index in np.flatnonzero(~ended):
+                written[index].append(drawn[index])
+            logits, carry = self._read(self._params, np.asarray(drawn, np.int32), carry)
+        return [self._join(prompt, token_ids) for token_ids in written]
+
+    def _join(self, prompt: str, token_ids: Sequence[int]) -> str:
+        pieces = self._tokenizer.pieces(token_ids)
+        if self._tokenizer.kind == "word":
+            return join_words([piece.removeprefix("▁") for piece in pieces], prompt)
+        return (prompt + "".join(pieces).replace("▁", " ")).strip()
+
+
+def draw_token(logits: np.ndarray, uniform: float, temperature: float, top_p: float) -> int:
+    """Draws a token; never padding, the unknown token or BEGIN.
+
+    >>> draw_token(np.log([0.9, 0.9, 0.9, 0.1, 0.6, 0.3]), 0.5, temperature=1.0, top_p=1.0)
+    4
+
+    Args:
+        logits: f32[V].
+        uniform: what decides, in [0, 1).
+        temperature: divides the logits; 0 for the most probable token.
+        top_p: mass of the most probable tokens that are drawn from; tokens as probable as the last
+            of them count too.
+    """
+    allowed = logits[END_ID:].astype(np.float64)  # the ids before END's are those three
+    if temperature == 0 or top_p == 0:
+        return END_ID + int(allowed.argmax())
+    probabilities = np.exp((allowed - allowed.max()) / temperature)
+    if top_p < 1:
+        descending = np.sort(probabilities)[::-1]
+        mass = np.cumsum(descending)
+        last = np.searchsorted(mass, top_p * mass[-1])
+        probabilities[probabilities < descending[last]] = 0
+    mass = np.cumsum(probabilities)
+    return END_ID + int(np.searchsorted(mass[:-1], uniform * mass[-1], side="right"))

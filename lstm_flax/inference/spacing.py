@@ -1,0 +1,56 @@
+"""Words and signs, as the `word` tokenizer splits them, back to text as people write it."""
+
+from collections.abc import Sequence
+
+_NO_SPACE_BEFORE = frozenset(".,;:!?)]}%/")
+_NO_SPACE_AFTER = frozenset("([{$#/")
+_REPEATED = frozenset("-*~_=")
+_WITHIN_NUMBERS = frozenset(".,:")
+_QUOTED_WORDS = 12  # a lone apostrophe opens a quotation only where another follows this soon
+
+
+def join_words(words: Sequence[str], start: str = "") -> str:
+    r"""Joins words by spaces, but for signs that cling to a word.
+
+    Quotation marks are taken in turn as opening and closing. What the tokenizer does not keep
+    cannot be known: "1995. 3 stars" becomes "1995.3 stars", as "8.5" stays itself.
+
+    >>> join_words('it was , as " they " said , 8 . 5 / 10 ( or so ) . . .'.split())
+    'it was, as "they" said, 8.5/10 (or so)...'
+
+    Args:
+        words: as split, none of them empty.
+        start: text that they continue; it is left as it is.
+
+    Returns:
+        The text, `start` included.
+    """
+    text = start
+    is_open = {'"': start.count('"') % 2 == 1, "'": False}
+    just_opened = is_open['"'] and start.endswith('"')
+    for index, word in enumerate(words):
+        if word in is_open:
+            closes = is_open[word]
+            soon = words[index + 1 : index + 1 + _QUOTED_WORDS]
+            lone = word == "'" and not closes and "'" not in soon  # as in "the actors' faces"
+            clings = closes or lone or just_opened
+            is_open[word] = just_opened = not (closes or lone)
+        else:
+            clings = just_opened or _clings(text, word)
+            just_opened = False
+        text += word if clings or not text else f" {word}"
+    return text
+
+
+def _clings(text: str, word: str) -> bool:
+    """Whether a word that is no quotation mark follows a text without a space."""
+    if not text:
+        return True
+    last = text[-1]
+    within_number = last in _WITHIN_NUMBERS and text[-2:-1].isdigit() and word[0].isdigit()
+    return (
+        word in _NO_SPACE_BEFORE
+        or last in _NO_SPACE_AFTER
+        or (word == last and word in _REPEATED)
+        or within_number
+    )
