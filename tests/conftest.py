@@ -9,6 +9,7 @@ import jax
 import pytest
 
 from lstm_flax.config import Config, default_config
+from lstm_flax.training.train import train
 
 GOOD = ("moving", "bright", "superb", "gentle", "warm", "lovely", "brave", "honest", "rich")
 BAD = ("dull", "wooden", "awful", "tired", "cold", "grating", "silly", "hollow", "clumsy")
@@ -75,3 +76,22 @@ def tiny_config(tiny_files: Path) -> Config:
     config.training.log_interval = 3
     config.training.checkpoint_interval = 4
     return Config.from_config_dict(config)
+
+
+@pytest.fixture(scope="session")
+def lm_config(tiny_config: Config) -> Config:
+    """A language model of seconds: 4 streams of 8 tokens, dropout of every kind."""
+    values = tiny_config.to_dict() | {"task": "language_model"}
+    values["data"] |= {"batch_size": 4}
+    values["model"] |= {"embedding_dropout": 0.1, "word_dropout": 0.1, "head_dropout": 0.1}
+    values["training"] |= {"epochs": 2, "max_steps": 150}
+    values["training"] |= {"log_interval": 20, "checkpoint_interval": 30}
+    values["language_model"] |= {"steps": 8, "softmax_samples": 20, "weight_drop": 0.1}
+    return Config.from_config_dict(values)
+
+
+@pytest.fixture(scope="session")
+def finished_lm(lm_config: Config, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """The folder and the results of a language model's run."""
+    workdir = tmp_path_factory.mktemp("runs") / "lm"
+    return workdir, train(lm_config, workdir, show_progress=False)

@@ -1,4 +1,4 @@
-"""What a run leaves in its folder, read back for comparison."""
+"""The files of a run: its configuration written, what it leaves read back for comparison."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from lstm_flax.config import Config
 from lstm_flax.model.language_model import LanguageModel
 from lstm_flax.training.checkpoints import find_checkpoints
 from lstm_flax.training.optimizer import make_optimizer
@@ -28,6 +29,17 @@ def leaves(workdir: Path, kind: str = "last") -> list[np.ndarray]:
     state = folder.restore_state(step, like)
     folder.close()
     return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
+
+
+def write_config(path: Path, config: Config) -> Path:
+    """Writes a configuration as the file that `--config` takes."""
+    values = json.dumps(config.to_dict())
+    path.write_text(
+        "import json\nfrom lstm_flax.config import Config, as_config_dict\n"
+        "def get_config():\n    return as_config_dict(Config.from_config_dict("
+        f"json.loads({values!r})))\n"
+    )
+    return path
 
 
 def figures(workdir: Path) -> list[dict]:

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lstm_flax.config import Config, as_config_dict
+from lstm_flax.config import Config
 from lstm_flax.training.checkpoints import holds_checkpoint
-from tests.run_files import figures, leaves
+from tests.run_files import figures, leaves, write_config
 
 ROOT = Path(__file__).parents[1]
 SIZES = {"train": 100, "development": 30, "test": 37}
@@ -30,14 +30,7 @@ def command(*arguments: str, **options: object) -> subprocess.CompletedProcess:
 @pytest.fixture(scope="module")
 def config_file(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny run as a configuration file."""
-    path = tmp_path_factory.mktemp("config") / "tiny.py"
-    values = json.dumps(as_config_dict(tiny_config).to_dict())
-    path.write_text(
-        "import json\nfrom lstm_flax.config import Config, as_config_dict\n"
-        f"def get_config():\n    return as_config_dict(Config.from_config_dict("
-        f"json.loads({values!r})))\n"
-    )
-    return path
+    return write_config(tmp_path_factory.mktemp("config") / "tiny.py", tiny_config)
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +228,7 @@ def test_a_mistake_is_one_line_and_status_two(
 
 def test_version_and_help() -> None:
     assert command("--version", text=True).stdout.startswith("lstm-flax ")
-    for name in ("train", "evaluate", "inspect", "prepare", "predict"):
+    for name in ("train", "evaluate", "inspect", "prepare", "predict", "generate"):
         shown = command(name, "--help", text=True).stdout
         assert "example" in shown
         assert f"  lstm-flax {name} " in shown

@@ -3,6 +3,9 @@
 import dataclasses
 import json
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,31 +42,10 @@ from lstm_flax.training.trained_model import (
     init_params,
     load_trained_model,
 )
-from tests.run_files import figures, leaves
+from tests.run_files import figures, leaves, write_config
 from tests.test_training import changed
 
 VOCAB = 40
-
-
-@pytest.fixture(scope="session")
-def lm_config(tiny_config: Config) -> Config:
-    """A language model of seconds: 4 streams of 8 tokens, dropout of every kind."""
-    rates = {"embedding_dropout": 0.1, "word_dropout": 0.1, "head_dropout": 0.1}
-    config = dataclasses.replace(
-        changed(tiny_config, data={"batch_size": 4}, model=rates, training={"epochs": 2}),
-        task="language_model",
-    )
-    return changed(
-        config,
-        training={"log_interval": 20, "checkpoint_interval": 30, "max_steps": 150},
-        language_model={"steps": 8, "softmax_samples": 20, "weight_drop": 0.1},
-    )
-
-
-@pytest.fixture(scope="session")
-def finished_lm(lm_config: Config, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
-    workdir = tmp_path_factory.mktemp("runs") / "lm"
-    return workdir, train(lm_config, workdir, show_progress=False)
 
 
 def small_model(config: Config, **fields: Any) -> tuple[LanguageModel, Any]:
@@ -403,6 +385,31 @@ def test_the_carry_is_part_of_the_checkpoint(finished_lm: tuple[Path, dict]) -> 
     carried = [leaf for leaf in leaves(finished_lm[0]) if leaf.shape == (2, 1, 4, 8)]
     assert len(carried) == 2
     assert all(np.any(state) for state in carried)
+
+
+def test_a_run_on_two_devices_is_the_run_on_one(
+    lm_config: Config, finished_lm: tuple[Path, dict], tmp_path: Path
+) -> None:
+    config = write_config(tmp_path / "tiny.py", lm_config)
+    two = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    arguments = [f"--config={config}", f"--workdir={tmp_path / 'run'}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "lstm_flax", "train", *arguments],
+        env=two,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout.splitlines()[-1])
+    assert results["device"] == "2 x cpu"
+    # Sums over half the rows each, then over both: equal but for rounding, and what grows of it.
+    for figure in ("loss", "perplexities"):
+        assert results[figure] == pytest.approx(finished_lm[1][figure], rel=0.01)
+    trained = load_trained_model(tmp_path / "run")
+    again = evaluate_trained_model(trained, lm_config, "development", show_progress=False)
+    assert again["device"] == "1 x cpu"
+    assert again["loss"] == pytest.approx(results["loss"], rel=1e-5)
 
 
 def test_a_classifier_takes_embedding_and_both_directions(

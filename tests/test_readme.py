@@ -29,6 +29,7 @@ SMALL = [
     "--config.tokenizer.kind=word",
     "--config.tokenizer.vocab_size=64",
     "--config.data.max_length=32",
+    "--config.language_model.steps=4",
     "--config.model.embedding_size=8",
     "--config.model.hidden_size=8",
     "--config.training.epochs=1",

@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +18,7 @@ import pytest
 from lstm_flax.config import Config
 from lstm_flax.data.dataset import Dataset, open_dataset
 from lstm_flax.errors import UserError
-from lstm_flax.training.checkpoints import holds_checkpoint
+from lstm_flax.training.checkpoints import CheckpointFolder, holds_checkpoint
 from lstm_flax.training.initial import take_params
 from lstm_flax.training.interruption import Interrupted
 from lstm_flax.training.loop import Run
@@ -121,6 +122,49 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
         train(tiny_config, workdir, show_progress=False)
     assert "cannot be read" in caplog.text
     for a, b in zip(leaves(finished[0]), leaves(workdir), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_checkpoint_whose_list_of_arrays_is_gone_is_damaged(
+    tiny_config: Config, finished: tuple[Path, dict], tmp_path: Path, caplog: Any
+) -> None:
+    workdir = tmp_path / "copy"
+    shutil.copytree(finished[0], workdir)
+    for step in workdir.joinpath("last").iterdir():
+        if (step / "training").is_dir():
+            (step / "training" / "_METADATA").unlink()
+    with pytest.raises(UserError, match="no checkpoint can be read"):
+        train(tiny_config, workdir, show_progress=False)
+    assert "cannot be read" in caplog.text
+
+
+def test_a_checkpoint_older_than_the_carry_continues(
+    tiny_config: Config,
+    finished: tuple[Path, dict],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = [field.name for field in dataclasses.fields(TrainState) if field.name != "carry"]
+    Earlier = flax.struct.dataclass(dataclasses.make_dataclass("TrainState", names))
+    check, save = Run._check_finite, CheckpointFolder.save
+
+    def save_as_before(self: CheckpointFolder, step: int, state: TrainState, *rest: Any) -> None:
+        save(self, step, Earlier(**{name: getattr(state, name) for name in names}), *rest)
+
+    def killed(self: Run) -> None:
+        check(self)
+        if self.step == 12:
+            raise MemoryError("the machine died")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CheckpointFolder, "save", save_as_before)
+        patch.setattr(Run, "_check_finite", killed)
+        with pytest.raises(MemoryError):
+            train(tiny_config, tmp_path, show_progress=False)
+    assert holds_checkpoint(tmp_path / "last")
+    train(tiny_config, tmp_path, show_progress=False)
+    assert not (tmp_path / "last-unreadable").exists()
+    for a, b in zip(leaves(finished[0]), leaves(tmp_path), strict=True):
         np.testing.assert_array_equal(a, b)
 
 

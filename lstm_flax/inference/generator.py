@@ -98,7 +98,8 @@ class Generator:
                 raise UserError(f"{name} = {value}: must be {range_}")
         prompt = prompt.strip()
         read = self._tokenizer.encode_batch([prompt])[0].tolist() if prompt else []
-        carry = self._model.initial_carry(count)
+        # Placed as all carries to come are: other placements would be compiled for anew.
+        carry = jax.device_put(self._model.initial_carry(count), jax.devices()[0])
         for token in [END_ID, *read]:  # as in training, END goes before a text
             logits, carry = self._read(self._params, np.full(count, token, np.int32), carry)
         generators = [

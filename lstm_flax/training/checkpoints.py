@@ -260,16 +260,31 @@ class CheckpointFolder:
     def restore_state(self, step: int, like: TrainState) -> TrainState:
         """Reads a whole training state into the shapes, dtypes and shardings of `like`."""
         rest = like.replace(params=None, averaged_params=None)
+        saved = self._training_fields(step)
+        fields = {field.name: getattr(rest, field.name) for field in dataclasses.fields(rest)}
+        # A checkpoint older than a field can do without it where this run has no use for it.
+        fields = {
+            name: value for name, value in fields.items() if name in saved or value is not None
+        }
         items = {
             "params": ocp.args.StandardRestore(like.params),
-            "training": ocp.args.StandardRestore(rest),
+            "training": ocp.args.StandardRestore(fields),
         }
         if like.averaged_params is not None:
             items["averaged_params"] = ocp.args.StandardRestore(like.averaged_params)
         restored = self._manager.restore(step, args=ocp.args.Composite(**items))
-        return restored["training"].replace(
-            params=restored["params"], averaged_params=restored.get("averaged_params")
+        return rest.replace(
+            **restored["training"]
+            | {
+                "params": restored["params"],
+                "averaged_params": restored.get("averaged_params"),
+            }
         )
+
+    def _training_fields(self, step: int) -> set[str]:
+        """Names of the fields of `TrainState` that a checkpoint holds."""
+        with _quiet_absl(), ocp.StandardCheckpointer() as reader:
+            return set(reader.metadata(self.path / str(step) / "training").item_metadata.tree)
 
     def restore_params(self, step: int, like: Any, averaged: bool) -> Any:
         """Reads the parameters to evaluate with, into the shapes and shardings of `like`."""

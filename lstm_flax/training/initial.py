@@ -9,6 +9,7 @@ from lstm_flax.config import Config
 from lstm_flax.data.dataset import Dataset, vocabulary_splits
 from lstm_flax.data.ngrams import NgramRatios, fit_ngram_ratios
 from lstm_flax.data.word_vectors import fit_word_vectors
+from lstm_flax.errors import UserError
 from lstm_flax.training.trained_model import TrainedModel
 
 
@@ -66,7 +67,16 @@ def take_params(fresh: Any, source: Any) -> Any:
 
 
 def describe_taken(params: Any, source_params: Any, source: str | None) -> str:
-    """One line: which arrays `take_params` took, and which started afresh."""
+    """One line: which arrays `take_params` takes, and which start afresh.
+
+    Args:
+        params: the run's own, or their shapes.
+        source_params: those of the run that it starts from, see `kept_params`.
+        source: where that run lies.
+
+    Raises:
+        UserError: where nothing fits.
+    """
     here, there = _by_name(params), _by_name(source_params)
     taken = [
         name for name, leaf in here.items() if name in there and there[name].shape == leaf.shape
@@ -76,6 +86,11 @@ def describe_taken(params: Any, source_params: Any, source: str | None) -> str:
         for name, leaf in here.items()
         if name not in taken
     ]
+    if not taken:
+        raise UserError(
+            f"config.init_from = {source}: none of its arrays fits this model "
+            f"({', '.join(fresh[:2])}, ...); give config.model the sizes of that run"
+        )
     unused = [name for name in there if name not in here]
     line = f"config.init_from = {source}: {len(taken)} of {len(here)} arrays taken"
     line += f"; started afresh: {', '.join(fresh)}" if fresh else ""

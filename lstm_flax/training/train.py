@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from lstm_flax.config import Config, refuse_changes
 from lstm_flax.data.dataset import open_dataset
 from lstm_flax.errors import UserError
@@ -72,10 +74,11 @@ def train(
         task = LanguageModelTask(config, dataset, mesh)
     else:
         task = ClassificationTask(config, dataset, mesh, initial)
-    run = Run(task, config, workdir, dataset, mesh, initial)
     if initial is not None and not continued:
         kept = kept_params(initial, dataset.label_names)
-        logger.info("%s", describe_taken(run.state.params, kept, config.init_from))
+        fresh = jax.eval_shape(task.init_params, jax.random.PRNGKey(0))
+        logger.info("%s", describe_taken(fresh, kept, config.init_from))
+    run = Run(task, config, workdir, dataset, mesh, initial)
     try:
         run.train(show_progress)
     finally:
