@@ -2,6 +2,10 @@
 
     python train.py --config=configs/imdb_pretrain.py --workdir=runs/imdb_pretrain
 
+One epoch at a rate of 4e-3 took 54 minutes on 2 busy cores (commit 2b84294, seed 0): perplexity
+130.1 on the development part in either direction, where a trigram model has 138.5
+(docs/results/language_model.md). The two epochs at 5e-3 below are not measured yet.
+
 The 270 unlabelled reviews that equal a test review are left out, and so are the development part's
 films among the labelled ones. Start a classifier from it with `--config.init_from=DIR`.
 """

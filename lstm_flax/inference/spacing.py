@@ -5,7 +5,6 @@ from collections.abc import Sequence
 _NO_SPACE_BEFORE = frozenset(".,;:!?)]}%/")
 _NO_SPACE_AFTER = frozenset("([{$#/")
 _REPEATED = frozenset("-*~_=")
-_WITHIN_NUMBERS = frozenset(".,:")
 _QUOTED_WORDS = 12  # a lone apostrophe opens a quotation only where another follows this soon
 
 
@@ -47,10 +46,11 @@ def _clings(text: str, word: str) -> bool:
     if not text:
         return True
     last = text[-1]
-    within_number = last in _WITHIN_NUMBERS and text[-2:-1].isdigit() and word[0].isdigit()
+    in_number = text[-2:-1].isdigit() and word[0].isdigit()
+    in_number = in_number and (last in ".:" or (last == "," and len(word) == 3))
     return (
         word in _NO_SPACE_BEFORE
         or last in _NO_SPACE_AFTER
         or (word == last and word in _REPEATED)
-        or within_number
+        or in_number
     )
