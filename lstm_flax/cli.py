@@ -306,7 +306,9 @@ def _baselines(arguments: argparse.Namespace, overrides: list[str]) -> int:
             results = json.loads(path.read_text(encoding="utf-8"))
             beside = [(f"{arguments.workdir}, {results['split']}", results["accuracy"])]
         except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"{path}: no results; run `lstm-flax evaluate` first") from error
+            raise UserError(
+                f"{path}: no accuracy to read; run `lstm-flax evaluate` on a classifier's run first"
+            ) from error
     scores = score_baselines(*load_splits(config.data), arguments.analyzer)
     print(comparison_table(scores, beside))
     print(json.dumps(scores))
