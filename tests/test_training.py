@@ -138,18 +138,29 @@ def test_a_checkpoint_whose_list_of_arrays_is_gone_is_damaged(
     assert "cannot be read" in caplog.text
 
 
+class EarlierTrainState(flax.struct.PyTreeNode):
+    """The training state before it had a carry."""
+
+    step: Any
+    params: Any
+    averaged_params: Any
+    opt_state: Any
+    key: Any
+    epoch_sums: Any
+    first_bad_step: Any
+
+
 def test_a_checkpoint_older_than_the_carry_continues(
     tiny_config: Config,
     finished: tuple[Path, dict],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    names = [field.name for field in dataclasses.fields(TrainState) if field.name != "carry"]
-    Earlier = flax.struct.dataclass(dataclasses.make_dataclass("TrainState", names))
     check, save = Run._check_finite, CheckpointFolder.save
 
     def save_as_before(self: CheckpointFolder, step: int, state: TrainState, *rest: Any) -> None:
-        save(self, step, Earlier(**{name: getattr(state, name) for name in names}), *rest)
+        values = {name: value for name, value in vars(state).items() if name != "carry"}
+        save(self, step, EarlierTrainState(**values), *rest)
 
     def killed(self: Run) -> None:
         check(self)
@@ -305,7 +316,7 @@ def test_another_run_s_weights_are_taken_where_they_fit(
     config = dataclasses.replace(config, init_from=str(finished[0]))
     with caplog.at_level(logging.INFO):
         train(config, tmp_path / "run", show_progress=False)
-    assert "started afresh: head/bias (3,) (there (2,)), head/kernel" in caplog.text
+    assert "started afresh: head/bias (3,), head/kernel" in caplog.text
     before = load_trained_model(finished[0])
     assert load_trained_model(tmp_path / "run").metadata.tokenizer.fingerprint == (
         before.metadata.tokenizer.fingerprint

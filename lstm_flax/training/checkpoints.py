@@ -283,8 +283,12 @@ class CheckpointFolder:
 
     def _training_fields(self, step: int) -> set[str]:
         """Names of the fields of `TrainState` that a checkpoint holds."""
+        path = self.path / str(step) / "training"
         with _quiet_absl(), ocp.StandardCheckpointer() as reader:
-            return set(reader.metadata(self.path / str(step) / "training").item_metadata.tree)
+            found = reader.metadata(path).item_metadata
+        if found is None:
+            raise FileNotFoundError(f"{path}: the list of its arrays is gone")
+        return set(found.tree)
 
     def restore_params(self, step: int, like: Any, averaged: bool) -> Any:
         """Reads the parameters to evaluate with, into the shapes and shardings of `like`."""
