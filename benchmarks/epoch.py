@@ -157,7 +157,7 @@ def time_whole(sides: dict[str, Side], rounds: int) -> dict[str, dict[str, Any]]
             seconds[name].append(seconds_of(lambda side=side: side.run(side.plan)))
     return {
         name: summary(seconds[name])
-        | {"batches_timed": rounds * len(side.plan), "batches_of_epoch": len(side.plan)}
+        | {"batches_timed": len(side.plan), "batches_of_epoch": len(side.plan)}
         for name, side in sides.items()
     }
 
@@ -203,7 +203,7 @@ def print_table(report: dict[str, Any]) -> None:
         print(
             f"  {name:16}{row['median_seconds']:18.1f}{spread:>20}"
             f"{row['median_seconds'] / ours:8.2f}   {row['batches_timed']} of "
-            f"{row['batches_of_epoch']} batches" + (", x rounds" if report["whole"] else "")
+            f"{row['batches_of_epoch']} batches"
         )
     if "part_of_time_waiting" in report:
         print(f"  ours waits for data {report['part_of_time_waiting']:.2%} of the time")
@@ -223,6 +223,7 @@ def main() -> None:
     parser.add_argument("--dropout", type=float, default=0.5)
     parser.add_argument("--implementation", default="auto")
     parser.add_argument("--sides", nargs="+", default=list(SIDES[:3]), choices=SIDES)
+    parser.add_argument("--torch-threads", type=int, default=0, help="default: one a core")
     parser.add_argument("--tf32", action="store_true", help="on a GPU, on both sides")
     parser.add_argument("--plain-allocator", action="store_true", help="do not keep freed memory")
     parser.add_argument("--small", action="store_true", help="a tiny model on made-up reviews")

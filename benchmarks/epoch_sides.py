@@ -192,7 +192,7 @@ class Torch:
         loss = self.criterion(self.model(token_ids, lengths)[:, 0], labels)
         self.model.zero_grad()
         loss.backward()
-        return float(loss), self.model.embedding.weight.grad.cpu().numpy()
+        return loss.item(), self.model.embedding.weight.grad.cpu().numpy()
 
 
 def make_side(name: str, *arguments: Any) -> Side:

@@ -14,6 +14,7 @@ list each time. Start-up: see `start_up.py`.
 """
 
 import argparse
+import logging
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
@@ -194,6 +195,7 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=200, help="reviews taken one by one")
     parser.add_argument("--reviews", type=int, default=25_000, help="reviews taken together")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--torch-threads", type=int, default=0, help="default: one a core")
     parser.add_argument("--no-start-up", action="store_true", help="leave the processes out")
     parser.add_argument("--small", action="store_true", help="made-up reviews, a few of them")
     parser.add_argument("--json", type=Path, default=Path("inference.json"))
@@ -201,8 +203,11 @@ def main() -> None:
     if arguments.small:
         arguments.texts, arguments.reviews, arguments.rounds = 10, 100, 1
     keep_freed_memory()
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax tells of every folder
     set_precision(full_float32=True)
-    report = start_report(small=arguments.small, workdir=str(arguments.workdir))
+    report = start_report(
+        arguments.torch_threads, small=arguments.small, workdir=str(arguments.workdir)
+    )
     try:
         with tempfile.TemporaryDirectory() as folder:
             made_up = Path(folder) / "texts" if arguments.small else None

@@ -43,8 +43,13 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def start_report(**settings: Any) -> dict[str, Any]:
-    """The head of a report, printed too; torch gets the cores that JAX takes."""
+def start_report(torch_threads: int = 0, **settings: Any) -> dict[str, Any]:
+    """The head of a report, printed too.
+
+    Args:
+        torch_threads: of torch; 0 for as many as there are cores, which JAX takes too.
+        settings: what the report says of its run.
+    """
     report = environment() | settings
     print(f"{report['device']}, {report['machine']}, {report['versions']}")
     if (report["load_at_start"] or 0.0) > 0.5:
@@ -54,7 +59,8 @@ def start_report(**settings: Any) -> dict[str, Any]:
     if HAS_TORCH:
         import torch
 
-        torch.set_num_threads(usable_cores())
+        torch.set_num_threads(torch_threads or usable_cores())
+        report["torch_threads"] = torch.get_num_threads()
     else:
         print("torch is not installed: its rows are left out (pip install 'lstm-flax[bench]')")
     return report

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import resource
 import statistics
 import sys
 import threading
@@ -35,8 +34,21 @@ def write_cache(folder: Path, tokens: int, vocab_size: int) -> None:
     write_split(folder, sequences, labels, groups, map(str, groups), vocab_size, "random")
 
 
+def memory_mib(name: str) -> float:
+    """A figure of /proc/self/status: `RssAnon` (now), `VmHWM` (the peak of all), ...; or 0."""
+    # Not getrusage: its peak begins with that of the process that started this one.
+    status = Path("/proc/self/status")
+    for line in status.read_text().splitlines() if status.exists() else []:
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
 class OwnMemory(threading.Thread):
-    """Watches the anonymous memory of this process: what no file can give back."""
+    """Watches the anonymous memory of this process: what no file can give back.
+
+    It stays at 0 where there is no /proc.
+    """
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -50,9 +62,7 @@ class OwnMemory(threading.Thread):
 
     def look(self) -> None:
         """Reads the figure once."""
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("RssAnon:"):
-                self.peak_mib = max(self.peak_mib, int(line.split()[1]) / 1024)
+        self.peak_mib = max(self.peak_mib, memory_mib("RssAnon"))
 
     def stop(self) -> float:
         """The peak in MiB."""
@@ -65,8 +75,7 @@ class OwnMemory(threading.Thread):
 def train_from(folder: Path, steps: int, size: Size) -> dict[str, float | int]:
     """Opens a cache, plans an epoch, takes steps as the loop does."""
     memory = OwnMemory()
-    if sys.platform.startswith("linux"):
-        memory.start()
+    memory.start()
     start = time.perf_counter()
     split = read_split(folder)
     assert split is not None
@@ -97,8 +106,8 @@ def train_from(folder: Path, steps: int, size: Size) -> dict[str, float | int]:
         "plan_seconds": planned - opened,
         "batch_seconds": statistics.median(making),
         "step_seconds": statistics.median(stepping[_WARM_UP:]),
-        "peak_own_mib": memory.stop() if memory.is_alive() else float("nan"),
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_own_mib": memory.stop(),
+        "peak_mib": memory_mib("VmHWM"),
     }
 
 

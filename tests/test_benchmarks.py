@@ -1,4 +1,4 @@
-"""The parts of the benchmarks that a figure rests on: what is compared, sampled and extrapolated."""
+"""What a figure of the benchmarks rests on: what is compared, sampled and extrapolated."""
 
 import dataclasses
 import importlib.util
