@@ -18,6 +18,7 @@ package, the package ml_collections and the encoded reviews. Where there is a ne
 
     lstm-flax prepare --config=configs/imdb.py --config.data.use_unlabelled=false \
         --config.data.cache_dir=runs/gpu
+    rm -r runs/gpu/tokenizer-* runs/gpu/imdb_reviews-*/unsupervised
     pip download --no-deps --dest runs/gpu ml_collections
     pip wheel --no-deps --wheel-dir runs/gpu .
 
