@@ -16,16 +16,9 @@ padded batch; `torch_packed`, the same on packed rows. Without torch its two are
 
 import argparse
 import dataclasses
-import importlib.util
 import itertools
-import json
-import os
-import platform
 import statistics
-import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +26,23 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from measuring import (
+    HAS_TORCH,
+    set_precision,
+    start_report,
+    summary,
+    time_in_turn,
+    torch_device,
+    write_report,
+)
 
 from lstm_flax import LSTM, torch_weights
 from lstm_flax.allocator import keep_freed_memory
 from lstm_flax.model.cells import direction_name
 from lstm_flax.model.recurrent_cudnn import why_not_cudnn
 
-TOLERANCE = {"float32": 1e-4, "bfloat16": 0.1}  # relative to the largest entry
+# Relative to the largest entry. TensorFloat-32 keeps 11 bits of what enters a product.
+TOLERANCE = {"float32": 1e-4, "tf32": 0.05, "bfloat16": 0.1}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,7 +158,7 @@ def torch_step(setting: Setting, batch: Batch, train: bool, packed: bool) -> Ste
     import torch
     from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-    device = "cuda" if torch.cuda.is_available() and jax.default_backend() == "gpu" else "cpu"
+    device = torch_device()
     layer = torch.nn.LSTM(
         setting.hidden,
         setting.hidden,
@@ -201,7 +204,7 @@ def candidates(
     steps: dict[str, Step] = {}
     for name in names:
         if name.startswith("torch"):
-            if importlib.util.find_spec("torch"):
+            if HAS_TORCH:
                 steps[name] = torch_step(setting, batch, train, packed=name == "torch_packed")
         elif name == "flax":
             stack = FlaxStack(setting)
@@ -226,7 +229,9 @@ def candidates(
     return steps
 
 
-def compare(setting: Setting, batch: Batch, steps: dict[str, Step]) -> dict[str, float]:
+def compare(
+    setting: Setting, batch: Batch, steps: dict[str, Step], tolerance: float
+) -> dict[str, float]:
     """Largest difference of each candidate from the first, relative to the largest entry.
 
     Padding is left out. `torch_padded` is not compared where its backward direction starts in the
@@ -250,7 +255,7 @@ def compare(setting: Setting, batch: Batch, steps: dict[str, Step]) -> dict[str,
         reference = reference or arrays
         pairs = zip(arrays, reference, strict=True)
         difference = max(float(np.abs(a - r).max() / np.abs(r).max()) for a, r in pairs)
-        if not difference <= TOLERANCE[setting.dtype]:
+        if not difference <= tolerance:
             raise SystemExit(f"{name} differs by {difference:.1e} of the largest entry: {setting}")
         differences[name] = difference
     return differences
@@ -263,18 +268,6 @@ def to_numpy(array: Any) -> np.ndarray:
     return np.asarray(array, np.float32)
 
 
-def time_in_turn(steps: dict[str, Step], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each candidate, in every round each once."""
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(rounds):
-        for name, step in steps.items():
-            time.sleep(0.05)  # the other library's threads spin for a while before they sleep
-            start = time.perf_counter()
-            step()
-            seconds[name].append(time.perf_counter() - start)
-    return seconds
-
-
 def matmul_step(dtype: str, size: int = 2048) -> Step:
     """A square product, the machine's ceiling: 2 size^3 operations."""
     matrix = jax.random.normal(jax.random.key(0), (size, size), jnp.dtype(dtype))
@@ -282,22 +275,23 @@ def matmul_step(dtype: str, size: int = 2048) -> Step:
     return lambda: jax.block_until_ready(product(matrix, matrix))
 
 
-def measure(setting: Setting, names: Sequence[str], rounds: int, train: bool) -> dict[str, Any]:
+def measure(
+    setting: Setting, names: Sequence[str], rounds: int, train: bool, tf32: bool
+) -> dict[str, Any]:
     """One row group of the table, as the JSON file holds it."""
     batch = make_batch(setting)
     steps = candidates(setting, batch, names, train)
-    differences = compare(setting, batch, steps)
+    kind = "tf32" if tf32 and setting.dtype == "float32" else setting.dtype
+    differences = compare(setting, batch, steps, TOLERANCE[kind])
     ceiling_step = matmul_step(setting.dtype)
     ceiling_step()
     seconds = time_in_turn(steps | {"matmul_2048": ceiling_step}, rounds)
     ceiling = 2 * 2048**3 / statistics.median(seconds.pop("matmul_2048"))
-    results = {}
+    results: dict[str, dict[str, Any]] = {}
     for name, times in seconds.items():
-        median = statistics.median(times)
-        results[name] = {
-            "median_seconds": median,
-            "fastest_seconds": min(times),
-            "slowest_seconds": max(times),
+        results[name] = summary(times)
+        median = results[name]["median_seconds"]
+        results[name] |= {
             "gflop_per_second": setting.flops(train) / median / 1e9,
             "part_of_ceiling": setting.flops(train) / median / ceiling,
             "difference": differences.get(name),
@@ -336,30 +330,6 @@ def print_rows(result: dict[str, Any]) -> None:
         )
 
 
-def environment() -> dict[str, Any]:
-    """Device and versions."""
-    versions = {"python": platform.python_version()}
-    for name in ("lstm-flax", "jax", "jaxlib", "flax", "torch", "numpy"):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    device = jax.devices()[0]
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return {
-        "load_at_start": load,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": f"{device.platform}: {device.device_kind}",
-        "machine": f"{platform.machine()}, {usable_cores()} cores",
-        "versions": versions,
-    }
-
-
-def usable_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def grid(arguments: argparse.Namespace) -> Iterator[Setting]:
     """All combinations asked for."""
     axes = (arguments.batch, arguments.width, arguments.hidden, arguments.layers)
@@ -374,7 +344,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, nargs="+", default=default)
     parser.add_argument("--layers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--directions", type=int, nargs="+", default=[2], choices=(1, 2))
-    parser.add_argument("--dtype", nargs="+", default=["float32"], choices=sorted(TOLERANCE))
+    parser.add_argument("--dtype", nargs="+", default=["float32"], choices=("float32", "bfloat16"))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--passes", nargs="+", default=["forward", "train"])
     known = ["scan", "fused", "cudnn", "flax", "torch_packed", "torch_padded"]
@@ -384,28 +354,26 @@ def main() -> None:
         action="store_true",
         help="the C allocator as `lstm-flax train` sets it, for every candidate",
     )
+    parser.add_argument(
+        "--tf32",
+        action="store_true",
+        help="TensorFloat-32 on both sides instead of full float32; makes a difference on a GPU",
+    )
     parser.add_argument("--json", type=Path, default=Path("layer.json"))
     arguments = parser.parse_args()
     if arguments.keep_freed_memory:
         keep_freed_memory()
-    if importlib.util.find_spec("torch"):
-        import torch
-
-        torch.set_num_threads(usable_cores())
-    report = environment()
-    print(f"{report['device']}, {report['machine']}, {report['versions']}")
-    if (report["load_at_start"] or 0.0) > 0.5:
-        print(
-            f"the machine is busy (load {report['load_at_start']:.1f}): torch suffers most from it"
-        )
-    report["keep_freed_memory"] = arguments.keep_freed_memory
+    set_precision(full_float32=not arguments.tf32)
+    report = start_report(keep_freed_memory=arguments.keep_freed_memory, tf32=arguments.tf32)
     report["results"] = []
     for setting in grid(arguments):
         for name in arguments.passes:
-            result = measure(setting, arguments.candidates, arguments.rounds, name == "train")
+            result = measure(
+                setting, arguments.candidates, arguments.rounds, name == "train", arguments.tf32
+            )
             print_rows(result)
             report["results"].append(result)
-            arguments.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            write_report(arguments.json, report)
 
 
 if __name__ == "__main__":

@@ -121,9 +121,8 @@ def test_without_a_gpu_the_choice_is_refused() -> None:
         LSTM(5, implementation="cudnn").init(jax.random.key(0), jnp.ones((2, 3, 4)))
 
 
-@needs_gpu
-@pytest.mark.parametrize("seed", range(500, 520))
-def test_cudnn_equals_scan(seed: int) -> None:
+def compare_on_gpu(seed: int) -> None:
+    """Values, states and all gradients of one random shape."""
     case = random_case(seed)
     params = case.build().init(jax.random.key(seed), case.inputs)["params"]
     with jax.default_matmul_precision("highest"):
@@ -132,6 +131,20 @@ def test_cudnn_equals_scan(seed: int) -> None:
     for ours, reference in zip(actual, expected, strict=True):
         for name in reference:
             assert_close(ours[name], reference[name], 1e-5)
+
+
+@needs_gpu
+@pytest.mark.parametrize("seed", range(500, 520))
+def test_cudnn_equals_scan(seed: int) -> None:
+    compare_on_gpu(seed)
+
+
+@needs_gpu
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("first", range(520, 720, 10))
+def test_cudnn_equals_scan_on_two_hundred_shapes(first: int) -> None:
+    for seed in range(first, first + 10):
+        compare_on_gpu(seed)
 
 
 @needs_gpu

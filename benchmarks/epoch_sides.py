@@ -1,0 +1,201 @@
+"""The sides of `epoch.py`: the ways to train one model on the same reviews."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from measuring import torch_device
+
+from lstm_flax.config import Config
+from lstm_flax.data.batching import BatchPlan, PlannedBatch, make_batch, prefetch
+from lstm_flax.data.token_cache import TokenizedSplit
+from lstm_flax.model.classifier import apply_classifier
+from lstm_flax.training.compilation import BucketedFunction
+from lstm_flax.training.objectives import cross_entropy
+from lstm_flax.training.optimizer import make_optimizer
+from lstm_flax.training.sharding import data_mesh, place_batch
+from lstm_flax.training.train_state import TrainState
+from lstm_flax.training.train_step import make_train_step
+from lstm_flax.training.trained_model import build_classifier
+from lstm_flax.types import PAD_ID, Batch
+
+SIDES = ("ours", "torch_tutorial", "torch_padded", "torch_packed")
+TUTORIAL_BATCH = 32
+LEARNING_RATE = 1e-3
+
+
+class Side(Protocol):
+    """One way to train the model.
+
+    Attributes:
+        plan: the batches of its epoch.
+    """
+
+    plan: Sequence[PlannedBatch]
+
+    def run(self, batches: Sequence[PlannedBatch]) -> None:
+        """Trains on these batches and waits for the device."""
+
+    def loss_and_gradient(self, batch: Batch) -> tuple[float, np.ndarray]:
+        """Of a batch, dropout off: the mean loss, and its gradient by the embedding table."""
+
+
+def train_batch(config: Config, split: TokenizedSplit, planned: PlannedBatch) -> Batch:
+    """The package's batch."""
+    data = config.data
+    return make_batch(
+        split, planned.indices, planned.width, data.batch_size, data.max_length, data.truncation
+    )
+
+
+def bucketed_plan(config: Config, split: TokenizedSplit) -> BatchPlan:
+    """The package's epoch."""
+    data = config.data
+    return BatchPlan(
+        split.lengths, data.batch_size, data.bucket_widths, data.max_length, seed=0, epoch=0
+    )
+
+
+class Ours:
+    """The package's own step, batches and prefetching."""
+
+    def __init__(self, config: Config, split: TokenizedSplit, params: Any, vocab_size: int) -> None:
+        self.config = config
+        self.split = split
+        self.plan = bucketed_plan(config, split)
+        self.mesh = data_mesh(config.data.batch_size)
+        self.model = build_classifier(config, vocab_size, 2)
+        self.params = params
+        optimizer = make_optimizer(config.optimizer, len(self.plan))
+        step = make_train_step(self.model, optimizer, config.training, jnp.ones(2))
+        self.step = BucketedFunction(step, donate=True)
+        copy = jax.tree.map(jnp.copy, params)
+        self.state = TrainState.create(copy, optimizer, jax.random.PRNGKey(0), average=False)
+
+    def batches(self, planned: Sequence[PlannedBatch]) -> Iterator[Batch]:
+        """On the device."""
+        for batch in planned:
+            yield place_batch(train_batch(self.config, self.split, batch), self.mesh)
+
+    def run(self, batches: Sequence[PlannedBatch]) -> None:
+        """As the loop does."""
+        with prefetch(self.batches(batches)) as ahead:
+            for batch in ahead:
+                self.state = self.step(self.state, batch)
+        jax.block_until_ready(self.state)
+
+    def part_of_time_waiting(self, batches: Sequence[PlannedBatch]) -> float:
+        """The part of the time in which the device has nothing to do for want of a batch.
+
+        Each step is waited for, so that a wait for the next batch is one of an idle device.
+        """
+        waited, start = 0.0, time.perf_counter()
+        with prefetch(self.batches(batches)) as ahead:
+            for _ in batches:
+                before = time.perf_counter()
+                batch = jax.block_until_ready(next(ahead))
+                waited += time.perf_counter() - before
+                self.state = jax.block_until_ready(self.step(self.state, batch))
+        return waited / (time.perf_counter() - start)
+
+    def loss_and_gradient(self, batch: Batch) -> tuple[float, np.ndarray]:
+        """See `Side`."""
+
+        def loss(params: Any) -> jax.Array:
+            losses = cross_entropy(apply_classifier(self.model, params, batch), batch.labels)
+            return jnp.mean(losses, where=batch.example_mask)
+
+        value, gradient = jax.jit(jax.value_and_grad(loss))(self.params)
+        return float(value), np.asarray(gradient["embedding"]["embedding"])
+
+
+class Torch:
+    """torch on the package's batches, or, as a tutorial has it, on random ones that it pads."""
+
+    def __init__(
+        self, name: str, config: Config, split: TokenizedSplit, params: Any, vocab_size: int
+    ) -> None:
+        import torch
+        from torch_classifier import TorchClassifier
+
+        self.torch = torch
+        self.device = torch_device()
+        self.config = config
+        self.split = split
+        self.tutorial = name == "torch_tutorial"
+        way = "padded" if name == "torch_padded" else "packed"
+        self.is_exact = way == "packed" or not config.model.bidirectional
+        self.model = TorchClassifier(config.model, vocab_size, 1, 0, way).load(params)
+        self.model.to(self.device)
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(), lr=LEARNING_RATE, fused=not self.tutorial
+        )
+        self.criterion = torch.nn.BCEWithLogitsLoss()
+        self.plan: Sequence[PlannedBatch] = bucketed_plan(config, split)
+        if self.tutorial:
+            order = np.random.default_rng(0).permutation(len(split))
+            lengths = np.minimum(split.lengths, config.data.max_length)
+            cuts = range(0, len(order), TUTORIAL_BATCH)
+            rows = [order[cut : cut + TUTORIAL_BATCH] for cut in cuts]
+            self.plan = [PlannedBatch(part, int(lengths[part].max())) for part in rows]
+
+    def place(self, batch: Batch) -> tuple[Any, Any, Any]:
+        """Token ids, lengths, labels of the rows that count."""
+        rows, torch = int(batch.example_mask.sum()), self.torch
+        token_ids = torch.from_numpy(batch.token_ids[:rows]).long()
+        labels = torch.from_numpy(batch.labels[:rows]).float()
+        if self.device == "cuda":
+            token_ids, labels = token_ids.pin_memory(), labels.pin_memory()
+        placed = [array.to(self.device, non_blocking=True) for array in (token_ids, labels)]
+        return placed[0], torch.from_numpy(batch.lengths[:rows]).long(), placed[1]
+
+    def collate(self, planned: PlannedBatch) -> tuple[Any, Any, Any]:
+        """What a tutorial hands to its DataLoader."""
+        torch, longest = self.torch, self.config.data.max_length
+        texts = [torch.from_numpy(self.split[i][:longest]).long() for i in planned.indices]
+        labels = torch.tensor([self.split.labels[i] for i in planned.indices]).float()
+        token_ids = torch.nn.utils.rnn.pad_sequence(texts, True, PAD_ID)
+        lengths = torch.tensor([len(text) for text in texts])
+        return token_ids.to(self.device), lengths, labels.to(self.device)
+
+    def take_step(self, token_ids: Any, lengths: Any, labels: Any) -> Any:
+        """One update; the loss, still on the device."""
+        self.optimizer.zero_grad()
+        loss = self.criterion(self.model(token_ids, lengths)[:, 0], labels)
+        loss.backward()
+        self.optimizer.step()
+        return loss
+
+    def run(self, batches: Sequence[PlannedBatch]) -> None:
+        """See `Side`."""
+        self.model.train()
+        if self.tutorial:
+            total = 0.0
+            for planned in batches:
+                total += self.take_step(*self.collate(planned)).item()
+            return
+        made = (self.place(train_batch(self.config, self.split, b)) for b in batches)
+        with prefetch(made) as ahead:
+            for arrays in ahead:
+                self.take_step(*arrays)
+        if self.device == "cuda":
+            self.torch.cuda.synchronize()
+
+    def loss_and_gradient(self, batch: Batch) -> tuple[float, np.ndarray]:
+        """See `Side`."""
+        self.model.eval()  # dropout off
+        if self.device == "cuda":
+            self.model.train()  # cuDNN's backward pass asks for it; the rates of this model are 0
+        token_ids, lengths, labels = self.place(batch)
+        loss = self.criterion(self.model(token_ids, lengths)[:, 0], labels)
+        self.model.zero_grad()
+        loss.backward()
+        return loss.item(), self.model.embedding.weight.grad.cpu().numpy()
+
+
+def make_side(name: str, *arguments: Any) -> Side:
+    """A side by its name."""
+    return Ours(*arguments) if name == "ours" else Torch(name, *arguments)

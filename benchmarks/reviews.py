@@ -1,0 +1,98 @@
+"""The reviews that benchmarks run on: IMDB's training split, a token cache, or made-up ones.
+
+IMDB's test split is never opened. Test text is not needed to measure time.
+"""
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lstm_flax.config import Config
+from lstm_flax.config_files import load_config
+from lstm_flax.data.dataset import Dataset, open_dataset
+from lstm_flax.data.token_cache import TokenizedSplit
+from lstm_flax.errors import UserError
+
+_IMDB = str(Path(__file__).parents[1] / "configs" / "imdb.py")
+_MOODS = {"neg": ("dull", "wooden", "awful", "tired"), "pos": ("bright", "superb", "warm", "brave")}
+_WORDS = ("the", "film", "a", "story", "with", "actors", "and", "music", "in", "this", "scene")
+
+
+def imdb_config(
+    token_cache: Path | None = None, made_up: Path | None = None, overrides: Sequence[str] = ()
+) -> Config:
+    """`configs/imdb.py` on the labelled reviews alone; see `imdb_flags`."""
+    flags = [*imdb_flags(token_cache, made_up)[1:], *overrides]
+    return Config.from_config_dict(load_config(_IMDB, flags))
+
+
+def imdb_flags(token_cache: Path | None = None, made_up: Path | None = None) -> list[str]:
+    """The flags that `lstm-flax train` takes for it.
+
+    Args:
+        token_cache: a folder that `lstm-flax prepare` has made, to start from it alone.
+        made_up: a folder for made-up reviews instead, for a try in seconds.
+    """
+    flags = [f"--config={_IMDB}", "--config.data.use_unlabelled=false"]
+    if made_up is not None:
+        path = made_up / "train.jsonl"
+        if not path.exists():
+            write_made_up_reviews(path, 600)
+        flags += [
+            "--config.data.source=files",
+            f"--config.data.train_path={path}",
+            f"--config.data.cache_dir={made_up / 'cache'}",
+            "--config.tokenizer.vocab_size=40",
+        ]
+    if token_cache is not None:
+        manifest = json.loads((token_cache / "dataset.json").read_text(encoding="utf-8"))
+        flags.append(f"--config.data.token_cache={token_cache}")
+        flags += [
+            f"--config.{area}.{name}={value}"
+            for area, fields in manifest["settings"].items()
+            for name, value in fields.items()
+        ]
+    return flags
+
+
+def write_made_up_reviews(path: Path, count: int) -> None:
+    """A .jsonl file of labelled texts of 20 to 400 words, the same each time."""
+    rng = random.Random(0)
+    lines = []
+    for index in range(count):
+        label = ("neg", "pos")[index % 2]
+        words = rng.choices(_WORDS + _MOODS[label], k=rng.randint(20, 400))
+        lines.append(json.dumps({"text": f"{index} {' '.join(words)}", "label": label}) + "\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def labelled_reviews(dataset: Dataset) -> TokenizedSplit:
+    """The training and the development part as one: all 25,000 of IMDB."""
+    parts = [dataset.split(name) for name in ("train", "development")]
+    starts = np.cumsum([0] + [len(part.token_ids) for part in parts])
+    offsets = [part.offsets[:-1] + start for part, start in zip(parts, starts, strict=False)]
+    return TokenizedSplit(
+        np.concatenate([part.token_ids for part in parts]),
+        np.concatenate([*offsets, starts[-1:]]),
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.groups for part in parts]),
+    )
+
+
+def review_texts(config: Config, limit: int) -> list[str]:
+    """Up to `limit` texts of the training and the development part.
+
+    Where only a token cache is at hand they are put together from its tokens: as long as the
+    reviews, words in lower case between spaces.
+    """
+    dataset = open_dataset(config)
+    try:
+        texts = [text for name in ("train", "development") for text in dataset.texts(name).texts]
+    except UserError:
+        split = labelled_reviews(dataset)
+        texts = [dataset.tokenizer.decode(split[i]) for i in range(min(limit, len(split)))]
+    return texts[:limit]

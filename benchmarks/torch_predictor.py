@@ -1,0 +1,65 @@
+"""A trained classifier in torch: texts in, labels out, for `inference.py`."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from measuring import torch_device
+from torch_classifier import TorchClassifier
+
+from lstm_flax.data.batching import make_batch
+from lstm_flax.data.token_cache import TokenizedSplit
+from lstm_flax.inference.predictor import Prediction
+from lstm_flax.training.trained_model import TrainedModel
+
+
+class TorchPredictor:
+    """The weights, tokenizer and n-gram ratios of a checkpoint; see `TorchClassifier` for `way`."""
+
+    def __init__(self, trained: TrainedModel, way: str) -> None:
+        self._metadata = metadata = trained.metadata
+        ngrams = metadata.ngrams
+        model = TorchClassifier(
+            metadata.config.model,
+            metadata.tokenizer.vocab_size,
+            trained.params["head"]["bias"].shape[0],
+            0 if ngrams is None else ngrams.size,
+            way,
+        )
+        self._device = torch_device()
+        self._model = model.load(trained.params).to(self._device).eval()
+
+    def predict(self, texts: Sequence[str], batch_size: int) -> list[Prediction]:
+        """Answers in order; batches of equal lengths, as far as there are."""
+        metadata = self._metadata
+        encoded = metadata.tokenizer.encode_batch(texts)
+        split = TokenizedSplit.from_sequences(encoded, np.zeros(len(texts)))
+        order = np.argsort(split.lengths, kind="stable")
+        parts = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+        rows = np.empty((len(texts), len(metadata.label_names)), np.float32)
+        with torch.inference_mode():
+            waiting = [(part, self._probabilities(split, part)) for part in parts]
+            for part, probabilities in waiting:
+                rows[part] = probabilities.cpu().numpy()
+        names = metadata.label_names
+        return [
+            Prediction(
+                text, names[int(row.argmax())], dict(zip(names, map(float, row), strict=True))
+            )
+            for text, row in zip(texts, rows, strict=True)
+        ]
+
+    def _probabilities(self, split: TokenizedSplit, rows: np.ndarray) -> torch.Tensor:
+        data, ngrams = self._metadata.config.data, self._metadata.ngrams
+        longest = int(min(split.lengths[rows].max(), data.max_length))
+        batch = make_batch(
+            split, rows, longest, len(rows), data.max_length, data.truncation, ngrams
+        )
+        features = None
+        if batch.ngram_features is not None:
+            features = torch.from_numpy(batch.ngram_features).to(self._device)
+        token_ids = torch.from_numpy(batch.token_ids).to(self._device)
+        logits = self._model(token_ids, torch.from_numpy(batch.lengths).long(), features)
+        if logits.shape[1] == 1:
+            logits = torch.cat([torch.zeros_like(logits), logits], -1)
+        return torch.softmax(logits / self._metadata.history.temperature, -1)

@@ -1,0 +1,110 @@
+"""A train step of the package at a size of one's choice, on random token ids."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lstm_flax.config import Config, DataConfig, ModelConfig, TrainingConfig
+from lstm_flax.data.batching import PlannedBatch, make_batch
+from lstm_flax.data.token_cache import TokenizedSplit
+from lstm_flax.training.compilation import BucketedFunction
+from lstm_flax.training.metrics import MetricSums
+from lstm_flax.training.optimizer import make_optimizer
+from lstm_flax.training.sharding import data_mesh, place_batch, replicated
+from lstm_flax.training.train_state import TrainState
+from lstm_flax.training.train_step import make_train_step
+from lstm_flax.training.trained_model import build_classifier, init_params
+from lstm_flax.types import PAD_ID, Batch
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """Of a train step: the default classifier of the package, one layer in two directions.
+
+    Attributes:
+        batch: B.
+        width: T.
+        hidden: E = H.
+        vocabulary: V.
+    """
+
+    batch: int = 64
+    width: int = 128
+    hidden: int = 128
+    vocabulary: int = 16_000
+
+    @property
+    def config(self) -> Config:
+        """The package's configuration of it."""
+        widths = tuple(dict.fromkeys((32, 64, 128, 256, -(-self.width // 32) * 32)))
+        data = DataConfig(
+            max_length=self.width,
+            bucket_widths=tuple(w for w in sorted(widths) if w <= max(32, self.width)),
+            batch_size=self.batch,
+        )
+        model = ModelConfig(embedding_size=self.hidden, hidden_size=self.hidden)
+        return Config(data=data, model=model, training=TrainingConfig(epochs=1))
+
+    def flops(self) -> int:
+        """Of the recurrent layer's matrix products, forward and backward."""
+        return 3 * 2 * self.batch * self.width * 2 * (2 * self.hidden) * 4 * self.hidden
+
+
+def random_batch(size: Size) -> Batch:
+    """Random tokens; lengths fill the last quarter of the width, as those of a bucket do."""
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(3 * size.width // 4, size.width + 1, size.batch).astype(np.int32)
+    lengths[0] = size.width
+    token_ids = rng.integers(4, size.vocabulary, (size.batch, size.width)).astype(np.int32)
+    token_ids[np.arange(size.width) >= lengths[:, None]] = PAD_ID
+    labels = rng.integers(0, 2, size.batch).astype(np.int32)
+    return Batch(token_ids, lengths, labels, np.ones(size.batch, bool))
+
+
+class Trainer:
+    """The package's compiled step with its state."""
+
+    def __init__(self, size: Size) -> None:
+        self.config = size.config
+        self.mesh = data_mesh(size.batch)
+        model = build_classifier(self.config, size.vocabulary, 2)
+        optimizer = make_optimizer(self.config.optimizer, 1_000_000)
+        step = make_train_step(model, optimizer, self.config.training, jnp.ones(2))
+        self._step = BucketedFunction(step, donate=True)
+
+        def create() -> TrainState:
+            params = init_params(model, jax.random.PRNGKey(0))
+            return TrainState.create(params, optimizer, jax.random.PRNGKey(1), average=True)
+
+        self.state = jax.jit(create, out_shardings=replicated(self.mesh))()
+
+    def step(self, batch: Batch) -> None:
+        """Takes a step with a batch that is on the devices, and waits for it."""
+        self.state = jax.block_until_ready(self._step(self.state, batch))
+
+    def loss(self) -> float:
+        """Mean loss of all steps so far."""
+        sums: MetricSums = self.state.epoch_sums
+        return sums.compute()["loss"]
+
+    def batches(self, split: TokenizedSplit, plan: Any, count: int) -> Iterator[Batch]:
+        """The first batches of a plan, over and over, on the devices."""
+        data = self.config.data
+        for k in range(count):
+            planned: PlannedBatch = plan[k % len(plan)]
+            batch = make_batch(
+                split, planned.indices, planned.width, data.batch_size, data.max_length, "head_tail"
+            )
+            yield place_batch(batch, self.mesh)
+
+
+def step_of(size: Size) -> Callable[[], None]:
+    """A train step of one batch, compiled and run once."""
+    trainer = Trainer(size)
+    batch = place_batch(random_batch(size), trainer.mesh)
+    trainer.step(batch)
+    return lambda: trainer.step(batch)
