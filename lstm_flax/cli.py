@@ -238,11 +238,8 @@ def _evaluate(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from lstm_flax.inference.shipped import model_folder
     from lstm_flax.training.compilation import keep_compiled_programs
     from lstm_flax.training.progress import result_table, write_text
-    from lstm_flax.training.trained_model import (
-        default_split,
-        evaluate_trained_model,
-        load_trained_model,
-    )
+    from lstm_flax.training.scoring import default_split, evaluate_trained_model
+    from lstm_flax.training.trained_model import load_trained_model
 
     keep_compiled_programs()
     workdir = model_folder(arguments.workdir)
@@ -335,6 +332,8 @@ def _predict(arguments: argparse.Namespace, _: list[str]) -> int:
                 raise UserError(
                     f"{arguments.file}: {error.strerror}; name a readable file"
                 ) from None
+        elif sys.stdin is None:
+            raise UserError("no texts, no --file, and standard input is closed; give one of them")
         else:
             # Not sys.stdin.buffer, whose lock the reading thread would hold when Python ends.
             lines = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115

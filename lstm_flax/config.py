@@ -330,7 +330,7 @@ class TrainingConfig:
             It triples a step's time.
         adversarial_epsilon: norm of a text's perturbation, in units of the root mean square of the
             embeddings, of either kind.
-        entropy_weight: of the answers' entropy, on labelled and unlabelled texts alike.
+        entropy_weight: of the unperturbed answers' entropy, on labelled and unlabelled texts alike.
         class_weights: weight of each label's examples in the loss; empty for equal weights.
         balance_classes: weights inverse to the labels' counts in the training part.
         ema_decay: decay a step of the averaged weights used for evaluation; 0 for none.
@@ -362,7 +362,13 @@ class TrainingConfig:
         for name in ("label_smoothing", "ema_decay"):
             value = getattr(self, name)
             require(0 <= value < 1, f"training.{name}", value, "must be at least 0 and below 1")
-        for name in ("max_steps", "adversarial_weight", "adversarial_epsilon"):
+        for name in (
+            "max_steps",
+            "adversarial_weight",
+            "virtual_adversarial_weight",
+            "adversarial_epsilon",
+            "entropy_weight",
+        ):
             value = getattr(self, name)
             require(value >= 0, f"training.{name}", value, "must not be negative")
         require(
@@ -390,7 +396,8 @@ class LanguageModelConfig:
     """The language model, beside what it shares with the classifier (`model`).
 
     Its B streams are `data.batch_size`; `model.head_dropout` acts on what enters the softmax, one
-    mask over all time steps; pooling, head, `max_length` and buckets are the classifier's alone.
+    mask over all time steps. Pooling, head, n-gram features, `max_length`, buckets, unlabelled
+    rows, and of `training` whatever weighs labels or perturbs texts, are the classifier's alone.
 
     Attributes:
         steps: T, tokens of each stream read by one step, through which its gradient flows.
@@ -459,6 +466,14 @@ class Config:
             "model.cell",
             self.model.cell,
             "the language model is written for the lstm",
+        )
+        needs = self.training.virtual_adversarial_weight or self.training.entropy_weight
+        require(
+            self.data.unlabelled_batch_size == 0 or needs > 0,
+            "data.unlabelled_batch_size",
+            self.data.unlabelled_batch_size,
+            "no loss reads unlabelled texts; set config.training.virtual_adversarial_weight or "
+            "entropy_weight, or this to 0",
         )
 
     @classmethod

@@ -23,7 +23,8 @@ def main(run: str) -> None:
     # Where the data lay on this machine is nobody else's.
     config = trained.metadata.config
     nowhere = dict.fromkeys(("data_dir", "archive", "cache_dir", "token_cache"))
-    config = dataclasses.replace(config, data=dataclasses.replace(config.data, **nowhere))
+    data = dataclasses.replace(config.data, **nowhere)
+    config = dataclasses.replace(config, data=data, init_from=None)
     metadata = dataclasses.replace(trained.metadata, config=config)
     folder = CheckpointFolder(SHIPPED, keep=1)
     folder.save_slim(trained.step, trained.params, metadata)
@@ -33,4 +34,6 @@ def main(run: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if len(sys.argv) != 2:
+        raise SystemExit(__doc__)
+    main(sys.argv[1])

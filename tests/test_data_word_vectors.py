@@ -1,9 +1,11 @@
 """Vectors from co-occurrence: what stands in like company lies close."""
 
 import numpy as np
+import pytest
 
 from lstm_flax.data.token_cache import TokenizedSplit
 from lstm_flax.data.word_vectors import DEVIATION, fit_word_vectors
+from lstm_flax.errors import UserError
 
 
 def two_topics(seed: int = 0) -> TokenizedSplit:
@@ -44,3 +46,9 @@ def test_a_vocabulary_smaller_than_the_vectors() -> None:
     assert vectors.shape == (7, 16)
     assert np.isfinite(vectors).all()
     assert vectors[4:].any()
+
+
+def test_texts_of_one_word_are_refused() -> None:
+    split = TokenizedSplit.from_sequences([np.array([4]), np.array([5])] * 5, np.zeros(10))
+    with pytest.raises(UserError, match="single words"):
+        fit_word_vectors([split], 7, 4)

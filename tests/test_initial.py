@@ -13,10 +13,12 @@ from lstm_flax.data.dataset import open_dataset
 from lstm_flax.data.word_vectors import DEVIATION
 from lstm_flax.inference.predictor import Predictor
 from lstm_flax.training.checkpoints import CheckpointFolder
-from lstm_flax.training.initial import first_params, ngram_ratios
+from lstm_flax.training.evaluation import Evaluator
+from lstm_flax.training.initial import first_params, kept_params, ngram_ratios
 from lstm_flax.training.loop import Run
+from lstm_flax.training.scoring import evaluate_trained_model
 from lstm_flax.training.train import train
-from lstm_flax.training.trained_model import load_trained_model
+from lstm_flax.training.trained_model import TrainedModel, load_trained_model
 from tests.conftest import templated_texts
 from tests.run_files import figures, leaves
 
@@ -63,7 +65,7 @@ def test_a_checkpoint_holds_the_ratios_it_was_trained_with(config: Config, finis
     kept = load_trained_model(finished).metadata.ngrams
     assert len(crossed.tables) > 1 == len(whole.tables)
     assert kept.order == 2
-    for name in ("keys", "tables"):
+    for name in ("keys", "tables", "groups"):
         found, expected = getattr(kept, name), getattr(whole, name)
         assert found.dtype == expected.dtype
         np.testing.assert_array_equal(found, expected)
@@ -102,16 +104,56 @@ def test_a_run_on_other_texts_keeps_the_ratios_of_the_one_it_starts_from(
     assert set(other.predict(TEXTS[:1])[0].probabilities) == {"mixed", "neg", "pos"}
 
 
-def test_a_second_run_on_the_same_texts_is_cross_fitted(config: Config, finished: Path) -> None:
+def test_texts_that_were_counted_before_are_cross_fitted(config: Config, finished: Path) -> None:
     """Also what a run that goes on from a language model finds when it is continued."""
     dataset, trained = open_dataset(config), load_trained_model(finished)
+    there = trained.metadata.ngrams
     whole, crossed = ngram_ratios(config, dataset, trained)
-    assert whole.equals(trained.metadata.ngrams)
-    assert crossed.tables.shape[0] > 1
-    fewer = dataclasses.replace(trained.metadata.ngrams, keys=trained.metadata.ngrams.keys + 1)
-    metadata = dataclasses.replace(trained.metadata, ngrams=fewer)
-    for kept in ngram_ratios(config, dataset, dataclasses.replace(trained, metadata=metadata)):
-        assert kept is fewer
+    assert len(whole.tables) == 1 < len(crossed.tables)
+    np.testing.assert_array_equal(whole.tables, there.tables)
+
+    def starting_from(**changes: Any) -> TrainedModel:
+        ngrams = dataclasses.replace(there, **changes)
+        return dataclasses.replace(
+            trained, metadata=dataclasses.replace(trained.metadata, ngrams=ngrams)
+        )
+
+    overlapping = starting_from(groups=there.groups[:1])
+    assert len(ngram_ratios(config, dataset, overlapping)[1].tables) > 1
+    for kept in ngram_ratios(config, dataset, starting_from(groups=there.groups[:0])):
+        assert kept.tables is there.tables
+
+
+def test_other_labels_or_ngrams_are_counted_afresh(config: Config, finished: Path) -> None:
+    dataset, trained = open_dataset(config), load_trained_model(finished)
+    nothing = dataclasses.replace(trained.metadata.ngrams, groups=np.empty(0, np.uint64))
+    for changes in (
+        {"label_names": ("bad", "good"), "ngrams": nothing},
+        {"ngrams": dataclasses.replace(nothing, order=3)},
+    ):
+        metadata = dataclasses.replace(trained.metadata, **changes)
+        _, crossed = ngram_ratios(config, dataset, dataclasses.replace(trained, metadata=metadata))
+        assert len(crossed.tables) > 1
+    swapped = dataclasses.replace(trained.metadata, label_names=("bad", "good"))
+    kept = kept_params(dataclasses.replace(trained, metadata=swapped), dataset.label_names)
+    assert not {"head", "ngrams"} & set(kept)
+
+
+def test_a_score_on_the_training_part_does_not_know_its_labels(
+    config: Config, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = []
+    trained = load_trained_model(finished)
+
+    def watched(self: Evaluator, *arguments: Any) -> None:
+        used.append(arguments[-1])
+        original(self, *arguments)
+
+    original = Evaluator.__init__
+    monkeypatch.setattr(Evaluator, "__init__", watched)
+    for split in ("train", "test"):
+        evaluate_trained_model(trained, config, split, show_progress=False)
+    assert len(used[0].tables) > 1 == len(used[1].tables)
 
 
 def test_probabilities_are_calibrated(finished: Path) -> None:

@@ -29,6 +29,7 @@ from lstm_flax.model.language_model import (
 )
 from lstm_flax.training.checkpoints import find_checkpoints
 from lstm_flax.training.loop import Run
+from lstm_flax.training.scoring import evaluate_trained_model
 from lstm_flax.training.softmax_losses import (
     draw_candidates,
     exact_cross_entropy,
@@ -36,12 +37,7 @@ from lstm_flax.training.softmax_losses import (
     sampled_cross_entropy,
 )
 from lstm_flax.training.train import train
-from lstm_flax.training.trained_model import (
-    build_language_model,
-    evaluate_trained_model,
-    init_params,
-    load_trained_model,
-)
+from lstm_flax.training.trained_model import build_language_model, init_params, load_trained_model
 from tests.run_files import figures, leaves, write_config
 from tests.test_training import changed
 

@@ -13,6 +13,7 @@ import scipy.sparse
 
 from lstm_flax.data.token_cache import TokenizedSplit
 from lstm_flax.data.tokenizer import END_ID
+from lstm_flax.errors import UserError
 
 WINDOW = 5  # neighbours on either side; one at distance d weighs (WINDOW + 1 - d) / WINDOW
 MAX_CONTEXTS = 10_000  # the most frequent tokens are the contexts
@@ -28,6 +29,9 @@ def fit_word_vectors(splits: Sequence[TokenizedSplit], vocab_size: int, size: in
         vocab_size: V.
         size: E, below V.
 
+    Raises:
+        UserError: no token stands near another, as in texts of one word.
+
     Returns:
         f32[V, E] with deviation `DEVIATION` over the tokens that occur; zero for the others.
     """
@@ -40,6 +44,11 @@ def fit_word_vectors(splits: Sequence[TokenizedSplit], vocab_size: int, size: in
     column = np.full(vocab_size, -1, np.int32)
     column[contexts] = np.arange(len(contexts))
     pairs = _count_pairs(tokens, column, (vocab_size, len(contexts)))
+    if pairs.nnz == 0:
+        raise UserError(
+            "config.model.embedding_init = 'cooccurrence': the training texts are single words, "
+            "which tell nothing of each other; set it to normal"
+        )
     left, values = _largest_singular(_positive_information(pairs), size)
     vectors = np.zeros((vocab_size, size), np.float32)
     vectors[:, : len(values)] = left * np.sqrt(values)

@@ -80,7 +80,10 @@ def _fit_tfidf(train: Examples, analyzer: str) -> tuple[dict[float, Any], Any]:
     from sklearn.linear_model import LogisticRegression
 
     vectorizer = _text_module().TfidfVectorizer(min_df=2, sublinear_tf=True, **_NGRAMS[analyzer])
-    features = vectorizer.fit_transform(train.texts)
+    try:
+        features = vectorizer.fit_transform(train.texts)
+    except ValueError as error:
+        raise UserError(f"no two training texts share a {analyzer}: nothing to learn") from error
     models = {
         c: LogisticRegression(C=c, max_iter=1000).fit(features, train.labels)
         for c in _TFIDF_STRENGTHS

@@ -130,8 +130,11 @@ class Predictor:
             test_fraction=0.0,
             cache_dir=str(workdir / "cache"),
             token_cache=None,
+            unlabelled_batch_size=0,
         )
-        training = dataclasses.replace(before.training, epochs=epochs, class_weights=())
+        training = dataclasses.replace(
+            before.training, epochs=epochs, max_steps=0, class_weights=(), entropy_weight=0.0
+        )
         config = dataclasses.replace(
             before, data=data, training=training, init_from=str(self._trained.path)
         )

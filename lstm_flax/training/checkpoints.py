@@ -131,7 +131,7 @@ def _evaluation_item(averaged: bool) -> str:
     return "averaged_params" if averaged else "params"
 
 
-_NGRAM_ARRAYS = ("keys", "tables")
+_NGRAM_ARRAYS = ("keys", "tables", "groups")
 
 
 def _ngram_arrays(ngrams: NgramRatios) -> dict[str, np.ndarray]:
@@ -139,13 +139,19 @@ def _ngram_arrays(ngrams: NgramRatios) -> dict[str, np.ndarray]:
 
 
 def _ngram_shape(ngrams: NgramRatios) -> dict[str, Any]:
-    return {"order": ngrams.order, "known": len(ngrams.keys), "ratios": ngrams.tables.shape[2]}
+    return {
+        "order": ngrams.order,
+        "known": len(ngrams.keys),
+        "ratios": ngrams.tables.shape[2],
+        "groups": len(ngrams.groups),
+    }
 
 
 def _ngram_template(shape: dict[str, Any]) -> dict[str, np.ndarray]:
     return {
         "keys": np.empty(shape["known"], np.uint32),
         "tables": np.empty((1, shape["known"] + 1, shape["ratios"]), np.float16),
+        "groups": np.empty(shape["groups"], np.uint64),
     }
 
 

@@ -18,18 +18,23 @@ def ngram_ratios(
 ) -> tuple[NgramRatios | None, NgramRatios | None]:
     """The class ratios of n-grams for other texts, and those for the training texts.
 
-    Both are those of the run it starts from, where that has such features, unless they were counted
-    on the very training texts of this run, whose features must be cross-fitted. None for a model
-    that takes none.
+    A run that starts from another one with such features, for the same labels, keeps that one's
+    ratios; unless texts of its own were counted for them, whose features must be cross-fitted. A
+    run that is continued finds its own ratios so. None for a model that takes none.
     """
     if config.model.ngram_order == 0:
         return None, None
-    classes = len(dataset.label_names)
-    whole, crossed = fit_ngram_ratios(dataset.split("train"), classes, config.model.ngram_order)
+    split = dataset.split("train")
     there = None if initial is None else initial.metadata.ngrams
-    if there is None or there.size != whole.size or there.equals(whole):
-        return whole, crossed
-    return there, there
+    if (
+        there is not None
+        and there.order == config.model.ngram_order
+        and initial is not None
+        and initial.metadata.label_names == dataset.label_names
+        and not there.counted_any_of(split)
+    ):
+        return there, there
+    return fit_ngram_ratios(split, len(dataset.label_names), config.model.ngram_order)
 
 
 def first_params(config: Config, dataset: Dataset, initial: TrainedModel | None) -> dict[str, Any]:
@@ -47,12 +52,13 @@ def first_params(config: Config, dataset: Dataset, initial: TrainedModel | None)
 
 
 def kept_params(initial: TrainedModel, label_names: tuple[str, ...]) -> dict[str, Any]:
-    """A run's parameters for another run; without the head where the labels are others.
+    """A run's parameters for another run; where the labels are others, without what knows them.
 
     A head of as many labels would fit, and call the first of them what the other run called its.
     """
     same = initial.metadata.label_names == label_names
-    return {name: leaf for name, leaf in initial.params.items() if same or name != "head"}
+    of_labels = ("head", "ngrams")
+    return {name: leaf for name, leaf in initial.params.items() if same or name not in of_labels}
 
 
 def take_params(fresh: Any, source: Any) -> Any:

@@ -95,7 +95,9 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The temperature that makes the labels most probable (Guo et al. 2017, section 4.2).
 
     Divided by it, the logits of an over-confident model say no more than they know; which label is
-    the most probable stays as it is.
+    the most probable stays as it is. The labels are smoothed by one text's worth spread over all
+    of them (as in Platt 1999, section 2.2), or a few texts without a mistake would call for
+    certainty.
 
     Args:
         logits: f32[N, C] or f32[N, 1], of texts that the model was not trained on.
@@ -104,8 +106,15 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     Returns:
         Between 0.1 and 10.
     """
+    smoothing = 1 / (len(labels) + 1)
+
+    def smoothed_cross_entropy(log_temperature: float) -> float:
+        log_probabilities = _log_softmax(logits / np.exp(log_temperature))
+        of_labels = _cross_entropy(log_probabilities, labels)
+        return (1 - smoothing) * of_labels - smoothing * float(log_probabilities.mean())
+
     found = scipy.optimize.minimize_scalar(
-        lambda log: _cross_entropy(_log_softmax(logits / np.exp(log)), labels),
+        smoothed_cross_entropy,
         bounds=(np.log(0.1), np.log(10)),
         method="bounded",
     )

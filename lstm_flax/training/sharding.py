@@ -16,18 +16,20 @@ from lstm_flax.types import Batch, StreamBatch
 BatchType = TypeVar("BatchType", Batch, StreamBatch)
 
 
-def data_mesh(rows: int) -> Mesh:
+def data_mesh(batch_size: int, unlabelled_batch_size: int = 0) -> Mesh:
     """A mesh of all devices along one axis, `data`, to share the rows of a batch.
 
     Raises:
         UserError: where the devices cannot share the batch evenly.
     """
     devices = jax.devices()
-    if rows % len(devices):
-        raise UserError(
-            f"config.data.batch_size: {len(devices)} devices cannot share a batch of {rows} rows "
-            f"evenly; choose a multiple of {len(devices)}"
-        )
+    rows_of = {"batch_size": batch_size, "unlabelled_batch_size": unlabelled_batch_size}
+    for field, rows in rows_of.items():
+        if rows % len(devices):
+            raise UserError(
+                f"config.data.{field} = {rows}: {len(devices)} devices cannot share it evenly; "
+                f"choose a multiple of {len(devices)}"
+            )
     return Mesh(np.asarray(devices), ("data",))
 
 

@@ -17,13 +17,10 @@ from lstm_flax.training.initial import describe_taken, kept_params
 from lstm_flax.training.language_modelling import LanguageModelTask
 from lstm_flax.training.loop import Run
 from lstm_flax.training.progress import result_table, write_text
+from lstm_flax.training.scoring import default_split, evaluate_trained_model
 from lstm_flax.training.sharding import data_mesh
 from lstm_flax.training.task import Task
-from lstm_flax.training.trained_model import (
-    default_split,
-    evaluate_trained_model,
-    load_trained_model,
-)
+from lstm_flax.training.trained_model import load_trained_model
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +65,7 @@ def train(
     )
     split = split or default_split(config)
     dataset.check_split(split)
-    mesh = data_mesh(config.data.batch_size + config.data.unlabelled_batch_size)
+    mesh = data_mesh(config.data.batch_size, config.data.unlabelled_batch_size)
     task: Task
     if config.task == "language_model":
         task = LanguageModelTask(config, dataset, mesh)
@@ -102,6 +99,8 @@ def train(
 
 def check_same_run(config: Config, workdir: Path) -> None:
     """Makes sure that a folder's run, if it holds one, is this one; `UserError` if not."""
+    if workdir.exists() and not workdir.is_dir():
+        raise UserError(f"{workdir}: a file, not the folder of a run; choose another --workdir")
     path = workdir / "config.json"
     if path.exists():
         try:

@@ -56,7 +56,13 @@ def make_train_step(
             correct=jnp.sum((predicted_class(logits) == batch.labels) & labelled, dtype=jnp.int32),
             examples=jnp.sum(labelled, dtype=jnp.int32),
         )
-        loss = sums.loss / sums.weight
+        return sums.loss / sums.weight, (sums, logits)
+
+    def clean_losses(
+        params: Any, perturbation: jax.Array | None, batch: Batch, key: jax.Array
+    ) -> tuple[jax.Array, tuple[MetricSums, jax.Array]]:
+        """`losses` and the entropy, which is asked of unperturbed texts alone."""
+        loss, (sums, logits) = losses(params, perturbation, batch, key)
         if config.entropy_weight > 0:
             loss += config.entropy_weight * masked_mean(entropy(logits), batch.example_mask)
         return loss, (sums, logits)
@@ -72,7 +78,7 @@ def make_train_step(
         size = config.adversarial_epsilon * rms
         perturbed = config.adversarial_weight > 0
         unperturbed = jnp.zeros((*batch.token_ids.shape, table.shape[1])) if perturbed else None
-        clean = jax.value_and_grad(losses, argnums=(0, 1) if perturbed else 0, has_aux=True)
+        clean = jax.value_and_grad(clean_losses, argnums=(0, 1) if perturbed else 0, has_aux=True)
         (loss, (sums, logits)), grads = clean(params, unperturbed, batch, key)
         if perturbed:
             grads, direction = grads
@@ -117,17 +123,26 @@ def virtual_adversarial_gradient(
         size: norm of the perturbation.
     """
     target = jax.lax.stop_gradient(clean_logits)
-
-    def divergence(params: Any, perturbation: jax.Array) -> jax.Array:
-        logits = apply_classifier(model, params, batch, key, perturbation)
-        return masked_mean(kl_divergence(target, logits), batch.example_mask)
-
     shape = (*batch.token_ids.shape, params["embedding"]["embedding"].shape[1])
     valid = sequence_mask(batch.lengths, shape[1])[..., None]
     random = jax.random.normal(jax.random.fold_in(key, VIRTUAL_ADVERSARIAL_STREAM), shape) * valid
     start = adversarial_perturbation(random, POWER_ITERATION_STEP * rms)
-    direction = jax.grad(divergence, argnums=1)(params, start)
-    return jax.grad(divergence)(params, adversarial_perturbation(direction, size))
+    direction = jax.grad(divergence, argnums=1)(params, start, model, batch, target, key)
+    worst = adversarial_perturbation(direction, size)
+    return jax.grad(divergence)(params, worst, model, batch, target, key)
+
+
+def divergence(
+    params: Any,
+    perturbation: jax.Array,
+    model: TextClassifier,
+    batch: Batch,
+    target_logits: jax.Array,
+    key: jax.Array,
+) -> jax.Array:
+    """Mean divergence of the perturbed answers to a batch from f32[B, C] logits."""
+    logits = apply_classifier(model, params, batch, key, perturbation)
+    return masked_mean(kl_divergence(target_logits, logits), batch.example_mask)
 
 
 def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:

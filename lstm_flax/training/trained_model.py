@@ -1,22 +1,16 @@
 """A model with its weights: built from a configuration, or restored from a checkpoint."""
 
 import dataclasses
-import importlib.metadata
 import logging
-import time
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
 
 from lstm_flax.config import Config
-from lstm_flax.data.dataset import open_dataset
-from lstm_flax.data.films import film_table
-from lstm_flax.data.ngrams import ngram_features
-from lstm_flax.data.token_cache import TokenizedSplit
+from lstm_flax.data.ngrams import num_ngram_features
 from lstm_flax.errors import UserError
 from lstm_flax.model.classifier import TextClassifier
 from lstm_flax.model.language_model import LanguageModel
@@ -26,11 +20,7 @@ from lstm_flax.training.checkpoints import (
     Metadata,
     find_checkpoints,
 )
-from lstm_flax.training.evaluation import Evaluator
-from lstm_flax.training.metrics import classification_metrics
-from lstm_flax.training.perplexity import PerplexityEvaluator
 from lstm_flax.training.sharding import abstract, evaluation_mesh
-from lstm_flax.version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +85,9 @@ def init_params(model: TextClassifier | LanguageModel, key: jax.Array) -> Any:
     token_ids, lengths = jnp.ones((1, 1), jnp.int32), jnp.ones(1, jnp.int32)
     features = None
     if model.config.ngram_order > 0:
-        features = jnp.zeros((1, 1, ngram_features(model.config.ngram_order, model.num_classes)))
+        features = jnp.zeros(
+            (1, 1, num_ngram_features(model.config.ngram_order, model.num_classes))
+        )
     return model.init(key, token_ids, lengths, ngram_features=features)["params"]
 
 
@@ -140,79 +132,3 @@ def _restore(folder: CheckpointFolder, step: int) -> TrainedModel:
     averaged = config.training.ema_decay > 0
     params = folder.restore_params(step, abstract(shapes, mesh), averaged)
     return TrainedModel(model, params, metadata, folder.path / str(step), mesh)
-
-
-def evaluate_trained_model(
-    trained: TrainedModel, config: Config, split: str, show_progress: bool
-) -> dict[str, Any]:
-    """Scores a model on one split of a data set.
-
-    Args:
-        trained: the model.
-        config: its configuration; only where the data lies may differ from the checkpoint's.
-        split: `train`, `development` or `test`.
-        show_progress: whether to draw a bar.
-
-    Returns:
-        The figures that end up in `results.json`, see `README.md`.
-
-    Raises:
-        UserError: where the data cannot be had, or has other labels than the model.
-    """
-    start = time.perf_counter()
-    dataset = open_dataset(config, tokenizer=trained.metadata.tokenizer)
-    names = trained.metadata.label_names
-    if dataset.label_names != names:
-        raise UserError(
-            f"the data's labels are {', '.join(dataset.label_names)}, the model's "
-            f"{', '.join(names)}; evaluate on the data it was trained for"
-        )
-    examples = dataset.split(split)
-    description = f"evaluating {split}" if show_progress else ""
-    evaluator: Evaluator | PerplexityEvaluator
-    if isinstance(trained.model, LanguageModel):
-        evaluator = PerplexityEvaluator(trained.model, config, trained.mesh)
-        figures = evaluator.figures(trained.params, examples, description)
-    else:
-        evaluator = Evaluator(trained.model, config.data, trained.mesh, trained.metadata.ngrams)
-        logits = evaluator.logits(trained.params, examples, description)
-        temperature = trained.metadata.history.temperature
-        figures = classification_metrics(logits, examples.labels, temperature)
-        figures |= _without_shared_texts(config, split, logits, examples)
-    return {
-        "split": split,
-        **figures,
-        "checkpoint_step": trained.step,
-        "train_steps": trained.step,
-        "compilations": evaluator.compilations,
-        "seed": trained.metadata.config.training.seed,
-        "label_names": list(names),
-        "seconds": round(time.perf_counter() - start, 3),
-        **describe_environment(),
-    }
-
-
-def _without_shared_texts(
-    config: Config, split: str, logits: np.ndarray, examples: TokenizedSplit
-) -> dict[str, Any]:
-    """The figures of IMDB's test split without the texts that its training split holds too."""
-    if config.data.source != "imdb_reviews" or split != "test":
-        return {}
-    new = ~np.isin(examples.groups, film_table().test_in_train)
-    figures = classification_metrics(logits[new], examples.labels[new])
-    return {f"{name}_without_train_texts": figures[name] for name in ("examples", "accuracy")}
-
-
-def default_split(config: Config) -> str:
-    """What to score where nobody said: no test text for a language model."""
-    return "development" if config.task == "language_model" else "test"
-
-
-def describe_environment() -> dict[str, Any]:
-    """The device and the versions a figure was measured with."""
-    packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "sentencepiece")
-    return {
-        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-        "versions": {"lstm-flax": __version__}
-        | {name: importlib.metadata.version(name) for name in packages},
-    }

@@ -1,0 +1,100 @@
+"""Scoring a trained model on a split of a data set."""
+
+import importlib.metadata
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from lstm_flax.config import Config
+from lstm_flax.data.dataset import open_dataset
+from lstm_flax.data.films import film_table
+from lstm_flax.data.token_cache import TokenizedSplit
+from lstm_flax.errors import UserError
+from lstm_flax.model.language_model import LanguageModel
+from lstm_flax.training.evaluation import Evaluator
+from lstm_flax.training.initial import ngram_ratios
+from lstm_flax.training.metrics import classification_metrics
+from lstm_flax.training.perplexity import PerplexityEvaluator
+from lstm_flax.training.trained_model import TrainedModel
+from lstm_flax.version import __version__
+
+
+def evaluate_trained_model(
+    trained: TrainedModel, config: Config, split: str, show_progress: bool
+) -> dict[str, Any]:
+    """Scores a model on one split of a data set.
+
+    Args:
+        trained: the model.
+        config: its configuration; only where the data lies may differ from the checkpoint's.
+        split: `train`, `development` or `test`.
+        show_progress: whether to draw a bar.
+
+    Returns:
+        The figures that end up in `results.json`, see `README.md`.
+
+    Raises:
+        UserError: where the data cannot be had, or has other labels than the model.
+    """
+    start = time.perf_counter()
+    dataset = open_dataset(config, tokenizer=trained.metadata.tokenizer)
+    names = trained.metadata.label_names
+    if dataset.label_names != names:
+        raise UserError(
+            f"the data's labels are {', '.join(dataset.label_names)}, the model's "
+            f"{', '.join(names)}; evaluate on the data it was trained for"
+        )
+    examples = dataset.split(split)
+    description = f"evaluating {split}" if show_progress else ""
+    evaluator: Evaluator | PerplexityEvaluator
+    if isinstance(trained.model, LanguageModel):
+        evaluator = PerplexityEvaluator(trained.model, config, trained.mesh)
+        figures = evaluator.figures(trained.params, examples, description)
+    else:
+        ngrams = trained.metadata.ngrams
+        if split == "train":  # its own texts must not tell their labels
+            _, ngrams = ngram_ratios(config, dataset, trained)
+        evaluator = Evaluator(trained.model, config.data, trained.mesh, ngrams)
+        logits = evaluator.logits(trained.params, examples, description)
+        temperature = trained.metadata.history.temperature
+        figures = classification_metrics(logits, examples.labels, temperature)
+        figures |= _without_shared_texts(config, split, logits, examples)
+    return {
+        "split": split,
+        **figures,
+        "checkpoint_step": trained.step,
+        "train_steps": trained.step,
+        "compilations": evaluator.compilations,
+        "seed": trained.metadata.config.training.seed,
+        "label_names": list(names),
+        "seconds": round(time.perf_counter() - start, 3),
+        **describe_environment(),
+    }
+
+
+def _without_shared_texts(
+    config: Config, split: str, logits: np.ndarray, examples: TokenizedSplit
+) -> dict[str, Any]:
+    """The figures of IMDB's test split without the texts that its training split holds too."""
+    if config.data.source != "imdb_reviews" or split != "test":
+        return {}
+    new = ~np.isin(examples.groups, film_table().test_in_train)
+    figures = classification_metrics(logits[new], examples.labels[new])
+    return {f"{name}_without_train_texts": figures[name] for name in ("examples", "accuracy")}
+
+
+def default_split(config: Config) -> str:
+    """What to score where nobody said: no test text for a language model."""
+    return "development" if config.task == "language_model" else "test"
+
+
+def describe_environment() -> dict[str, Any]:
+    """The device and the versions a figure was measured with."""
+    packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "sentencepiece")
+    return {
+        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "versions": {"lstm-flax": __version__}
+        | {name: importlib.metadata.version(name) for name in packages},
+    }
