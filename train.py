@@ -17,4 +17,7 @@ if __name__ == "__main__":
     known, rest = parser.parse_known_args()
     if {"-h", "--help"} & set(rest):
         print(__doc__)
-    sys.exit(main([known.mode or "", *rest]))
+    if known.mode not in ("train", "evaluate"):
+        print(f"error: --mode={known.mode}: choose train or evaluate", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(main([known.mode, *rest]))

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from lstm_flax.version import __version__
 
 if TYPE_CHECKING:
+    from lstm_flax.errors import UserError
     from lstm_flax.inference.predictor import Predictor
     from lstm_flax.model import torch_weights
     from lstm_flax.model.recurrent import GRU, LSTM, RNN
 
-__all__ = ["GRU", "LSTM", "RNN", "Predictor", "__version__", "torch_weights"]
+__all__ = ["GRU", "LSTM", "RNN", "Predictor", "UserError", "__version__", "torch_weights"]
 
 
 def __getattr__(name: str) -> Any:
@@ -21,6 +22,8 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module("lstm_flax.model.recurrent"), name)
     if name == "Predictor":
         return importlib.import_module("lstm_flax.inference.predictor").Predictor
+    if name == "UserError":
+        return importlib.import_module("lstm_flax.errors").UserError
     if name == "torch_weights":
         return importlib.import_module("lstm_flax.model.torch_weights")
     raise AttributeError(f"module 'lstm_flax' has no attribute {name!r}")

@@ -19,7 +19,10 @@ from typing import NoReturn
 from lstm_flax.allocator import keep_freed_memory
 from lstm_flax.config_files import built_in_configs, load_config
 from lstm_flax.errors import UserError
+from lstm_flax.inference.shipped import SHIPPED
 from lstm_flax.version import __version__
+
+DEFAULT_MODEL = "; default: the model that comes with the package"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -193,8 +196,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _takes_config(parser: argparse.ArgumentParser, run: Callable[..., int]) -> None:
     parser.add_argument(
-        "--config.AREA.FIELD",
-        metavar="VALUE",
+        "--config.AREA.FIELD=VALUE",
+        metavar="",
         dest="override",
         help="change a field of the configuration, as in --config.model.hidden_size=256",
     )
@@ -205,7 +208,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workdir",
         type=Path,
-        help="a run, or a checkpoint of it; default: the model that comes with the package",
+        help="a run, or a checkpoint of it" + (DEFAULT_MODEL if SHIPPED.is_dir() else ""),
     )
 
 
@@ -318,6 +321,7 @@ def _predict(arguments: argparse.Namespace, _: list[str]) -> int:
     from lstm_flax.inference.shipped import model_folder
     from lstm_flax.training.compilation import keep_compiled_programs
 
+    logging.getLogger("lstm_flax").setLevel(logging.WARNING)  # answers alone, and what is wrong
     keep_compiled_programs()
     if arguments.texts and arguments.file:
         raise UserError("give texts or --file, not both")

@@ -45,6 +45,7 @@ def score_baselines(
     Raises:
         UserError: scikit-learn is not installed.
     """
+    _text_module()
     return {
         name: _score(fit, train, development, test, analyzer)
         for name, fit in {"tfidf": _fit_tfidf, "nbsvm": _fit_nbsvm}.items()

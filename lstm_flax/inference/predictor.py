@@ -149,7 +149,10 @@ class Predictor:
         """
         if isinstance(texts, str):
             raise UserError("predict takes a list of texts; write predict([text])")
+        texts = list(texts)
         for index, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise UserError(f"text {index} is {type(text).__name__}, not a string")
             if not text.strip():
                 raise UserError(f"text {index} is empty; leave it out")
         return list(self.predict_stream(texts))

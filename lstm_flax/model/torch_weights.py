@@ -33,8 +33,10 @@ def from_torch(state_dict: Mapping[str, Any]) -> dict[str, dict[str, dict[str, n
 
     Raises:
         UserError: the weights are those of an option that has no counterpart here (projections,
-            no biases), or not of a recurrent layer.
+            no biases), or not of a recurrent layer, or no state dict at all.
     """
+    if not isinstance(state_dict, Mapping):
+        raise UserError(f"a {type(state_dict).__name__} is no state dict; pass its .state_dict()")
     arrays = {name: _to_numpy(value) for name, value in state_dict.items()}
     if any(name.startswith("weight_hr_l") for name in arrays):
         raise UserError("torch weights of proj_size > 0 have no counterpart here: set proj_size=0")

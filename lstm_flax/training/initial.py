@@ -99,8 +99,17 @@ def describe_taken(params: Any, source_params: Any, source: str | None) -> str:
         )
     unused = [name for name in there if name not in here]
     line = f"config.init_from = {source}: {len(taken)} of {len(here)} arrays taken"
-    line += f"; started afresh: {', '.join(fresh)}" if fresh else ""
-    return line + (f"; left there: {', '.join(unused)}" if unused else "")
+    line += f"; started afresh: {_some(fresh)}" if fresh else ""
+    line += f"; left there: {_some(unused)}" if unused else ""
+    if not any(name.startswith("recurrent/") for name in taken):
+        line += "; nothing of the recurrent layers: give config.model the sizes of that run"
+    return line
+
+
+def _some(names: list[str]) -> str:
+    """The first few of a list, and how many more there are."""
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return ", ".join(names[:4]) + more
 
 
 def _by_name(params: Any) -> dict[str, Any]:

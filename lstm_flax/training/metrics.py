@@ -95,9 +95,9 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The temperature that makes the labels most probable (Guo et al. 2017, section 4.2).
 
     Divided by it, the logits of an over-confident model say no more than they know; which label is
-    the most probable stays as it is. The labels are smoothed by one text's worth spread over all
-    of them (as in Platt 1999, section 2.2), or a few texts without a mistake would call for
-    certainty.
+    the most probable stays as it is. A prior holds the logarithm of the temperature near 0, normal
+    with deviation 0.5, or a few texts would call for certainty, or for none; a thousand outweigh
+    it.
 
     Args:
         logits: f32[N, C] or f32[N, 1], of texts that the model was not trained on.
@@ -106,15 +106,13 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     Returns:
         Between 0.1 and 10.
     """
-    smoothing = 1 / (len(labels) + 1)
 
-    def smoothed_cross_entropy(log_temperature: float) -> float:
-        log_probabilities = _log_softmax(logits / np.exp(log_temperature))
-        of_labels = _cross_entropy(log_probabilities, labels)
-        return (1 - smoothing) * of_labels - smoothing * float(log_probabilities.mean())
+    def loss(log_temperature: float) -> float:
+        prior = (log_temperature / 0.5) ** 2 / (2 * len(labels))
+        return prior + _cross_entropy(_log_softmax(logits / np.exp(log_temperature)), labels)
 
     found = scipy.optimize.minimize_scalar(
-        smoothed_cross_entropy,
+        loss,
         bounds=(np.log(0.1), np.log(10)),
         method="bounded",
     )

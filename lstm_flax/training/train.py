@@ -1,5 +1,6 @@
 """Training from start to score: open the data, start or continue the run, evaluate it once."""
 
+import dataclasses
 import json
 import logging
 import time
@@ -53,13 +54,15 @@ def train(
         Interrupted: after SIGINT or SIGTERM, the state saved.
     """
     start = time.perf_counter()
-    check_same_run(config, workdir)
+    check_workdir(workdir)
     continued = holds_checkpoint(workdir / "last")
     initial = None
     if config.init_from is not None:
         # A run that has begun holds the weights and the tokenizer itself.
         source = (workdir, "last") if continued else (Path(config.init_from), "best")
         initial = load_trained_model(*source)
+        config = adopt_reading(config, initial.metadata.config)
+    check_same_run(config, workdir)
     dataset = open_dataset(
         config, tokenizer=None if initial is None else initial.metadata.tokenizer
     )
@@ -97,10 +100,20 @@ def train(
     return results
 
 
-def check_same_run(config: Config, workdir: Path) -> None:
-    """Makes sure that a folder's run, if it holds one, is this one; `UserError` if not."""
+def adopt_reading(config: Config, source: Config) -> Config:
+    """The configuration with the way of reading text of the run whose tokenizer it takes over."""
+    data = dataclasses.replace(config.data, lowercase=source.data.lowercase)
+    return dataclasses.replace(config, data=data, tokenizer=source.tokenizer)
+
+
+def check_workdir(workdir: Path) -> None:
+    """Makes sure that a run can have this folder; `UserError` if not."""
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"{workdir}: a file, not the folder of a run; choose another --workdir")
+
+
+def check_same_run(config: Config, workdir: Path) -> None:
+    """Makes sure that a folder's run, if it holds one, is this one; `UserError` if not."""
     path = workdir / "config.json"
     if path.exists():
         try:
