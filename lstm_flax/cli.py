@@ -321,7 +321,6 @@ def _predict(arguments: argparse.Namespace, _: list[str]) -> int:
     from lstm_flax.inference.shipped import model_folder
     from lstm_flax.training.compilation import keep_compiled_programs
 
-    logging.getLogger("lstm_flax").setLevel(logging.WARNING)  # answers alone, and what is wrong
     keep_compiled_programs()
     if arguments.texts and arguments.file:
         raise UserError("give texts or --file, not both")
