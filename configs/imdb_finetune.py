@@ -3,7 +3,8 @@ r"""IMDB sentiment from the language models of `imdb_pretrain.py`, with n-gram c
     python train.py --config=configs/imdb_finetune.py --workdir=runs/imdb_finetune \
         --config.init_from=runs/imdb_pretrain
 
-Time and result: not measured yet.
+Time: 30 minutes on 2 busy cores. Result: 92.5% on the development part after one epoch of
+pre-training, no better than `imdb.py` (docs/results).
 """
 
 from ml_collections import ConfigDict
