@@ -213,8 +213,10 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_choice_of_checkpoint(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--split", choices=("train", "development", "test"))
-    parser.add_argument("--checkpoint", choices=("best", "last"), default="best")
+    parser.add_argument("--split", choices=("train", "development", "test"), help="what to score")
+    parser.add_argument(
+        "--checkpoint", choices=("best", "last"), default="best", help="of a run's two kinds"
+    )
 
 
 def _train(arguments: argparse.Namespace, overrides: list[str]) -> int:

@@ -151,7 +151,7 @@ GOOD = '{"text": "a", "label": 1}\n{"text": "b", "label": "2"}\n'
             "words,label\na,b\n",
             r"a\.csv:1: no column 'text', only 'words', 'label'.*text_column",
         ),
-        ("a.csv", "text,label\na,x\nb\n", r"a\.csv:3: 1 columns, the header has 2"),
+        ("a.csv", "text,label\na,x\nb\n", r"a\.csv:3: 1 of the header's 2 columns; fill in"),
         ("a.csv", "text,label\na,x\nb,c,y\n", r"a\.csv:3: 3 columns"),
         ("a.csv", 'text,label\na,x\n"b,y\n', r"a\.csv:3: not CSV"),
         ("a.csv", b"text,label\na,x\n\xff,y\n", r"a\.csv:3: not UTF-8"),

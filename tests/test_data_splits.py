@@ -61,6 +61,11 @@ def test_too_few_examples_to_cut():
         cut(np.arange(4, dtype=np.uint64), np.array([0, 1, 0, 1]), 0.0, 0.1, 0, stratify=True)
 
 
+def test_a_label_for_every_text_is_taken_for_the_wrong_column():
+    with pytest.raises(UserError, match=r"40 labels for 40 different texts.*label_column"):
+        cut(np.arange(40, dtype=np.uint64), np.arange(40), 0.1, 0.1, 0, stratify=True)
+
+
 def test_film_table_holds_what_is_known_of_imdb():
     table = film_table()
     assert len(table.hashes) == len(table.films) > 24_800

@@ -158,10 +158,10 @@ def _read_table(
     for number, record in records:
         where = f"{path}:{number}"
         if len(record) != len(header):
-            raise UserError(
-                f"{where}: {len(record)} columns, the header has {len(header)}; "
-                "quote texts that contain the separator"
-            )
+            hint = "quote texts that contain the separator"
+            if len(record) < len(header):
+                hint = "fill in what is missing"
+            raise UserError(f"{where}: {len(record)} of the header's {len(header)} columns; {hint}")
         yield _row(record[text_at], record[label_at].strip(), where)
 
 

@@ -63,6 +63,12 @@ def cut(
     fractions = {"development": development_fraction, "test": test_fraction}
     for name, fraction in fractions.items():
         if fraction > 0 and len(parts[name]) == 0:
+            classes = len(strata)
+            if 2 * classes > len(unique):
+                raise UserError(
+                    f"{classes} labels for {len(unique)} different texts leave no {name} part; is "
+                    "config.data.label_column the right column?"
+                )
             raise UserError(
                 f"config.data.{name}_fraction = {fraction:g}: {len(labels)} examples are too few "
                 f"to cut a {name} part off; raise it, or name a file in config.data.{name}_path"
