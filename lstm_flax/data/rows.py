@@ -161,7 +161,10 @@ def _read_table(
             hint = "quote texts that contain the separator"
             if len(record) < len(header):
                 hint = "fill in what is missing"
-            raise UserError(f"{where}: {len(record)} of the header's {len(header)} columns; {hint}")
+            plural = "" if len(record) == 1 else "s"
+            raise UserError(
+                f"{where}: {len(record)} column{plural}, the header has {len(header)}; {hint}"
+            )
         yield _row(record[text_at], record[label_at].strip(), where)
 
 
