@@ -340,7 +340,8 @@ def _predict(arguments: argparse.Namespace, _: list[str]) -> int:
         elif sys.stdin is None:
             raise UserError("no texts, no --file, and standard input is closed; give one of them")
         else:
-            # Not sys.stdin.buffer, whose lock the reading thread would hold when Python ends.
+            # Not sys.stdin.buffer, whose lock the reading thread would hold when Python ends; and
+            # no `with` (SIM115), since standard input is not ours to close.
             lines = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
             if sys.stdin.isatty():
                 print("one text a line, please; Ctrl-D ends", file=sys.stderr)

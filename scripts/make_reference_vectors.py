@@ -16,6 +16,7 @@ import torch
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+# The checkout's own `tests` must be on the path before it is imported: hence E402.
 import numpy as np  # noqa: E402
 
 from tests.recurrent_cases import random_case  # noqa: E402
