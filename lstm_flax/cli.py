@@ -96,7 +96,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--config",
         required=True,
-        help=f"a configuration file, or one of {', '.join(built_in_configs())}",
+        help="a configuration file, a run's config.json, or one of "
+        + ", ".join(built_in_configs()),
     )
     train.add_argument("--workdir", required=True, type=Path, help="folder of the run")
     _add_choice_of_checkpoint(train)
@@ -115,7 +116,8 @@ def _parser() -> argparse.ArgumentParser:
 
     inspect = add_command(
         "inspect",
-        help="sizes, labels, lengths, duplicates and unknown tokens of the data, before training",
+        help="sizes, lengths, duplicates and unknown tokens of the data, and what looks wrong in "
+        "its labels, before training",
         epilog="example:\n  lstm-flax inspect --config=sentences --config.data.source=files "
         "--config.data.train_path=mine.csv\n"
         "next:\n  lstm-flax train with the same flags, and --workdir=DIR",
@@ -161,7 +163,9 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "texts", nargs="*", metavar="TEXT", help="default: standard input, by line"
     )
-    predict.add_argument("--file", type=Path, help="a file with one text a line")
+    predict.add_argument(
+        "--file", help="plain text in UTF-8, one text a line, no table; - for standard input"
+    )
     _add_model(predict)
     predict.add_argument("--checkpoint", choices=("best", "last"), default="best")
     predict.set_defaults(run=_predict, takes_config=False)
@@ -239,7 +243,7 @@ def _train(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace, overrides: list[str]) -> int:
-    from lstm_flax.config import Config, as_config_dict, refuse_changes
+    from lstm_flax.config import Config, as_config_dict, data_places, refuse_changes
     from lstm_flax.inference.shipped import model_folder
     from lstm_flax.training.compilation import keep_compiled_programs
     from lstm_flax.training.progress import result_table, write_text
@@ -252,7 +256,11 @@ def _evaluate(arguments: argparse.Namespace, overrides: list[str]) -> int:
     saved = trained.metadata.config
     given = load_config(arguments.config, overrides, base=as_config_dict(saved))
     config = Config.from_config_dict(given)
-    refuse_changes(saved, config, str(workdir))
+    advice = (
+        "a model is evaluated as it was trained: leave that field out; what may differ is where "
+        f"the data lies, config.data.{', '.join(data_places())}"
+    )
+    refuse_changes(saved, config, str(workdir), advice)
     split = arguments.split or default_split(config)
     results = evaluate_trained_model(trained, config, split, show_progress=True)
     print(result_table(results))
@@ -265,13 +273,14 @@ def _evaluate(arguments: argparse.Namespace, overrides: list[str]) -> int:
 def _inspect(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from lstm_flax.config import Config
     from lstm_flax.data.dataset import open_dataset
-    from lstm_flax.data.statistics import count_shared_texts, describe_split
+    from lstm_flax.data.statistics import count_shared_texts, describe_split, find_doubts
 
     config = Config.from_config_dict(load_config(arguments.config, overrides))
     dataset = open_dataset(config)
-    texts, records = {}, {}
+    examples = {name: dataset.texts(name) for name in dataset.splits}
+    texts = {name: part.texts for name, part in examples.items()}
+    records = {}
     for name in dataset.splits:
-        texts[name] = dataset.texts(name).texts
         figures = describe_split(
             dataset.split(name), texts[name], dataset.label_names, config.data.max_length
         )
@@ -279,7 +288,11 @@ def _inspect(arguments: argparse.Namespace, overrides: list[str]) -> int:
         print(figures.summary(name))
     shared = {f"{a} and {b}": n for (a, b), n in count_shared_texts(texts).items()}
     print("shared texts: " + ", ".join(f"{pair} {n}" for pair, n in shared.items()))
-    print(json.dumps({"splits": records, "shared_texts": shared}, ensure_ascii=False))
+    doubts = find_doubts(examples)
+    for doubt in doubts:
+        print(f"warning: {doubt}")
+    record = {"splits": records, "shared_texts": shared, "warnings": doubts}
+    print(json.dumps(record, ensure_ascii=False))
     return 0
 
 
@@ -318,25 +331,16 @@ def _baselines(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def _predict(arguments: argparse.Namespace, _: list[str]) -> int:
-    from lstm_flax.inference.lines import predict_lines
-    from lstm_flax.inference.predictor import Predictor
-    from lstm_flax.inference.shipped import model_folder
-    from lstm_flax.training.compilation import keep_compiled_programs
+    from lstm_flax.inference.lines import open_lines, predict_lines
 
-    keep_compiled_programs()
-    if arguments.texts and arguments.file:
+    if arguments.texts and arguments.file is not None:
         raise UserError("give texts or --file, not both")
     with contextlib.ExitStack() as stack:
         lines: Iterable[bytes]
         if arguments.texts:
             lines = map(os.fsencode, arguments.texts)
-        elif arguments.file:
-            try:
-                lines = stack.enter_context(arguments.file.open("rb"))
-            except OSError as error:
-                raise UserError(
-                    f"{arguments.file}: {error.strerror}; name a readable file"
-                ) from None
+        elif arguments.file not in (None, "-"):
+            lines = stack.enter_context(open_lines(Path(arguments.file)))
         elif sys.stdin is None:
             raise UserError("no texts, no --file, and standard input is closed; give one of them")
         else:
@@ -345,9 +349,16 @@ def _predict(arguments: argparse.Namespace, _: list[str]) -> int:
             lines = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
             if sys.stdin.isatty():
                 print("one text a line, please; Ctrl-D ends", file=sys.stderr)
+
+        # Only now, so that a mistake in what was given is told at once.
+        from lstm_flax.inference.predictor import Predictor
+        from lstm_flax.inference.shipped import model_folder
+        from lstm_flax.training.compilation import keep_compiled_programs
+
+        keep_compiled_programs()
         predictor = Predictor.from_checkpoint(model_folder(arguments.workdir), arguments.checkpoint)
         failed = False
-        for records in predict_lines(predictor, lines):
+        for records in predict_lines(predictor, lines, "text" if arguments.texts else "line"):
             for record in records:
                 failed |= "error" in record
                 print(json.dumps(record, ensure_ascii=False))

@@ -7,7 +7,9 @@ the rest of the package reads. An unknown field or a bad value raises `UserError
 
 import dataclasses
 import itertools
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict, config_dict
@@ -515,8 +517,44 @@ def as_config_dict(config: Config) -> ConfigDict:
     return ConfigDict(overridable(config.to_dict())).lock()
 
 
-def refuse_changes(before: Config, after: Config, where: str) -> None:
+def read_config(path: Path) -> Config:
+    """The configuration that a run keeps in its folder as `config.json`.
+
+    Raises:
+        UserError: it cannot be read, or is something else.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path}: cannot be read as a run's configuration ({error}); restore the file, or "
+            "name another"
+        ) from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: not a run's configuration; name the config.json of a run")
+    return Config.from_config_dict(values)
+
+
+def data_places() -> list[str]:
+    """The fields of `DataConfig` that say where data lies: no score depends on them."""
+    return [
+        field.name for field in dataclasses.fields(DataConfig) if field.metadata.get("changeable")
+    ]
+
+
+def refuse_changes(
+    before: Config,
+    after: Config,
+    where: str,
+    advice: str = "continue it as it was, or choose another --workdir",
+) -> None:
     """Makes sure that a run may go on with another configuration.
+
+    Args:
+        before: what the run was trained with.
+        after: what is asked for now.
+        where: its folder.
+        advice: what to do where they differ.
 
     Raises:
         UserError: naming the first field that differs and may not.
@@ -530,6 +568,5 @@ def refuse_changes(before: Config, after: Config, where: str) -> None:
         )
         if was != now and not field.metadata.get("changeable") and not free:
             raise UserError(
-                f"{where}: holds a run with config.{path} = {was!r}, not {now!r}; "
-                "continue it as it was, or choose another --workdir"
+                f"{where}: holds a run with config.{path} = {was!r}, not {now!r}; {advice}"
             )

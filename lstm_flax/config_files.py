@@ -11,7 +11,8 @@ def load_config(name: str | None, overrides: Sequence[str], base: Any = None) ->
     """Reads a configuration and applies `--config.area.field=value` flags.
 
     Args:
-        name: a file, or the name of a built-in configuration; None to start from `base`.
+        name: a file, a run's `config.json`, or the name of a built-in configuration; None to start
+            from `base`.
         overrides: the flags.
         base: the `ConfigDict` to override where no name is given.
 
@@ -24,7 +25,7 @@ def load_config(name: str | None, overrides: Sequence[str], base: Any = None) ->
     from absl import flags
     from ml_collections import ConfigDict, config_flags
 
-    from lstm_flax.config import Config
+    from lstm_flax.config import Config, as_config_dict, read_config
     from lstm_flax.fields import check_path
 
     for flag in overrides:
@@ -32,6 +33,9 @@ def load_config(name: str | None, overrides: Sequence[str], base: Any = None) ->
         check_path(Config, path)
         if not equals:
             raise UserError(f"{flag}: needs a value; write {flag}=VALUE")
+    if name is not None and name.endswith(".json"):
+        base = as_config_dict(read_config(Path(name)))
+        name = None
     values = flags.FlagValues()
     try:
         if name is None:
@@ -47,6 +51,9 @@ def load_config(name: str | None, overrides: Sequence[str], base: Any = None) ->
     except UserError:
         raise
     except flags.Error as error:
+        for flag in overrides:
+            if str(error).startswith(f"flag {flag}:"):
+                raise UserError(_wrong_type(flag)) from None
         reason = " ".join(str(error).split())
         raise UserError(
             f"{reason}; `python -m pydoc lstm_flax.config` documents every field"
@@ -57,6 +64,14 @@ def load_config(name: str | None, overrides: Sequence[str], base: Any = None) ->
             f"--config={name}: cannot be read as a configuration "
             f"({type(error).__name__}: {reason}); correct the file"
         ) from error
+
+
+def _wrong_type(flag: str) -> str:
+    from lstm_flax.config import Config
+    from lstm_flax.fields import in_words, leaves
+
+    path, _, value = flag.removeprefix("--config.").partition("=")
+    return f"config.{path} = {value!r}: must be {in_words(dict(leaves(Config))[path].type)}"
 
 
 def find_config(name: str) -> Path:

@@ -79,14 +79,36 @@ def _checked(value: Any, hint: Any, path: str) -> Any:
         if value is None:
             return None
         hint = typing.get_args(hint)[0]
+    rule = f"must be {in_words(hint)}"
     if typing.get_origin(hint) is tuple:
-        require(isinstance(value, list | tuple), path, value, "must be a list")
         item = typing.get_args(hint)[0]
+        fits = isinstance(value, list | tuple) and all(_fits(v, item) for v in value)
+        require(fits, path, value, rule)
         return tuple(_checked(v, item, f"{path}[{i}]") for i, v in enumerate(value))
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    fits = isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
-    require(fits, path, value, f"must be of type {hint.__name__}")
+    require(_fits(value, hint), path, value, rule)
     if hint is float:
         require(math.isfinite(value), path, value, "must be finite")
+        return float(value)
     return value
+
+
+def _fits(value: Any, hint: type) -> bool:
+    """Whether a value is of a plain type; a whole number is a number, a truth value is neither."""
+    if isinstance(value, bool):
+        return hint is bool
+    return isinstance(value, int | float if hint is float else hint)
+
+
+def in_words(hint: Any) -> str:
+    """What a field takes, as its user would say it.
+
+    >>> in_words(tuple[int, ...])
+    'whole numbers, separated by commas'
+    """
+    if isinstance(hint, types.UnionType):
+        hint = typing.get_args(hint)[0]
+    one = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    many = {int: "whole numbers", float: "numbers", str: "texts"}
+    if typing.get_origin(hint) is tuple:
+        return f"{many[typing.get_args(hint)[0]]}, separated by commas"
+    return one[hint]

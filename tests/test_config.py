@@ -1,6 +1,7 @@
 """The configuration: validation, round trips, and that every field is read somewhere."""
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 
@@ -80,6 +81,16 @@ def test_flags_override_fields_of_a_file() -> None:
     assert config.model.hidden_size == 32
     assert config.data.data_dir == "/data"
     assert config.training.class_weights == (1.0, 2.0)
+
+
+def test_a_run_s_saved_configuration_is_one(tmp_path: Path) -> None:
+    config = with_field("data.bucket_widths", (32, 448))
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config.to_dict()), encoding="utf-8")
+    assert Config.from_config_dict(load_config(str(path), [])) == config
+    changed = Config.from_config_dict(load_config(str(path), ["--config.training.seed=7"]))
+    assert changed.training.seed == 7
+    assert dataclasses.replace(changed, training=config.training) == config
 
 
 @pytest.mark.parametrize(

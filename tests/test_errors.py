@@ -9,7 +9,7 @@ import pytest
 
 from lstm_flax.cli import main
 from lstm_flax.config import Config
-from lstm_flax.training.checkpoints import Metadata
+from lstm_flax.training.checkpoints import Metadata, find_checkpoints
 from lstm_flax.training.train import train
 from tests.conftest import templated_texts, write_jsonl
 
@@ -100,6 +100,33 @@ def test_value_out_of_range(capsys: Any, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("flag", "expected"),
+    [
+        ("model.hidden_size=abc", "model.hidden_size = 'abc': must be a whole number"),
+        ("model.hidden_size=1e3", "model.hidden_size = '1e3': must be a whole number"),
+        ("optimizer.learning_rate=", "optimizer.learning_rate = '': must be a number"),
+        ("data.lowercase=yes", "data.lowercase = 'yes': must be true or false"),
+        ("data.bucket_widths=64,x", "must be whole numbers, separated by commas"),
+        ("training.class_weights=a", "('a',): must be numbers, separated by commas"),
+    ],
+)
+def test_value_of_another_type(flag: str, expected: str, capsys: Any, tmp_path: Path) -> None:
+    start = ["train", "--config=imdb", f"--workdir={tmp_path / 'run'}"]
+    line = mistake(capsys, *start, f"--config.{flag}")
+    assert line.startswith(f"error: config.{flag.split('=')[0]} = ")
+    assert line.endswith(expected)
+
+
+def test_a_file_that_is_no_run_s_configuration(capsys: Any, tmp_path: Path) -> None:
+    for name, content in {"list.json": "[1]", "broken.json": "{", "other.json": '{"a": 1}'}.items():
+        path = tmp_path / name
+        path.write_text(content)
+        line = mistake(capsys, "train", f"--config={path}", f"--workdir={tmp_path / 'run'}")
+        assert ("config.a: no such field" if "other" in name else f"{path}: ") in line
+    assert "No such file" in mistake(capsys, "inspect", f"--config={tmp_path / 'gone.json'}")
+
+
 def test_no_network_for_imdb(capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing listens there
@@ -175,6 +202,16 @@ def test_empty_data_one_class_empty_text(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_label_that_only_the_test_part_has_is_found_before_training(
+    capsys: Any, tmp_path: Path, good_file: Path
+) -> None:
+    odd = [*RECORDS[:4], {"text": "a film", "label": "odd"}]
+    paths = {"train_path": good_file, "test_path": write_jsonl(tmp_path / "test.jsonl", odd)}
+    line = mistake(capsys, *train_arguments(tmp_path, **paths))
+    assert "test.jsonl:5: label 'odd' is not in the training part, which has 'neg', 'pos'" in line
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_vocabulary_larger_than_the_data_supports(
     capsys: Any, tmp_path: Path, good_file: Path
 ) -> None:
@@ -221,7 +258,46 @@ def test_a_tokenizer_that_does_not_match_its_weights(
 
 def test_a_configuration_that_is_not_the_run_s(capsys: Any, run: Path, tiny_config: Config) -> None:
     arguments = ["evaluate", f"--workdir={run}", "--config.model.hidden_size=9"]
-    assert "config.model.hidden_size = 8, not 9" in mistake(capsys, *arguments)
+    line = mistake(capsys, *arguments)
+    assert "config.model.hidden_size = 8, not 9; a model is evaluated as it was trained" in line
+    assert "leave that field out; what may differ is where the data lies, config.data." in line
+    assert "test_path" in line
+
+
+def test_the_last_checkpoint_of_a_folder_that_holds_the_best(
+    capsys: Any, run: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(run / "best", tmp_path / "copied")
+    (one,) = (path for path in (tmp_path / "copied").iterdir() if path.name.isdigit())
+    for folder in (tmp_path / "copied", one):
+        for command in (["evaluate"], ["predict", "text"]):
+            line = mistake(capsys, *command, f"--workdir={folder}", "--checkpoint=last")
+            assert f"{folder}: a checkpoint by itself" in line
+            assert "leave --checkpoint=last out" in line
+    folder, steps = find_checkpoints(run / "last", "last")
+    folder.close()
+    assert steps
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("mine.csv", b"id,body\n1,fine\n"),
+        ("mine.TSV", b"id\tbody\n"),
+        ("mine.jsonl", b"{}\n"),
+        ("mine.txt", "fine\n".encode("utf-16")),
+        ("program", b"\x7fELF\0\0\0"),
+    ],
+)
+def test_predict_refuses_files_that_are_not_lines_of_text(
+    name: str, content: bytes, capsys: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    line = mistake(capsys, "predict", f"--file={path}", f"--workdir={tmp_path}")
+    table = "--file takes plain text, one text a line, no table; save its column of texts alone"
+    assert f"{path}: " in line
+    assert (table if name.startswith("mine.") and name != "mine.txt" else "save it as text") in line
 
 
 def test_an_implementation_that_cannot_do_what_is_asked(

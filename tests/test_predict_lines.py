@@ -1,12 +1,17 @@
 """Lines to records: order, bad lines in their place, and nothing held back."""
 
+import json
+import sys
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from lstm_flax.cli import main
 from lstm_flax.inference.lines import chunks_at_hand, predict_lines
+from lstm_flax.inference.predictor import Predictor
 
 
 class Echo:
@@ -37,6 +42,39 @@ def test_order_is_kept_and_bad_lines_stay_in_their_place() -> None:
         1500: "line 1501 is not UTF-8 (byte 3); save it as UTF-8",
     }
     assert records[7] == {"text": "text 7", "label": "6", "probabilities": {"x": 1.0}}
+
+
+def test_a_line_with_a_nul_byte_is_no_text() -> None:
+    ((record,),) = predict_lines(Echo(), [b"fi\0ne\n"])
+    assert record["error"] == "line 1 holds a NUL byte; give plain text in UTF-8"
+
+
+@pytest.fixture
+def echo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command answers without a model."""
+    monkeypatch.setattr(Predictor, "from_checkpoint", lambda *_: Echo())
+
+
+@pytest.mark.usefixtures("echo")
+def test_arguments_are_called_texts_not_lines(capsys: pytest.CaptureFixture) -> None:
+    assert main(["predict", "--workdir=run", "fine", " "]) == 2
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first["label"] == "4"
+    assert second["error"] == "text 2 is empty; leave it out"
+
+
+@pytest.mark.usefixtures("echo")
+@pytest.mark.parametrize("flags", [[], ["--file=-"]])
+def test_standard_input_may_be_named(
+    flags: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    path = tmp_path / "texts"
+    path.write_text("fine\ndull film\n", encoding="utf-8")
+    with path.open() as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        assert main(["predict", "--workdir=run", *flags]) == 0
+    records = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [record["label"] for record in records] == ["4", "9"]
 
 
 def test_a_line_that_comes_alone_is_answered_before_the_next() -> None:

@@ -45,7 +45,7 @@ def test_any_length_is_answered(predictor: Predictor) -> None:
 
 
 def test_an_empty_text_is_refused_by_its_place(predictor: Predictor) -> None:
-    with pytest.raises(UserError, match="text 1 is empty"):
+    with pytest.raises(UserError, match=r"texts\[1\] is empty"):
         predictor.predict(["fine", "  "])
 
 

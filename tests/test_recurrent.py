@@ -299,6 +299,17 @@ def test_mistakes_are_named(options: dict, arguments: tuple, message: str) -> No
         LSTM(4, **options).init(jax.random.key(0), *arguments)
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_arguments_in_torch_s_order_are_refused(cell: str) -> None:
+    for arguments in ((16, 64), (16, 64, 2)):
+        with pytest.raises(
+            UserError, match=r"\(16, 64, \.\.\.\): give hidden_size alone by position"
+        ):
+            LAYERS[cell](*arguments)
+    with pytest.raises(TypeError, match="positional arguments"):
+        LAYERS[cell](16, 64, 2, True)
+
+
 def test_second_derivatives_and_forward_mode_of_the_scan() -> None:
     layer, variables, inputs, lengths = make(num_layers=1)
 

@@ -237,6 +237,22 @@ def test_early_stopping_ends_the_run(tiny_config: Config, tmp_path: Path) -> Non
     assert results["checkpoint_step"] < results["train_steps"]
 
 
+def test_a_finished_run_keeps_its_results(
+    tiny_config: Config, finished: tuple[Path, dict], tmp_path: Path, capsys: Any
+) -> None:
+    workdir, results = tmp_path / "copy", finished[1]
+    shutil.copytree(finished[0], workdir)
+    written = (workdir / "results.json").read_bytes()
+    assert train(tiny_config, workdir) == results
+    assert "finished at step 21 already" in capsys.readouterr().out
+    assert (workdir / "results.json").read_bytes() == written
+    # Other data or another split are scored.
+    shorter = write_jsonl(tmp_path / "test.jsonl", templated_texts(20, seed=8))
+    elsewhere = changed(tiny_config, data={"test_path": str(shorter)})
+    assert train(elsewhere, workdir, show_progress=False)["examples"] == 20
+    assert train(elsewhere, workdir, "development", show_progress=False)["examples"] == 30
+
+
 def test_more_epochs_under_a_constant_rate_continue(tiny_config: Config, tmp_path: Path) -> None:
     constant = changed(tiny_config, optimizer={"schedule": "constant"}, training={"epochs": 1})
     train(constant, tmp_path / "grown", show_progress=False)

@@ -35,6 +35,7 @@ from lstm_flax.data.examples import (
     load_examples,
     open_source,
 )
+from lstm_flax.data.files import FileSource
 from lstm_flax.data.labelled import Examples
 from lstm_flax.data.text import NORMALIZATION_VERSION
 from lstm_flax.data.token_cache import DamagedCacheError, TokenizedSplit, read_split, write_split
@@ -98,13 +99,19 @@ class Dataset:
         return "development" in self.splits
 
     def check_split(self, name: str) -> None:
-        """Makes sure, ahead of training, that a split can be scored after it; loads none of it.
+        """Makes sure, ahead of training, that a split can be scored after it.
+
+        It loads none of it; only a file of the user's own that is not encoded yet is read through,
+        and nothing of it kept.
 
         Raises:
-            UserError: there is no such split, or it has no labels.
+            UserError: there is no such split, it has no labels, or the user's file has mistakes or
+                labels that the training part has not.
         """
         if self._source is not None:
             check_split(self._config.data, name, self._source)
+            if isinstance(self._source, FileSource) and not self._is_encoded(name):
+                self._source.check(name)
         elif not (self.folder / name / "split.json").exists():
             self._open_cached(self.folder / name)  # says what is missing
 
@@ -154,6 +161,12 @@ class Dataset:
         written = read_split(folder)
         assert written is not None, f"{folder} vanished while it was read"
         return written
+
+    def _is_encoded(self, name: str) -> bool:
+        try:
+            return read_split(self.folder / name, self._split_fingerprint(name)) is not None
+        except DamagedCacheError:
+            return False
 
     def _open_cached(self, folder: Path) -> TokenizedSplit:
         where = f"config.data.token_cache = {str(self.folder)!r}"

@@ -76,6 +76,15 @@ class FileSource:
             names,
         )
 
+    def check(self, split: str) -> None:
+        """Reads a part that has a file of its own for its mistakes alone.
+
+        Raises:
+            UserError: as `load`.
+        """
+        if split in self._paths:
+            self.load(split)
+
     def _read(self, split: str) -> list[Row]:
         path = self._paths[split]
         rows = list(read_rows(path, *self._columns))

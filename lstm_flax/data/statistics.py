@@ -1,10 +1,13 @@
 """What a data set is like, before anyone trains on it."""
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from lstm_flax.data.labelled import Examples
+from lstm_flax.data.rows import some
 from lstm_flax.data.text import text_hash
 from lstm_flax.data.token_cache import TokenizedSplit
 from lstm_flax.data.tokenizer import UNKNOWN_ID
@@ -23,6 +26,7 @@ class SplitStatistics:
             of all, and of the longest.
         length_histogram: texts of up to so many tokens, and more than the bound before; the last
             bound is the longest text's length.
+        max_length: tokens that the model sees of a text.
         unknown_rate: part of the tokens that the tokenizer does not know.
         cut_texts: part of the texts that are longer than `max_length`.
         cut_tokens: part of the tokens that `max_length` cuts off.
@@ -33,6 +37,7 @@ class SplitStatistics:
     label_counts: dict[str, int]
     length_quantiles: tuple[int, int, int, int]
     length_histogram: dict[int, int]
+    max_length: int
     unknown_rate: float
     cut_texts: float
     cut_tokens: float
@@ -50,7 +55,7 @@ class SplitStatistics:
             f"{name}: {self.examples:,} texts; {labels}; {self.duplicates:,} duplicates",
             f"  tokens: {shortest} to {longest}, median {median}, nine in ten up to {most}; "
             f"{self.unknown_rate:.3%} unknown",
-            f"  max_length cuts {self.cut_texts:.1%} of the texts, "
+            f"  max_length {self.max_length:,} cuts {self.cut_texts:.1%} of the texts, "
             f"{self.cut_tokens:.1%} of the tokens",
         ]
         largest = max(self.length_histogram.values())
@@ -82,6 +87,7 @@ def describe_split(
         label_counts=dict(zip(label_names, map(int, counts), strict=True)),
         length_quantiles=tuple(int(q) for q in quantiles),  # type: ignore[arg-type]  # four
         length_histogram={b: int(n) for b, n in zip(bounds[1:], histogram, strict=True)},
+        max_length=max_length,
         unknown_rate=int(np.count_nonzero(split.token_ids[:tokens] == UNKNOWN_ID)) / tokens,
         cut_texts=float(np.mean(lengths > max_length)),
         cut_tokens=float(np.maximum(lengths - max_length, 0).sum() / tokens),
@@ -98,6 +104,58 @@ def count_shared_texts(splits: Mapping[str, Sequence[str]]) -> dict[tuple[str, s
     hashes = {name: _hashes(texts) for name, texts in splits.items()}
     names = list(hashes)
     return {(a, b): len(hashes[a] & hashes[b]) for i, a in enumerate(names) for b in names[i + 1 :]}
+
+
+def find_doubts(splits: Mapping[str, Examples]) -> list[str]:
+    """What in the labels looks like a mistake, in one sentence each.
+
+    A label of one text alone, a split without one of the labels, labels that differ only by case or
+    space, and equal texts (normalised, in lower case) under different labels.
+
+    Args:
+        splits: of one data set; unlabelled texts are passed over.
+    """
+    names = next(iter(splits.values())).label_names
+    labelled = {name: part for name, part in splits.items() if (part.labels >= 0).any()}
+    counts = {
+        name: np.bincount(part.labels[part.labels >= 0], minlength=len(names))
+        for name, part in labelled.items()
+    }
+    doubts = []
+    single = [names[i] for i in np.flatnonzero(sum(counts.values()) == 1)]
+    if single:
+        doubts.append(f"labels of one text alone: {some(single)}; add texts, or correct them")
+    for split, count in counts.items():
+        if absent := [names[i] for i in np.flatnonzero(count == 0)]:
+            what = "learnt" if split == "train" else "scored"
+            doubts.append(f"labels of no {split} text: {some(absent)}; they are not {what} there")
+    spellings = defaultdict(list)
+    for name in names:
+        spellings[" ".join(name.split()).casefold()].append(name)
+    for alike in spellings.values():
+        if len(alike) > 1:
+            doubts.append(
+                f"the labels {some(alike)} differ only by case or space; write them alike if they "
+                "are one"
+            )
+    return doubts + _contradictions(labelled)
+
+
+def _contradictions(splits: Mapping[str, Examples]) -> list[str]:
+    given = defaultdict(set)
+    first: dict[int, str] = {}
+    for part in splits.values():
+        for text, label in zip(part.texts, part.labels, strict=True):
+            if label >= 0:
+                hashed = text_hash(text)
+                given[hashed].add(part.label_names[label])
+                first.setdefault(hashed, text)
+    found = [hashed for hashed, labels in given.items() if len(labels) > 1]
+    if not found:
+        return []
+    text, labels = first[found[0]], some(sorted(given[found[0]]))
+    shown = repr(text if len(text) <= 60 else text[:60] + "...")
+    return [f"equal texts have different labels ({len(found):,}), such as {shown}: {labels}"]
 
 
 def _hashes(texts: Sequence[str]) -> set[int]:

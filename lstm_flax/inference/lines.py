@@ -3,7 +3,10 @@
 import queue
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from lstm_flax.errors import UserError
 
 _CHUNK = 1024  # lines answered together at most: enough to batch by length, small to hold
 _PATIENCE = 0.02  # seconds to wait for a further line before those at hand are answered
@@ -15,7 +18,30 @@ class _Predicts(Protocol):
     def predict(self, texts: Sequence[str]) -> Sequence[Any]: ...
 
 
-def predict_lines(predictor: _Predicts, lines: Iterable[bytes]) -> Iterator[list[dict[str, Any]]]:
+def open_lines(path: Path) -> BinaryIO:
+    """Opens a file of plain text, one text a line.
+
+    Raises:
+        UserError: it cannot be read, or is a table, whose rows are not texts, or no text at all.
+    """
+    if path.suffix.lower() in (".csv", ".tsv", ".json", ".jsonl"):
+        raise UserError(
+            f"{path}: --file takes plain text, one text a line, no table; save its column of "
+            "texts alone as .txt, or read it in Python for Predictor.predict, as README.md shows"
+        )
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; name a readable file") from None
+    if b"\0" in file.peek():
+        file.close()
+        raise UserError(f"{path}: not plain text (it holds NUL bytes); save it as text in UTF-8")
+    return file
+
+
+def predict_lines(
+    predictor: _Predicts, lines: Iterable[bytes], unit: str = "line"
+) -> Iterator[list[dict[str, Any]]]:
     """One record a line, in order; a line that holds no text gets an `error` instead of a label.
 
     A line that comes alone is answered at once, lines that come fast up to 1,024 together.
@@ -23,13 +49,16 @@ def predict_lines(predictor: _Predicts, lines: Iterable[bytes]) -> Iterator[list
     Args:
         predictor: a `Predictor`.
         lines: UTF-8 texts; read on a thread of its own, not far ahead.
+        unit: what messages call each of them, counted from 1.
 
     Yields:
         The records of the lines that were answered together.
     """
     number = 0
     for chunk in chunks_at_hand(lines):
-        records = [_read_line(line, number + i) for i, line in enumerate(chunk, start=1)]
+        records = [
+            _read_line(line, f"{unit} {number + i}") for i, line in enumerate(chunk, start=1)
+        ]
         number += len(chunk)
         good = [record for record in records if "error" not in record]
         answers = predictor.predict([record["text"] for record in good])
@@ -38,15 +67,17 @@ def predict_lines(predictor: _Predicts, lines: Iterable[bytes]) -> Iterator[list
         yield records
 
 
-def _read_line(line: bytes, number: int) -> dict[str, Any]:
+def _read_line(line: bytes, where: str) -> dict[str, Any]:
     line = line.rstrip(b"\r\n")
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:
-        reason = f"line {number} is not UTF-8 (byte {error.start}); save it as UTF-8"
+        reason = f"{where} is not UTF-8 (byte {error.start}); save it as UTF-8"
         return {"text": line.decode("utf-8", errors="replace"), "error": reason}
+    if "\0" in text:
+        return {"text": text, "error": f"{where} holds a NUL byte; give plain text in UTF-8"}
     if not text.strip():
-        return {"text": text, "error": f"line {number} is empty; leave it out"}
+        return {"text": text, "error": f"{where} is empty; leave it out"}
     return {"text": text}
 
 

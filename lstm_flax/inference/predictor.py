@@ -145,16 +145,17 @@ class Predictor:
         """Classifies texts of any length, in order.
 
         Raises:
-            UserError: for an empty text, naming its place, or a text where a list is due.
+            UserError: for an empty text, named as `texts[i]` with i from 0, as Python counts, or a
+                text where a list is due.
         """
         if isinstance(texts, str):
             raise UserError("predict takes a list of texts; write predict([text])")
         texts = list(texts)
         for index, text in enumerate(texts):
             if not isinstance(text, str):
-                raise UserError(f"text {index} is {type(text).__name__}, not a string")
+                raise UserError(f"texts[{index}] is {type(text).__name__}, not a string")
             if not text.strip():
-                raise UserError(f"text {index} is empty; leave it out")
+                raise UserError(f"texts[{index}] is empty; leave it out")
         return list(self.predict_stream(texts))
 
     def predict_stream(self, texts: Iterable[str]) -> Iterator[Prediction]:

@@ -6,6 +6,7 @@ place of packed sequences. The reference implementation scans Flax's own cells (
 the others compute the same from the same parameters, faster.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -28,6 +29,7 @@ class _Stack(nn.Module):
     """Layers and directions of one kind of cell. See `LSTM` for the attributes."""
 
     hidden_size: int
+    _: dataclasses.KW_ONLY
     num_layers: int = 1
     bidirectional: bool = False
     dropout: float = 0.0
@@ -40,6 +42,15 @@ class _Stack(nn.Module):
 
     spec: ClassVar[CellSpec]
     cell_class: ClassVar[Callable[..., nn.Module]]
+
+    def __post_init__(self) -> None:
+        if isinstance(self.parent, int):  # Flax's own first field, where no other is left
+            raise UserError(
+                f"{self.spec.name}({self.hidden_size}, {self.parent}, ...): give hidden_size alone "
+                "by position, num_layers=... and the rest by name; unlike in torch, the size of "
+                "the inputs is not given"
+            )
+        super().__post_init__()
 
     @nn.compact
     def _run(
@@ -179,7 +190,7 @@ class LSTM(_Stack):
     orthogonal, input kernels uniform after Glorot & Bengio (2010), the forget gate's bias at one.
 
     Attributes:
-        hidden_size: H.
+        hidden_size: H; the others are given by name.
         num_layers: L.
         bidirectional: a second direction, from each row's last token to its first (D = 2).
         dropout: rate on the outputs of every layer but the last.

@@ -320,9 +320,9 @@ def find_checkpoints(path: Path, kind: str) -> tuple[CheckpointFolder, list[int]
         `path` names one.
 
     Raises:
-        UserError: where there is none.
+        UserError: where there is none, or `last` is asked of what may be another.
     """
-    step = None
+    given, step = path, None
     if path.name.isdigit() and (path / "metadata").is_dir():
         path, step = path.parent, int(path.name)
     elif (path / kind).is_dir():
@@ -331,6 +331,11 @@ def find_checkpoints(path: Path, kind: str) -> tuple[CheckpointFolder, list[int]
         raise UserError(
             f"{path}: no checkpoint here; give the --workdir of a training run "
             "(lstm-flax train --config=quickstart --workdir=DIR makes one)"
+        )
+    if kind == "last" and path.name != "last":
+        raise UserError(
+            f"{given}: a checkpoint by itself, not a run with a `last` one; name the run's folder, "
+            "or leave --checkpoint=last out"
         )
     folder = CheckpointFolder(path, keep=None)
     return folder, folder.steps() if step is None else [step]

@@ -110,14 +110,20 @@ class Run:
         self.best.close()
         self.log.close()
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether no step is left, or patience is over."""
+        patience = self.config.training.early_stopping_patience
+        return self.step >= self.total_steps or 0 < patience <= self.history.epochs_since
+
     def train(self, show_progress: bool) -> None:
         """Compiles for every bucket, then takes all steps that are left, an epoch at a time."""
-        if self.step < self.total_steps:
+        if not self.is_finished:
             self.train_step.compile(self.state, self.task.example_batches(), show_progress)
         total, done = self._units(self.total_steps), self._units(self.step)
         bar = progress_bar(total, done, self.task.unit, show_progress)
         with bar, StopRequest() as stop:
-            while self.step < self.total_steps and not self._patience_is_over():
+            while not self.is_finished:
                 self._train_epoch(self.step // self.task.steps_per_epoch, bar, stop)
 
     def _units(self, step: int) -> int:
@@ -195,10 +201,6 @@ class Run:
             self._save(self.best)
             self.best.wait()  # whole before `last` says that this epoch is done
         self._save(self.last)
-
-    def _patience_is_over(self) -> bool:
-        patience = self.config.training.early_stopping_patience
-        return 0 < patience <= self.history.epochs_since
 
     def _postfix(self, loss: float) -> dict[str, str]:
         best = self.history.best_score

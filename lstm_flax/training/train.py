@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from lstm_flax.config import Config, refuse_changes
+from lstm_flax.config import Config, read_config, refuse_changes
 from lstm_flax.data.dataset import open_dataset
 from lstm_flax.errors import UserError
 from lstm_flax.training.checkpoints import holds_checkpoint
@@ -35,7 +35,8 @@ def train(
 ) -> dict[str, Any]:
     """Trains, or continues the run in `workdir`, then evaluates the selected checkpoint once.
 
-    Nothing opens the test split before training has ended.
+    The test split is opened when training has ended; of a test file of the user's own, mistakes and
+    unknown labels are looked for before. A run that has ended keeps its results as they are.
 
     Args:
         config: the run.
@@ -62,7 +63,7 @@ def train(
         source = (workdir, "last") if continued else (Path(config.init_from), "best")
         initial = load_trained_model(*source)
         config = adopt_reading(config, initial.metadata.config)
-    check_same_run(config, workdir)
+    same_places = check_same_run(config, workdir)
     dataset = open_dataset(
         config, tokenizer=None if initial is None else initial.metadata.tokenizer
     )
@@ -79,6 +80,15 @@ def train(
         fresh = jax.eval_shape(task.init_params, jax.random.PRNGKey(0))
         logger.info("%s", describe_taken(fresh, kept, config.init_from))
     run = Run(task, config, workdir, dataset, mesh, initial)
+    if run.is_finished and same_places:
+        scored = run.history.best_step if checkpoint == "best" else run.step
+        stored = _stored_results(workdir, split, run.step, scored)
+        if stored is not None:
+            run.close()
+            if show_progress:
+                print(f"finished at step {run.step} already; `lstm-flax evaluate` scores it again")
+                print(result_table(stored))
+            return stored
     try:
         run.train(show_progress)
     finally:
@@ -112,14 +122,28 @@ def check_workdir(workdir: Path) -> None:
         raise UserError(f"{workdir}: a file, not the folder of a run; choose another --workdir")
 
 
-def check_same_run(config: Config, workdir: Path) -> None:
-    """Makes sure that a folder's run, if it holds one, is this one; `UserError` if not."""
+def check_same_run(config: Config, workdir: Path) -> bool:
+    """Makes sure that a folder's run, if it holds one, is this one; `UserError` if not.
+
+    Returns:
+        Whether it holds one, and its data lies where it lay.
+    """
     path = workdir / "config.json"
-    if path.exists():
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(
-                f"{path}: not JSON ({error}); restore it, or choose another --workdir"
-            ) from error
-        refuse_changes(Config.from_config_dict(values), config, str(workdir))
+    if not path.exists():
+        return False
+    before = read_config(path)
+    refuse_changes(before, config, str(workdir))
+    return before.data == config.data
+
+
+def _stored_results(
+    workdir: Path, split: str, step: int, checkpoint_step: int | None
+) -> dict[str, Any] | None:
+    """What was printed when this training ended; None where that is gone, or of something else."""
+    try:
+        results: dict[str, Any] = json.loads((workdir / "results.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    wanted = {"split": split, "train_steps": step, "checkpoint_step": checkpoint_step}
+    # `lstm-flax evaluate` leaves results too, without what training alone knows.
+    return results if "training_seconds" in results and wanted.items() <= results.items() else None
