@@ -107,6 +107,21 @@ def test_stopping_saves_and_the_same_command_continues(
     assert figures(finished[0]) == figures(tmp_path)
 
 
+def test_a_folder_given_by_a_relative_path_continues(
+    tiny_config: Config,
+    finished: tuple[Path, dict],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: Any,
+) -> None:
+    shutil.copytree(finished[0], tmp_path / "copy")
+    monkeypatch.chdir(tmp_path)
+    results = train(tiny_config, Path("copy"), "development", show_progress=False)
+    assert results["accuracy"] == finished[1]["development_accuracy"]
+    assert caplog.text == ""
+    assert not Path("copy/last-unreadable").exists()
+
+
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     tiny_config: Config, finished: tuple[Path, dict], tmp_path: Path, caplog: Any
 ) -> None:

@@ -289,7 +289,7 @@ class CheckpointFolder:
 
     def _training_fields(self, step: int) -> set[str]:
         """Names of the fields of `TrainState` that a checkpoint holds."""
-        path = self.path / str(step) / "training"
+        path = self.path.absolute() / str(step) / "training"  # Orbax asks for an absolute one
         with _quiet_absl(), ocp.StandardCheckpointer() as reader:
             found = reader.metadata(path).item_metadata
         if found is None:
