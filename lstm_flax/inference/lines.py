@@ -27,7 +27,7 @@ def open_lines(path: Path) -> BinaryIO:
     if path.suffix.lower() in (".csv", ".tsv", ".json", ".jsonl"):
         raise UserError(
             f"{path}: --file takes plain text, one text a line, no table; save its column of "
-            "texts alone as .txt, or read it in Python for Predictor.predict, as README.md shows"
+            "texts alone as .txt, or read the column in Python and call Predictor.predict"
         )
     try:
         file = path.open("rb")
