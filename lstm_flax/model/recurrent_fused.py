@@ -193,7 +193,8 @@ def _forward(
 
     h_n = [carry[0] for carry in carries]
     if lengths is not None:
-        h_n[0] = outputs[lengths - 1, jnp.arange(batch), :hidden]
+        last = (lengths - 1)[None, :, None]
+        h_n[0] = jnp.take_along_axis(outputs[..., :hidden], last, axis=0)[0]
     return (outputs, h_n, [carry[1] for carry in carries]), [Factors(c[2], c[3]) for c in carries]
 
 
@@ -234,17 +235,16 @@ def _backward(residuals: Any, cotangents: Any) -> tuple[Any, ...]:
     d_weights, d_h_0 = [], []
     for direction, (weight, (_, _, dz)) in enumerate(zip(weights, carries, strict=True)):
         drop = drops[direction]
-        dz_flat = dz.reshape(-1, 4 * hidden)
-        d_bias = jnp.sum(dz_flat, axis=0)
-        dz_flat = dz_flat.astype(x.dtype)
-        dx = dx + _product(dz_flat, weight.inputs.astype(x.dtype).T, wide)
-        d_inputs = _product(x.reshape(-1, x.shape[-1]).T, dz_flat, wide)
+        d_bias = jnp.sum(dz, axis=(0, 1))
+        dz_cast = dz.astype(x.dtype)
+        dx = dx + _product(dz_cast, weight.inputs.astype(x.dtype).T, wide)
+        d_inputs = _kernel_gradient(x, dz_cast, wide)
         h = outputs[..., direction * hidden : (direction + 1) * hidden]
         zero = jnp.zeros_like(h[:1])
         before = [h[1:], zero] if direction == 1 else [zero, h[:-1]]
         entering = jnp.concatenate(before)
         entering = entering if drop is None else entering * drop
-        d_state = _product(entering.reshape(-1, hidden).T, dz_flat, wide)
+        d_state = _kernel_gradient(entering, dz_cast, wide)
         d_first = None
         first = h_0[direction]
         if first is not None:
@@ -256,8 +256,7 @@ def _backward(residuals: Any, cotangents: Any) -> tuple[Any, ...]:
         d_h_0.append(d_first)
         d_weight = Weights(d_inputs, d_state, d_bias)
         d_weights.append(jax.tree.map(lambda d, w: d.astype(w.dtype), d_weight, weight))
-    dx = dx.reshape(x.shape).astype(x.dtype)
-    return dx, d_weights, d_h_0, [carry[1] for carry in carries], None, None
+    return dx.astype(x.dtype), d_weights, d_h_0, [carry[1] for carry in carries], None, None
 
 
 def _loop(
@@ -305,6 +304,12 @@ def _gate_constants(hidden: int, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def _product(left: jax.Array, right: jax.Array, dtype: Any) -> jax.Array:
     return jnp.matmul(left, right, preferred_element_type=dtype)
+
+
+def _kernel_gradient(entering: jax.Array, dz: jax.Array, dtype: Any) -> jax.Array:
+    """[T, B, N] and [T, B, 4H] -> [N, 4H], without a reshape: rows may be split over devices."""
+    axes = ((0, 1), (0, 1))
+    return lax.dot_general(entering, dz, (axes, ((), ())), preferred_element_type=dtype)
 
 
 def _at(array: jax.Array, t: jax.Array) -> jax.Array:
