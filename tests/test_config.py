@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import pydoc
 import re
 from pathlib import Path
 
 import pytest
 
+import lstm_flax.config
 from lstm_flax.config import Config, as_config_dict, default_config, refuse_changes
 from lstm_flax.config_files import find_config, load_config
 from lstm_flax.errors import UserError
@@ -114,12 +116,18 @@ def test_every_field_is_read_outside_its_definition() -> None:
     code = "\n".join(
         path.read_text(encoding="utf-8")
         for path in (ROOT / "lstm_flax").rglob("*.py")
-        if path.name != "config.py"
+        if path.parent.name != "config"
     )
     for path, field in leaves(Config):
         readers = "data|tokenizer|model|language_model|optimizer|training|config|settings|before"
         pattern = rf"\b({readers})\.{field.name}\b"
         assert re.search(pattern, code) or "fraction" in path, f"nothing reads {path}"
+
+
+def test_pydoc_of_the_package_documents_every_field() -> None:
+    shown = pydoc.plain(pydoc.render_doc(lstm_flax.config))
+    for path, field in leaves(Config):
+        assert f"|      {field.name}: " in shown, f"{path} is not documented"
 
 
 def test_a_run_continues_only_as_it_was() -> None:
