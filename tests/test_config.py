@@ -112,6 +112,19 @@ def test_every_shipped_configuration_is_valid() -> None:
         assert f"--config=configs/{path.name}" in path.read_text(encoding="utf-8")
 
 
+def test_a_classifier_of_imdb_fits_the_language_models_it_starts_from() -> None:
+    pretrained, finetuned = (
+        Config.from_config_dict(load_config(name, []))
+        for name in ("imdb_pretrain", "imdb_finetune")
+    )
+    assert pretrained.tokenizer == finetuned.tokenizer
+    assert dataclasses.replace(pretrained.data, batch_size=finetuned.data.batch_size) == (
+        finetuned.data
+    )
+    for name in ("cell", "embedding_size", "hidden_size", "num_layers", "bidirectional"):
+        assert getattr(pretrained.model, name) == getattr(finetuned.model, name), name
+
+
 def test_every_field_is_read_outside_its_definition() -> None:
     code = "\n".join(
         path.read_text(encoding="utf-8")
