@@ -54,8 +54,15 @@ def gradient(
     )
 
 
-@pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention", "concat"])
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize(
+    ("pooling", "cell"),
+    [
+        # Every pooling and every cell once; all pairs with the slow tests.
+        pytest.param(p, c, marks=() if c == "lstm" or p == "concat" else pytest.mark.slow)
+        for p in ("last", "mean", "max", "attention", "concat")
+        for c in ("lstm", "gru", "rnn")
+    ],
+)
 def test_neither_bucket_nor_padding_id_changes_logits(pooling: str, cell: str) -> None:
     model, params = make(dataclasses.replace(CONFIG, pooling=pooling, cell=cell, num_layers=2))
     narrow = apply(model, params, padded(32), LENGTHS)
