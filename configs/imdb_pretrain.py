@@ -13,18 +13,17 @@ films among the labelled ones. Start a classifier from it with `--config.init_fr
 from ml_collections import ConfigDict
 
 from lstm_flax.config import default_config
+from lstm_flax.config_files import load_config
 
 
 def get_config() -> ConfigDict:
-    """Words in lower case; nearly no dropout, since the text is long and the model small."""
+    """Text and tokenizer of `imdb.py`; nearly no dropout: the text is long, the model small."""
+    imdb = load_config("imdb", [])
     config = default_config()
     config.task = "language_model"
-    config.data.lowercase = True
-    config.data.use_unlabelled = True
+    config.data = imdb.data
     config.data.batch_size = 128
-    config.tokenizer.kind = "word"
-    config.tokenizer.vocab_size = 30_000
-    config.tokenizer.max_training_texts = 100_000
+    config.tokenizer = imdb.tokenizer
     config.model.embedding_size = 128
     config.model.hidden_size = 256
     config.model.embedding_dropout = 0.1

@@ -1,4 +1,4 @@
-"""Nested, frozen dataclasses of checked values: what `config.py` is made of."""
+"""Nested, frozen dataclasses of checked values: what `config/` is made of."""
 
 import dataclasses
 import difflib

@@ -10,6 +10,7 @@ import pytest
 
 from lstm_flax.config import Config, default_config
 from lstm_flax.training.train import train
+from tests.step_cases import changed
 
 GOOD = ("moving", "bright", "superb", "gentle", "warm", "lovely", "brave", "honest", "rich")
 BAD = ("dull", "wooden", "awful", "tired", "cold", "grating", "silly", "hollow", "clumsy")
@@ -76,6 +77,23 @@ def tiny_config(tiny_files: Path) -> Config:
     config.training.log_interval = 3
     config.training.checkpoint_interval = 4
     return Config.from_config_dict(config)
+
+
+@pytest.fixture(scope="session")
+def brief_config(tiny_config: Config) -> Config:
+    """The tiny run for one epoch, in one bucket, at a constant rate.
+
+    However many its texts and epochs, it is one program, compiled once a session.
+    """
+    config = changed(tiny_config, data={"bucket_widths": (64,)}, training={"epochs": 1})
+    return changed(config, optimizer={"schedule": "constant"})
+
+
+@pytest.fixture(scope="session")
+def finished(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """The folder and the results of a tiny run."""
+    workdir = tmp_path_factory.mktemp("runs") / "finished"
+    return workdir, train(tiny_config, workdir, show_progress=False)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Random shapes of recurrent layers, and how to run one of ours on them."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -73,6 +74,24 @@ def random_case(seed: int, cell: str = "LSTM") -> Case:
         output_cotangent=sequence(directions * hidden),
         state_cotangents=state(),
     )
+
+
+def random_variables(layer: Any, inputs: Any, seed: int) -> Any:
+    """Variables of a layer, biases too, uniform in [-0.5, 0.5].
+
+    They are drawn by NumPy: the layer's own start takes seconds to compile.
+    """
+    rng = np.random.default_rng(seed)
+    shapes = jax.eval_shape(layer.init, jax.random.key(0), inputs)
+    return jax.tree.map(
+        lambda leaf: jnp.asarray(rng.uniform(-0.5, 0.5, leaf.shape).astype(leaf.dtype)), shapes
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("layer", "deterministic"))
+def apply(layer: Any, variables: Any, *arguments: Any, **options: Any) -> Any:
+    """`layer.apply` in one program: operation by operation it takes seconds to compile."""
+    return layer.apply(variables, *arguments, **options)
 
 
 def as_states(states: Any) -> tuple[Any, ...]:

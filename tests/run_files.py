@@ -10,6 +10,7 @@ from lstm_flax.config import Config
 from lstm_flax.model.language_model import LanguageModel
 from lstm_flax.training.checkpoints import find_checkpoints
 from lstm_flax.training.optimizer import make_optimizer
+from lstm_flax.training.sharding import abstract, evaluation_mesh
 from lstm_flax.training.train_state import TrainState
 from lstm_flax.training.trained_model import build_model, init_params
 
@@ -19,13 +20,17 @@ def leaves(workdir: Path, kind: str = "last") -> list[np.ndarray]:
     folder, (step, *_) = find_checkpoints(workdir, kind)
     metadata = folder.metadata(step)
     model = build_model(metadata.config, metadata.tokenizer.vocab_size, len(metadata.label_names))
-    params = init_params(model, jax.random.PRNGKey(0))
     # Total steps shape only the schedule, not the state.
     optimizer = make_optimizer(metadata.config.optimizer, 1)
     average = metadata.config.training.ema_decay > 0
     language = isinstance(model, LanguageModel)
-    carry = model.initial_carry(metadata.config.data.batch_size) if language else None
-    like = TrainState.create(params, optimizer, jax.random.PRNGKey(0), average, carry)
+
+    def create() -> TrainState:
+        params = init_params(model, jax.random.PRNGKey(0))
+        carry = model.initial_carry(metadata.config.data.batch_size) if language else None
+        return TrainState.create(params, optimizer, jax.random.PRNGKey(0), average, carry)
+
+    like = abstract(jax.eval_shape(create), evaluation_mesh(batch_size=1))
     state = folder.restore_state(step, like)
     folder.close()
     return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]

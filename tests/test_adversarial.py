@@ -16,7 +16,7 @@ from lstm_flax.data.batching import BatchPlan, plan_unlabelled, stack_batches
 from lstm_flax.data.dataset import open_dataset
 from lstm_flax.data.token_cache import write_split
 from lstm_flax.errors import UserError
-from lstm_flax.model.classifier import apply_classifier
+from lstm_flax.model.classifier import TextClassifier, apply_classifier
 from lstm_flax.training import train_step
 from lstm_flax.training.loop import Run
 from lstm_flax.training.objectives import (
@@ -29,11 +29,11 @@ from lstm_flax.training.objectives import (
 from lstm_flax.training.train import train
 from lstm_flax.training.train_state import TrainState
 from lstm_flax.training.train_step import virtual_adversarial_gradient
-from lstm_flax.training.trained_model import build_model, init_params
+from lstm_flax.training.trained_model import build_model
 from lstm_flax.types import Batch
 from tests.conftest import templated_texts
 from tests.run_files import leaves
-from tests.step_cases import changed, one_step, random_batch
+from tests.step_cases import changed, jit_apply, jit_init, one_step, random_batch
 
 RNG = np.random.default_rng(0)
 SGD = {"name": "sgd", "weight_decay": 0.0, "clip_norm": 0.0, "schedule": "constant"}
@@ -82,12 +82,11 @@ def test_a_virtual_perturbation_of_nothing_adds_nothing(config: Config) -> None:
     assert differ(plain.params, some.params)
 
 
-def virtual_gradient(config: Config, batch: Batch, size: float = 0.5) -> Any:
-    model = build_model(config, 64, 2)
-    params, key = init_params(model, jax.random.PRNGKey(0)), jax.random.PRNGKey(3)
+def virtual_gradient(model: TextClassifier, params: Any, batch: Batch) -> Any:
+    key = jax.random.PRNGKey(3)
     logits = apply_classifier(model, params, batch, key)
-    rms = jnp.float32(0.1)
-    return virtual_adversarial_gradient(model, params, batch, logits, key, rms, jnp.float32(size))
+    rms, size = jnp.float32(0.1), jnp.float32(0.5)
+    return virtual_adversarial_gradient(model, params, batch, logits, key, rms, size)
 
 
 def test_filler_rows_and_padding_change_no_virtual_gradient(config: Config) -> None:
@@ -101,7 +100,10 @@ def test_filler_rows_and_padding_change_no_virtual_gradient(config: Config) -> N
     other.token_ids[6:] = 5
     padding = np.arange(32) >= other.lengths[:, None]
     other.token_ids[padding] = 9
-    same(virtual_gradient(quiet, one), virtual_gradient(quiet, other))
+    model = build_model(quiet, 64, 2)
+    params = jit_init(model, jax.random.PRNGKey(0))
+    gradient = jax.jit(virtual_gradient, static_argnums=0)
+    same(gradient(model, params, one), gradient(model, params, other))
 
 
 @pytest.fixture
@@ -110,32 +112,31 @@ def searched(config: Config, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, ...]
     quiet = changed(config, model={"embedding_dropout": 0.0, "head_dropout": 0.0})
     # A maximum has kinks, which a finite difference steps over.
     quiet = changed(quiet, model={"word_dropout": 0.0, "pooling": "mean"})
-    tried = []
+    tried: list[jax.Array] = []
 
     def watched(direction: jax.Array, size: Any) -> jax.Array:
         tried.append(adversarial_perturbation(direction, size))
         return tried[-1]
 
     monkeypatch.setattr(train_step, "adversarial_perturbation", watched)
-    batch = random_batch(6)
-    found = virtual_gradient(quiet, batch)
-    model = build_model(quiet, 64, 2)
-    return found, tried, model, init_params(model, jax.random.PRNGKey(0)), batch
+    model, batch = build_model(quiet, 64, 2), random_batch(6)
+    params = jit_init(model, jax.random.PRNGKey(0))
+    found, perturbations = jax.jit(lambda p: (virtual_gradient(model, p, batch), tried))(params)
+    return found, perturbations, model, params, batch
 
 
 def test_the_virtual_gradient_equals_finite_differences(searched: tuple[Any, ...]) -> None:
     """Of the divergence at the perturbation found, along random directions of the parameters."""
     found, (_, worst), model, params, batch = searched
-    clean, key = apply_classifier(model, params, batch), jax.random.PRNGKey(3)
+    clean, key = jit_apply(model, params, batch), jax.random.PRNGKey(3)
+
+    @jax.jit
+    def divergence(way: Any, step: float) -> jax.Array:
+        moved = optax.tree.add_scale(params, step, way)
+        return train_step.divergence(moved, worst, model, batch, clean, key)
 
     def difference(way: Any, step: float) -> float:
-        ahead, back = (
-            train_step.divergence(
-                optax.tree.add_scale(params, s, way), worst, model, batch, clean, key
-            )
-            for s in (step, -step)
-        )
-        return float(ahead - back) / (2 * step)
+        return float(divergence(way, step) - divergence(way, -step)) / (2 * step)
 
     leaves, treedef = jax.tree.flatten(params)
     for seed in range(4):
@@ -163,10 +164,10 @@ def test_the_virtual_perturbation_moves_answers_more_than_the_random_one_it_star
     padding = np.arange(32) >= batch.lengths[:, None]
     assert not np.asarray(start)[padding].any()
     assert not np.asarray(worst)[padding].any()
-    clean = apply_classifier(model, params, batch)
+    clean = jit_apply(model, params, batch)
 
     def moved(perturbation: jax.Array) -> jax.Array:
-        return kl_divergence(clean, apply_classifier(model, params, batch, None, perturbation))
+        return kl_divergence(clean, jit_apply(model, params, batch, None, perturbation))
 
     assert np.all(moved(worst) > moved(adversarial_perturbation(start, 0.5)))
 
@@ -181,9 +182,11 @@ def test_unlabelled_rows_count_in_no_figure_and_move_no_plain_gradient(config: C
     same(alone.params, beside.params, atol=2e-6)
     assert int(beside.epoch_sums.examples) == 6
     np.testing.assert_allclose(alone.epoch_sums.loss, beside.epoch_sums.loss, rtol=1e-5)
+    # Of the same shape, so that one program serves both: the same rows, the unlabelled ones blank.
+    blank = both._replace(example_mask=both.labels >= 0)
     for name in ("virtual_adversarial_weight", "entropy_weight"):
         weighed = changed(quiet, training={name: 1.0})
-        assert differ(one_step(weighed, labelled).params, one_step(weighed, both).params)
+        assert differ(one_step(weighed, blank).params, one_step(weighed, both).params)
 
 
 def test_unlabelled_texts_go_along_by_bucket_and_repeatably() -> None:
@@ -236,9 +239,8 @@ def with_unlabelled(tiny_config: Config, tmp_path: Path) -> Config:
     (dataset.folder / "dataset.json").write_text(json.dumps(manifest))
     fields = {"token_cache": str(dataset.folder), "unlabelled_batch_size": 8}
     weights = {"adversarial_weight": 0.5, "virtual_adversarial_weight": 1.0, "entropy_weight": 0.1}
-    return changed(
-        tiny_config, data=fields, model={"ngram_order": 2}, training=weights | {"epochs": 2}
-    )
+    model = {"ngram_order": 2, "bidirectional": False}  # four passes a step: long to compile
+    return changed(tiny_config, data=fields, model=model, training=weights | {"epochs": 2})
 
 
 def test_a_run_with_unlabelled_rows_learns_and_survives_a_kill(
@@ -276,7 +278,7 @@ def test_adversarial_training_with_no_perturbation_doubles_the_gradient(
     sgd = {"name": "sgd", "weight_decay": 0.0, "clip_norm": 0.0, "schedule": "constant"}
     config = changed(tiny_config, optimizer=sgd | {"learning_rate": 0.1, "b1": 0.0})
     plain, adversarial = adversarial_step(config, adversarial_weight=1.0, adversarial_epsilon=0.0)
-    start = init_params(build_model(config, 64, 2), jax.random.PRNGKey(0))
+    start = jit_init(build_model(config, 64, 2), jax.random.PRNGKey(0))
     for before, one, two in zip(
         *map(jax.tree.leaves, (start, plain.params, adversarial.params)), strict=True
     ):
@@ -288,8 +290,9 @@ def test_an_adversarial_perturbation_raises_the_loss_more_than_a_random_one(
     tiny_config: Config,
 ) -> None:
     model = build_model(tiny_config, 64, 2)
-    params, batch = init_params(model, jax.random.PRNGKey(0)), random_batch(6)
+    params, batch = jit_init(model, jax.random.PRNGKey(0)), random_batch(6)
 
+    @jax.jit
     def losses(perturbation: jax.Array) -> jax.Array:
         return cross_entropy(
             apply_classifier(model, params, batch, None, perturbation), batch.labels

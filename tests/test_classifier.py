@@ -1,6 +1,7 @@
 """The classifier: what may and what may not change a row's logits."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,19 @@ def make(config: ModelConfig, classes: int = CLASSES) -> tuple[TextClassifier, d
     return model, model.init(jax.random.PRNGKey(1), jnp.ones((1, 1), int), jnp.ones(1, int))
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def apply(
+    model: TextClassifier,
+    params: dict,
+    token_ids: np.ndarray,
+    lengths: np.ndarray,
+    dropout_key: jax.Array | None = None,
+) -> jax.Array:
+    """Logits, in one program: operation by operation they take seconds to compile."""
+    rngs = None if dropout_key is None else {"dropout": dropout_key}
+    return model.apply(params, token_ids, lengths, deterministic=rngs is None, rngs=rngs)
+
+
 def padded(width: int, fill: int = PAD_ID) -> np.ndarray:
     rows = np.random.default_rng(5).integers(4, VOCAB, (len(LENGTHS), 32))
     token_ids = np.full((len(LENGTHS), width), fill, np.int32)
@@ -40,16 +54,22 @@ def gradient(
     )
 
 
-@pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention", "concat"])
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize(
+    ("pooling", "cell"),
+    [
+        # Every pooling and every cell once; all pairs with the slow tests.
+        pytest.param(p, c, marks=() if c == "lstm" or p == "concat" else pytest.mark.slow)
+        for p in ("last", "mean", "max", "attention", "concat")
+        for c in ("lstm", "gru", "rnn")
+    ],
+)
 def test_neither_bucket_nor_padding_id_changes_logits(pooling: str, cell: str) -> None:
     model, params = make(dataclasses.replace(CONFIG, pooling=pooling, cell=cell, num_layers=2))
-    logits = jax.jit(model.apply)
-    narrow = logits(params, padded(32), LENGTHS)
+    narrow = apply(model, params, padded(32), LENGTHS)
     assert narrow.shape == (len(LENGTHS), CLASSES)
     assert len(np.unique(np.asarray(narrow))) == narrow.size
-    np.testing.assert_array_equal(narrow, logits(params, padded(96), LENGTHS))
-    np.testing.assert_array_equal(narrow, logits(params, padded(32, fill=7), LENGTHS))
+    np.testing.assert_array_equal(narrow, apply(model, params, padded(96), LENGTHS))
+    np.testing.assert_array_equal(narrow, apply(model, params, padded(32, fill=7), LENGTHS))
 
 
 def test_neither_bucket_nor_padding_id_changes_gradients() -> None:
@@ -64,13 +84,13 @@ def test_neither_bucket_nor_padding_id_changes_gradients() -> None:
 def test_neighbours_batch_size_and_order_do_not_matter() -> None:
     model, params = make(CONFIG)
     token_ids = padded(32)
-    whole = model.apply(params, token_ids, LENGTHS)
+    whole = apply(model, params, token_ids, LENGTHS)
     for row in range(len(LENGTHS)):
-        alone = model.apply(params, token_ids[row : row + 1], LENGTHS[row : row + 1])
+        alone = apply(model, params, token_ids[row : row + 1], LENGTHS[row : row + 1])
         np.testing.assert_allclose(alone[0], whole[row], rtol=0, atol=1e-6)
     order = RNG.permutation(len(LENGTHS))
     np.testing.assert_allclose(
-        model.apply(params, token_ids[order], LENGTHS[order]), whole[order], rtol=0, atol=1e-6
+        apply(model, params, token_ids[order], LENGTHS[order]), whole[order], rtol=0, atol=1e-6
     )
 
 
@@ -111,17 +131,16 @@ def test_dropout_differs_by_key_repeats_by_key_and_is_absent_in_evaluation() -> 
     model, params = make(config)
 
     def logits(key: int) -> np.ndarray:
-        rngs = {"dropout": jax.random.PRNGKey(key)}
-        return model.apply(params, padded(32), LENGTHS, deterministic=False, rngs=rngs)
+        return apply(model, params, padded(32), LENGTHS, jax.random.PRNGKey(key))
 
     np.testing.assert_array_equal(logits(0), logits(0))
     assert not np.allclose(logits(0), logits(1))
-    evaluated = model.apply(params, padded(32), LENGTHS)
+    evaluated = apply(model, params, padded(32), LENGTHS)
     without = dataclasses.replace(
         config, word_dropout=0.0, dropout=0.0, recurrent_dropout=0.0, embedding_dropout=0.0
     )
     plain = TextClassifier(without, VOCAB, CLASSES)
-    np.testing.assert_array_equal(evaluated, plain.apply(params, padded(32), LENGTHS))
+    np.testing.assert_array_equal(evaluated, apply(plain, params, padded(32), LENGTHS))
 
 
 def test_embedding_dropout_is_one_mask_over_time() -> None:
@@ -140,17 +159,16 @@ def test_embedding_dropout_is_one_mask_over_time() -> None:
 
 def test_sigmoid_head_has_one_logit() -> None:
     model, params = make(dataclasses.replace(CONFIG, head="sigmoid"), classes=2)
-    assert model.apply(params, padded(32), LENGTHS).shape == (len(LENGTHS), 1)
+    assert apply(model, params, padded(32), LENGTHS).shape == (len(LENGTHS), 1)
 
 
 def test_bfloat16_stays_near_float32_and_keeps_float32_parameters() -> None:
     model, params = make(CONFIG)
-    half = TextClassifier(dataclasses.replace(CONFIG, dtype="bfloat16"), VOCAB, CLASSES)
-    half_params = half.init(jax.random.PRNGKey(1), jnp.ones((1, 1), int), jnp.ones(1, int))
+    half, half_params = make(dataclasses.replace(CONFIG, dtype="bfloat16"))
     assert {leaf.dtype for leaf in jax.tree.leaves(half_params)} == {np.dtype("float32")}
     expected, got = (
-        model.apply(params, padded(32), LENGTHS),
-        half.apply(params, padded(32), LENGTHS),
+        apply(model, params, padded(32), LENGTHS),
+        apply(half, params, padded(32), LENGTHS),
     )
     assert got.dtype == np.float32
     np.testing.assert_allclose(got, expected, atol=0.03 * np.abs(expected).max())

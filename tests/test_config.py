@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import pydoc
 import re
 from pathlib import Path
 
 import pytest
 
+import lstm_flax.config
 from lstm_flax.config import Config, as_config_dict, default_config, refuse_changes
 from lstm_flax.config_files import find_config, load_config
 from lstm_flax.errors import UserError
@@ -110,16 +112,35 @@ def test_every_shipped_configuration_is_valid() -> None:
         assert f"--config=configs/{path.name}" in path.read_text(encoding="utf-8")
 
 
+def test_a_classifier_of_imdb_fits_the_language_models_it_starts_from() -> None:
+    pretrained, finetuned = (
+        Config.from_config_dict(load_config(name, []))
+        for name in ("imdb_pretrain", "imdb_finetune")
+    )
+    assert pretrained.tokenizer == finetuned.tokenizer
+    assert dataclasses.replace(pretrained.data, batch_size=finetuned.data.batch_size) == (
+        finetuned.data
+    )
+    for name in ("cell", "embedding_size", "hidden_size", "num_layers", "bidirectional"):
+        assert getattr(pretrained.model, name) == getattr(finetuned.model, name), name
+
+
 def test_every_field_is_read_outside_its_definition() -> None:
     code = "\n".join(
         path.read_text(encoding="utf-8")
         for path in (ROOT / "lstm_flax").rglob("*.py")
-        if path.name != "config.py"
+        if path.parent.name != "config"
     )
     for path, field in leaves(Config):
         readers = "data|tokenizer|model|language_model|optimizer|training|config|settings|before"
         pattern = rf"\b({readers})\.{field.name}\b"
         assert re.search(pattern, code) or "fraction" in path, f"nothing reads {path}"
+
+
+def test_pydoc_of_the_package_documents_every_field() -> None:
+    shown = pydoc.plain(pydoc.render_doc(lstm_flax.config))
+    for path, field in leaves(Config):
+        assert f"|      {field.name}: " in shown, f"{path} is not documented"
 
 
 def test_a_run_continues_only_as_it_was() -> None:

@@ -15,6 +15,7 @@ import pytest
 from lstm_flax.config import Config
 from lstm_flax.training.checkpoints import holds_checkpoint
 from tests.run_files import figures, leaves, write_config
+from tests.step_cases import changed
 
 ROOT = Path(__file__).parents[1]
 SIZES = {"train": 100, "development": 30, "test": 37}
@@ -29,8 +30,9 @@ def command(*arguments: str, **options: object) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def config_file(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny run as a configuration file."""
-    return write_config(tmp_path_factory.mktemp("config") / "tiny.py", tiny_config)
+    """The tiny run, in one bucket, as a configuration file."""
+    config = changed(tiny_config, data={"bucket_widths": (64,)})
+    return write_config(tmp_path_factory.mktemp("config") / "tiny.py", config)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ import pytest
 from lstm_flax.cli import main
 from lstm_flax.config import Config
 from lstm_flax.training.checkpoints import Metadata, find_checkpoints
-from lstm_flax.training.train import train
 from tests.conftest import templated_texts, write_jsonl
 
 RECORDS = templated_texts(60, seed=3)
@@ -41,10 +40,8 @@ def good_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    workdir = tmp_path_factory.mktemp("errors") / "run"
-    train(tiny_config, workdir, show_progress=False)
-    return workdir
+def run(finished: tuple[Path, dict]) -> Path:
+    return finished[0]
 
 
 def test_unknown_flag_and_unknown_field(capsys: Any, tmp_path: Path) -> None:

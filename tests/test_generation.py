@@ -25,12 +25,12 @@ from lstm_flax.training.train import train
 from lstm_flax.training.trained_model import (
     TrainedModel,
     build_language_model,
-    init_params,
     load_trained_model,
 )
 from lstm_flax.types import PAD_ID
+from tests.language_model_cases import jit_read
+from tests.step_cases import changed, jit_init
 from tests.test_errors import mistake
-from tests.test_training import changed
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +56,13 @@ def naive_logits(trained: TrainedModel, prompt: str, tokens: list[int]) -> np.nd
     model, tokenizer = trained.model, trained.metadata.tokenizer
     assert isinstance(model, LanguageModel)
     read = tokenizer.encode_batch([prompt])[0].tolist() if prompt else []
-    ids = np.array([END_ID, *read, *tokens], np.int32)
+    text = [END_ID, *read, *tokens]
+    # What follows changes nothing before it, and one length is one program.
+    ids = np.array(text + [END_ID] * (32 - len(text)), np.int32)
     both = np.stack([ids, ids])[None]
-    queries, _, _ = read_piece(model, trained.params, both, model.initial_carry(1))
-    table, bias = softmax_weights(trained.params)
-    return np.asarray(queries[0, 0, -1] @ table.T + bias)
+    queries, _, _ = jit_read(model, trained.params, both, model.initial_carry(1))
+    table, bias = map(np.asarray, softmax_weights(trained.params))
+    return np.asarray(queries)[0, 0, len(text) - 1] @ table.T + bias
 
 
 # ---------------------------------------------------------------- texts
@@ -149,7 +151,7 @@ def test_arguments_out_of_range(generator: Generator, arguments: Any, message: s
 def test_the_forward_model_is_the_forward_half(lm_config: Config, bidirectional: bool) -> None:
     fields = {"bidirectional": bidirectional, "hidden_size": 12, "num_layers": 2}
     model = build_language_model(changed(lm_config, model=fields), 40)
-    params = init_params(model, jax.random.PRNGKey(0))
+    params = jit_init(model, jax.random.PRNGKey(0))
     ids = np.random.default_rng(0).integers(4, 40, (3, model.directions, 9)).astype(np.int32)
     queries, _, _ = read_piece(model, params, ids, model.initial_carry(3))
     alone, own = forward_model(model, params)
@@ -241,20 +243,14 @@ def test_the_command_writes_one_text_a_line(
     assert capsys.readouterr().out.splitlines() == expected
 
 
-@pytest.fixture(scope="module")
-def classifier(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    workdir = tmp_path_factory.mktemp("classifier")
-    train(changed(tiny_config, training={"epochs": 1}), workdir, show_progress=False)
-    return workdir
-
-
 def test_each_command_refuses_the_other_kind_of_model(
     finished_lm: tuple[Path, dict],
-    classifier: Path,
+    finished: tuple[Path, dict],
     lm_config: Config,
     tmp_path: Path,
     capsys: pytest.CaptureFixture,
 ) -> None:
+    classifier = finished[0]
     line = mistake(capsys, "generate", str(classifier))
     assert "holds a classifier, which writes no text" in line
     assert "--config=imdb_pretrain" in line

@@ -30,7 +30,8 @@ def config(tiny_config: Config) -> Config:
     """The tiny run with n-gram features and an embedding from co-occurrence."""
     model = dataclasses.replace(tiny_config.model, ngram_order=2, embedding_init="cooccurrence")
     training = dataclasses.replace(tiny_config.training, epochs=2)
-    return dataclasses.replace(tiny_config, model=model, training=training)
+    data = dataclasses.replace(tiny_config.data, bucket_widths=(64,))
+    return dataclasses.replace(tiny_config, data=data, model=model, training=training)
 
 
 @pytest.fixture(scope="module")

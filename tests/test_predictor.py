@@ -9,15 +9,12 @@ import pytest
 from lstm_flax.errors import UserError
 from lstm_flax.inference.predictor import Predictor
 from lstm_flax.training.initial import kept_params
-from lstm_flax.training.train import train
 from tests.conftest import templated_texts
 
 
 @pytest.fixture(scope="module")
-def predictor(tiny_config, tmp_path_factory: pytest.TempPathFactory) -> Predictor:
-    workdir = tmp_path_factory.mktemp("predictor")
-    train(tiny_config, workdir, show_progress=False)
-    return Predictor.from_checkpoint(workdir)
+def predictor(finished: tuple[Path, dict]) -> Predictor:
+    return Predictor.from_checkpoint(finished[0])
 
 
 TEXTS = [record["text"] for record in templated_texts(40, seed=9)]

@@ -14,7 +14,15 @@ import pytest
 from lstm_flax import GRU, LSTM, RNN
 from lstm_flax.errors import UserError
 from lstm_flax.model.initializers import orthogonal
-from tests.recurrent_cases import LAYERS, as_states, assert_close, random_case, run
+from tests.recurrent_cases import (
+    LAYERS,
+    apply,
+    as_states,
+    assert_close,
+    random_case,
+    random_variables,
+    run,
+)
 from tests.torch_reference import compare_with_torch, load_case, run_torch
 
 REFERENCE = sorted((Path(__file__).parent / "reference").glob("*.npz"))
@@ -27,8 +35,7 @@ def make(cell: str = "LSTM", seed: int = 0, **options: Any) -> tuple[Any, Any, A
     options = {"num_layers": 2, "bidirectional": True, "implementation": "scan"} | options
     layer = LAYERS[cell](5, **options)
     inputs = jax.random.normal(jax.random.key(seed), (4, 6, 3))
-    variables = jax.jit(layer.init)(jax.random.key(seed + 1), inputs)
-    return layer, variables, inputs, jnp.array([6, 1, 4, 3])
+    return layer, random_variables(layer, inputs, seed), inputs, jnp.array([6, 1, 4, 3])
 
 
 @pytest.mark.parametrize("path", REFERENCE, ids=lambda path: path.stem)
@@ -65,7 +72,7 @@ def test_equals_live_torch_on_a_hundred_shapes(cell: str, first: int) -> None:
 @pytest.mark.parametrize("cell", CELLS)
 def test_equals_a_python_loop_over_each_row(cell: str) -> None:
     layer, variables, inputs, lengths = make(cell, num_layers=1)
-    outputs, states = layer.apply(variables, inputs, lengths)
+    outputs, states = apply(layer, variables, inputs, lengths)
     flax_cell = FLAX_CELLS[cell](5)
     for row, length in enumerate(lengths.tolist()):
         for direction, name in enumerate(("layers_0_forward", "layers_0_backward")):
@@ -73,7 +80,7 @@ def test_equals_a_python_loop_over_each_row(cell: str) -> None:
             carry = flax_cell.initialize_carry(jax.random.key(0), (3,))
             steps = range(length) if direction == 0 else reversed(range(length))
             for t in steps:
-                carry, output = flax_cell.apply(params, carry, inputs[row, t])
+                carry, output = apply(flax_cell, params, carry, inputs[row, t])
                 actual = outputs[row, t, 5 * direction : 5 * direction + 5]
                 np.testing.assert_allclose(actual, output, atol=1e-6)
             expected = (carry[1], carry[0]) if cell == "LSTM" else (carry,)
@@ -83,15 +90,15 @@ def test_equals_a_python_loop_over_each_row(cell: str) -> None:
 
 def test_shapes_and_order_of_the_states() -> None:
     layer, variables, inputs, lengths = make()
-    outputs, (h_n, c_n) = layer.apply(variables, inputs, lengths)
+    outputs, (h_n, c_n) = apply(layer, variables, inputs, lengths)
     assert outputs.shape == (4, 6, 10)
     assert h_n.shape == c_n.shape == (4, 4, 5)
     rows = jnp.arange(4)
     # The last layer's states come last: forward at each row's end, backward at its beginning.
     np.testing.assert_array_equal(h_n[2], outputs[rows, lengths - 1, :5])
     np.testing.assert_array_equal(h_n[3], outputs[:, 0, 5:])
-    time_major, states = layer.clone(time_major=True).apply(
-        variables, inputs.swapaxes(0, 1), lengths
+    time_major, states = apply(
+        layer.clone(time_major=True), variables, inputs.swapaxes(0, 1), lengths
     )
     np.testing.assert_array_equal(time_major.swapaxes(0, 1), outputs)
     np.testing.assert_array_equal(states[0], h_n)
@@ -109,9 +116,9 @@ def test_gru_and_rnn_return_one_state(cell: Any) -> None:
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_sequence_may_be_cut_and_its_state_carried_over(cell: str) -> None:
     layer, variables, inputs, _ = make(cell, bidirectional=False)
-    whole, final = layer.apply(variables, inputs)
-    first, middle = layer.apply(variables, inputs[:, :2])
-    second, last = layer.apply(variables, inputs[:, 2:], None, middle)
+    whole, final = apply(layer, variables, inputs)
+    first, middle = apply(layer, variables, inputs[:, :2])
+    second, last = apply(layer, variables, inputs[:, 2:], None, middle)
     np.testing.assert_allclose(jnp.concatenate([first, second], axis=1), whole, atol=1e-6)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), last, final)
 
@@ -119,11 +126,11 @@ def test_a_sequence_may_be_cut_and_its_state_carried_over(cell: str) -> None:
 @pytest.mark.parametrize("cell", CELLS)
 def test_padding_changes_nothing_bit_for_bit(cell: str) -> None:
     layer, variables, inputs, lengths = make(cell)
-    outputs, states = layer.apply(variables, inputs, lengths)
+    outputs, states = apply(layer, variables, inputs, lengths)
     mask = (jnp.arange(6) < lengths[:, None])[..., None]
     wider = jnp.where(mask, inputs, jnp.nan)
     wider = jnp.concatenate([wider, jnp.full((4, 3, 3), jnp.inf)], axis=1)
-    padded, padded_states = layer.apply(variables, wider, lengths)
+    padded, padded_states = apply(layer, variables, wider, lengths)
     np.testing.assert_array_equal(padded[:, :6], outputs)
     assert not padded[:, 6:].any()
     assert not jnp.where(mask, 0, outputs).any()
@@ -139,8 +146,9 @@ def test_gradients_are_finite_and_zero_in_the_padding(cell: str) -> None:
         outputs, states = layer.apply(variables, inputs, lengths)
         return jnp.sum(jnp.sin(outputs)) + sum(jnp.sum(state**2) for state in as_states(states))
 
-    clean = jax.grad(loss, argnums=(0, 1))(variables, jnp.where(mask, inputs, 0))
-    dirty = jax.grad(loss, argnums=(0, 1))(variables, jnp.where(mask, inputs, jnp.nan))
+    gradient = jax.jit(jax.grad(loss, argnums=(0, 1)))
+    clean = gradient(variables, jnp.where(mask, inputs, 0))
+    dirty = gradient(variables, jnp.where(mask, inputs, jnp.nan))
     jax.tree.map(np.testing.assert_array_equal, dirty, clean)
     assert not jnp.where(mask, 0, clean[1]).any()
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(clean))
@@ -149,30 +157,30 @@ def test_gradients_are_finite_and_zero_in_the_padding(cell: str) -> None:
 @pytest.mark.parametrize("cell", CELLS)
 def test_rows_do_not_know_their_neighbours(cell: str) -> None:
     layer, variables, inputs, lengths = make(cell)
-    outputs, states = layer.apply(variables, inputs, lengths)
+    outputs, states = apply(layer, variables, inputs, lengths)
     order = jnp.array([2, 0, 3, 1])
-    permuted, permuted_states = layer.apply(variables, inputs[order], lengths[order])
+    permuted, permuted_states = apply(layer, variables, inputs[order], lengths[order])
     np.testing.assert_allclose(permuted, outputs[order], atol=1e-6)
     for actual, state in zip(as_states(permuted_states), as_states(states), strict=True):
         np.testing.assert_allclose(actual, state[:, order], atol=1e-6)
     for row in range(4):
-        alone, _ = layer.apply(variables, inputs[row : row + 1], lengths[row : row + 1])
+        alone, _ = apply(layer, variables, inputs[row : row + 1], lengths[row : row + 1])
         np.testing.assert_allclose(alone[0], outputs[row], atol=1e-6)
 
 
 def test_no_lengths_means_full_lengths() -> None:
     layer, variables, inputs, _ = make()
-    full = jax.tree.leaves(layer.apply(variables, inputs, jnp.full(4, 6)))
-    for a, b in zip(jax.tree.leaves(layer.apply(variables, inputs)), full, strict=True):
+    full = jax.tree.leaves(apply(layer, variables, inputs, jnp.full(4, 6)))
+    for a, b in zip(jax.tree.leaves(apply(layer, variables, inputs)), full, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
 def test_other_lengths_do_not_compile_again() -> None:
     layer, variables, inputs, lengths = make()
-    apply = jax.jit(layer.apply)
-    apply(variables, inputs, lengths)
-    apply(variables, inputs, lengths[::-1])
-    assert apply._cache_size() == 1
+    compiled = jax.jit(layer.apply)
+    compiled(variables, inputs, lengths)
+    compiled(variables, inputs, lengths[::-1])
+    assert compiled._cache_size() == 1
 
 
 def test_initial_parameters() -> None:
@@ -187,7 +195,8 @@ def test_initial_parameters() -> None:
 
 
 def test_init_is_the_same_traced_and_abstract() -> None:
-    layer, variables, inputs, _ = make()
+    layer, _, inputs, _ = make(num_layers=1)
+    variables = jax.jit(layer.init)(jax.random.key(1), inputs)
     eager = layer.init(jax.random.key(1), inputs)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), eager, variables)
     abstract = jax.eval_shape(layer.init, jax.random.key(1), inputs)
@@ -214,8 +223,8 @@ def test_orthogonal_is_orthogonal_and_uniform() -> None:
 def test_bfloat16_products_and_float32_state(cell: str) -> None:
     layer, variables, inputs, lengths = make(cell, dtype=jnp.bfloat16)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
-    outputs, states = layer.apply(variables, inputs, lengths)
-    exact, _ = layer.clone(dtype=jnp.float32).apply(variables, inputs, lengths)
+    outputs, states = apply(layer, variables, inputs, lengths)
+    exact, _ = apply(layer.clone(dtype=jnp.float32), variables, inputs, lengths)
     assert outputs.dtype == jnp.bfloat16
     kept = {"LSTM": (jnp.bfloat16, jnp.float32), "GRU": (jnp.float32,), "RNN": (jnp.bfloat16,)}
     assert tuple(state.dtype for state in as_states(states)) == kept[cell]
@@ -225,14 +234,14 @@ def test_bfloat16_products_and_float32_state(cell: str) -> None:
 def test_dropout_acts_between_layers_only() -> None:
     key = {"dropout": jax.random.key(7)}
     one, variables, inputs, lengths = make(num_layers=1, dropout=0.5)
-    plain, _ = one.apply(variables, inputs, lengths)
-    dropped, _ = one.apply(variables, inputs, lengths, deterministic=False, rngs=key)
+    plain, _ = apply(one, variables, inputs, lengths)
+    dropped, _ = apply(one, variables, inputs, lengths, deterministic=False, rngs=key)
     np.testing.assert_array_equal(dropped, plain)
 
     two, variables, inputs, lengths = make(dropout=0.5)
-    plain, (h_plain, _) = two.apply(variables, inputs, lengths)
-    dropped, (h_dropped, _) = two.apply(variables, inputs, lengths, deterministic=False, rngs=key)
-    again, _ = two.apply(variables, inputs, lengths, deterministic=False, rngs=key)
+    plain, (h_plain, _) = apply(two, variables, inputs, lengths)
+    dropped, (h_dropped, _) = apply(two, variables, inputs, lengths, deterministic=False, rngs=key)
+    again, _ = apply(two, variables, inputs, lengths, deterministic=False, rngs=key)
     np.testing.assert_array_equal(again, dropped)
     np.testing.assert_array_equal(h_dropped[:2], h_plain[:2])  # the first layer sees none
     assert not np.allclose(dropped, plain)
@@ -244,19 +253,19 @@ def test_dropout_acts_between_layers_only() -> None:
 def test_recurrent_dropout_acts_on_what_enters_the_gates(cell: str) -> None:
     layer, variables, inputs, lengths = make(cell, num_layers=1, recurrent_dropout=0.5)
     key = {"dropout": jax.random.key(7)}
-    plain, _ = layer.apply(variables, inputs, lengths)
-    dropped, _ = layer.apply(variables, inputs, lengths, deterministic=False, rngs=key)
+    plain, _ = apply(layer, variables, inputs, lengths)
+    dropped, _ = apply(layer, variables, inputs, lengths, deterministic=False, rngs=key)
     assert not np.allclose(dropped, plain)
     per_step = layer.clone(recurrent_dropout_per_step=True)
-    other, _ = per_step.apply(variables, inputs, lengths, deterministic=False, rngs=key)
+    other, _ = apply(per_step, variables, inputs, lengths, deterministic=False, rngs=key)
     assert not np.allclose(other, dropped)
     # Without recurrent kernels nothing is left to drop: the state carried over is whole.
     no_kernels = jax.tree_util.tree_map_with_path(
         lambda path, leaf: leaf * (path[-2].key[0] != "h" or path[-1].key != "kernel"), variables
     )
     for module in (layer, per_step):
-        plain, _ = module.apply(no_kernels, inputs, lengths)
-        dropped, _ = module.apply(no_kernels, inputs, lengths, deterministic=False, rngs=key)
+        plain, _ = apply(module, no_kernels, inputs, lengths)
+        dropped, _ = apply(module, no_kernels, inputs, lengths, deterministic=False, rngs=key)
         np.testing.assert_allclose(dropped, plain, atol=1e-6)
 
 
@@ -268,7 +277,7 @@ def test_recurrent_dropout_mask_stays_for_a_whole_sequence() -> None:
     cell = {"h": {"kernel": jnp.eye(8)}, "i": {"kernel": jnp.ones((1, 8)), "bias": jnp.zeros(8)}}
     variables = {"params": {"layers_0_forward": cell}}
     key = {"dropout": jax.random.key(0)}
-    outputs, _ = layer.apply(variables, inputs, deterministic=False, rngs=key)
+    outputs, _ = apply(layer, variables, inputs, deterministic=False, rngs=key)
     growth = np.round(np.asarray(outputs) * 1e3)
     kept, dropped = np.cumsum(2.0 ** np.arange(5)), np.ones(5)
     units = growth.transpose(0, 2, 1).reshape(-1, 5)
@@ -314,18 +323,19 @@ def test_second_derivatives_and_forward_mode_of_the_scan() -> None:
     layer, variables, inputs, lengths = make(num_layers=1)
 
     def loss(inputs: jax.Array) -> jax.Array:
-        return jnp.sum(jnp.sin(layer.apply(variables, inputs, lengths)[0]))
+        return jnp.sum(jnp.sin(apply(layer, variables, inputs, lengths)[0]))
 
-    gradient, curvature = jax.jvp(jax.grad(loss), (inputs,), (jnp.ones_like(inputs),))
+    slope = jax.jit(jax.grad(loss))
+    gradient, curvature = jax.jvp(slope, (inputs,), (jnp.ones_like(inputs),))
     step = 1e-2
-    difference = jax.grad(loss)(inputs + step) - jax.grad(loss)(inputs - step)
+    difference = slope(inputs + step) - slope(inputs - step)
     np.testing.assert_allclose(curvature, difference / (2 * step), atol=2e-3)
     assert np.isfinite(gradient).all()
 
 
 def test_batch_first_and_time_major_have_the_same_gradients() -> None:
     case = random_case(21)
-    params = case.build().init(jax.random.key(0), case.inputs)["params"]
+    params = random_variables(case.build(), case.inputs, 0)["params"]
     values, gradients = run(case, params, implementation="scan")
     swapped = {
         name: np.swapaxes(getattr(case, name), 0, 1) for name in ("inputs", "output_cotangent")

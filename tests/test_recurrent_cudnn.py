@@ -12,7 +12,7 @@ from lstm_flax import LSTM
 from lstm_flax.errors import UserError
 from lstm_flax.model import recurrent_choice, recurrent_cudnn
 from lstm_flax.model.recurrent_cudnn import pack_weights, why_not_cudnn
-from tests.recurrent_cases import assert_close, random_case, run
+from tests.recurrent_cases import assert_close, random_case, random_variables, run
 
 OBSTACLE = why_not_cudnn("LSTM", jnp.float32, recurrent_dropout=False)
 needs_gpu = pytest.mark.skipif(OBSTACLE is not None, reason=f"cuDNN cannot run: {OBSTACLE}")
@@ -46,10 +46,7 @@ def reference_in_place_of_cudnn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_packed_weights_unpack_to_torch_matrices() -> None:
     layer = LSTM(3, num_layers=2, bidirectional=True)
-    params = layer.init(jax.random.key(0), jnp.ones((1, 2, 5)))["params"]
-    params = jax.tree.map(
-        lambda leaf: jax.random.normal(jax.random.key(leaf.size), leaf.shape), params
-    )
+    params = random_variables(layer, jnp.ones((1, 2, 5)), 0)["params"]
     names = [f"layers_{k}_{d}" for k in (0, 1) for d in ("forward", "backward")]
     packed = pack_weights([params[name] for name in names])
     w_ih, w_hh, b_ih, b_hh = rnn.unpack_lstm_weights(packed, 5, 3, 2, True)
@@ -68,7 +65,7 @@ def test_equals_scan_through_jax_reference(
     seed: int, reference_in_place_of_cudnn: list[int]
 ) -> None:
     case = random_case(seed)
-    params = jax.jit(case.build().init)(jax.random.key(seed), case.inputs)["params"]
+    params = random_variables(case.build(), case.inputs, seed)["params"]
     actual = run(case, params, implementation="cudnn")
     assert set(reference_in_place_of_cudnn) == {case.num_layers}  # all layers in one call
     for ours, expected in zip(actual, run(case, params, implementation="scan"), strict=True):
@@ -78,7 +75,7 @@ def test_equals_scan_through_jax_reference(
 
 def test_dropout_between_layers_is_ours(reference_in_place_of_cudnn: list[int]) -> None:
     case = next(case for case in map(random_case, range(99)) if case.num_layers == 3)
-    params = case.build().init(jax.random.key(0), case.inputs)["params"]
+    params = random_variables(case.build(), case.inputs, 0)["params"]
     actual, _ = run(case, params, seed=3, implementation="cudnn", dropout=0.5)
     assert set(reference_in_place_of_cudnn) == {1}  # a call a layer
     expected, _ = run(case, params, seed=3, implementation="scan", dropout=0.5)
@@ -124,7 +121,7 @@ def test_without_a_gpu_the_choice_is_refused() -> None:
 def compare_on_gpu(seed: int) -> None:
     """Values, states and all gradients of one random shape."""
     case = random_case(seed)
-    params = case.build().init(jax.random.key(seed), case.inputs)["params"]
+    params = random_variables(case.build(), case.inputs, seed)["params"]
     with jax.default_matmul_precision("highest"):
         actual = run(case, params, implementation="cudnn")
         expected = run(case, params, implementation="scan")

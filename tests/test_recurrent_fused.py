@@ -20,7 +20,7 @@ from lstm_flax.model import recurrent_choice
 from lstm_flax.model.recurrent_choice import choose_implementation
 from lstm_flax.model.recurrent_fused import fused_layer
 from lstm_flax.model.recurrent_scan import Direction
-from tests.recurrent_cases import assert_close, random_case, run
+from tests.recurrent_cases import apply, assert_close, random_case, random_variables, run
 from tests.torch_reference import compare_with_torch, load_case
 
 REFERENCE = sorted((Path(__file__).parent / "reference").glob("lstm_*.npz"))
@@ -36,8 +36,7 @@ def compare_with_scan(
 ) -> None:
     """Values, states and all gradients of one random shape."""
     case = random_case(seed)
-    init = jax.jit(case.build().init)
-    params = init(jax.random.key(seed), case.inputs)["params"]
+    params = random_variables(case.build(), case.inputs, seed)["params"]
     scan = run(case, params, seed=dropout_seed, implementation="scan", **options)
     fused = run(case, params, seed=dropout_seed, implementation="fused", **options)
     for actual, expected in zip(fused, scan, strict=True):
@@ -51,8 +50,7 @@ def make(**options: Any) -> tuple[Any, Any, Any, Any]:
     """A bidirectional layer with its parameters, inputs [4, 6, 3] and lengths."""
     layer = LSTM(5, bidirectional=True, implementation="fused", **options)
     inputs = jax.random.normal(jax.random.key(0), (4, 6, 3))
-    variables = jax.jit(layer.init)(jax.random.key(1), inputs)
-    return layer, variables, inputs, jnp.array([6, 1, 4, 3])
+    return layer, random_variables(layer, inputs, 1), inputs, jnp.array([6, 1, 4, 3])
 
 
 @pytest.mark.parametrize("path", REFERENCE, ids=lambda path: path.stem)
@@ -108,7 +106,7 @@ def test_equals_scan_under_dropout_on_twenty_shapes(first: int) -> None:
 def test_equals_scan_without_lengths_and_at_a_size_of_use() -> None:
     inputs = jax.random.normal(jax.random.key(0), (8, 50, 32))
     scan = LSTM(64, bidirectional=True, implementation="scan")
-    variables = jax.jit(scan.init)(jax.random.key(1), inputs)
+    variables = random_variables(scan, inputs, 1)
 
     def values_and_gradients(layer: Any) -> Any:
         def loss(variables: Any, inputs: jax.Array) -> tuple[jax.Array, Any]:
@@ -125,12 +123,10 @@ def test_equals_scan_without_lengths_and_at_a_size_of_use() -> None:
 @pytest.mark.parametrize("seed", [300, 302, 304])
 def test_without_a_gradient_the_values_are_the_same(seed: int) -> None:
     case = random_case(seed)  # with and without an initial state: two ways through the loop
-    variables = jax.jit(case.build().init)(jax.random.key(seed), case.inputs)
+    variables = random_variables(case.build(), case.inputs, seed)
     for initial in (None, tuple(np.ones_like(state) for state in case.state_cotangents)):
         scan, fused = (
-            jax.jit(case.build(implementation=name).apply)(
-                variables, case.inputs, case.lengths, initial
-            )
+            apply(case.build(implementation=name), variables, case.inputs, case.lengths, initial)
             for name in ("scan", "fused")
         )
         assert_close(fused, scan, FLOAT32_TOLERANCE)
@@ -140,6 +136,7 @@ def test_gradients_are_those_of_finite_differences() -> None:
     layer, variables, inputs, lengths = make()
     initial = tuple(jax.random.normal(jax.random.key(k), (2, 4, 5)) for k in (2, 3))
 
+    @jax.jit
     def loss(variables: Any, inputs: jax.Array, initial: Any) -> jax.Array:
         outputs, (h_n, c_n) = layer.apply(variables, inputs, lengths, initial)
         return jnp.mean(jnp.sin(outputs)) + jnp.mean(h_n * c_n)
@@ -174,10 +171,11 @@ def test_vmap_over_batches_and_over_parameters() -> None:
     stack = jnp.stack([inputs, inputs[::-1]])
     many = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf]), variables)
 
+    @jax.jit
     def gradient(variables: Any, inputs: jax.Array) -> Any:
         return jax.grad(lambda v: jnp.sum(layer.apply(v, inputs, lengths)[0] ** 2))(variables)
 
-    actual = jax.vmap(gradient)(many, stack)
+    actual = jax.jit(jax.vmap(gradient))(many, stack)
     for index in range(2):
         one = jax.tree.map(lambda leaf, index=index: leaf[index], many)
         expected = gradient(one, stack[index])
@@ -197,7 +195,7 @@ def test_strict_dtype_promotion() -> None:
             return jnp.sum(outputs).astype(jnp.float32) + jnp.sum(finals[0][1])
 
         with jax.numpy_dtype_promotion("strict"):
-            gradients = jax.grad(loss, argnums=(0, 1))(cells, x)
+            gradients = jax.jit(jax.grad(loss, argnums=(0, 1)))(cells, x)
         assert gradients[1].dtype == dtype
         assert {leaf.dtype for leaf in jax.tree.leaves(gradients[0])} == {jnp.dtype("float32")}
     assert layer.implementation == "fused"

@@ -22,28 +22,15 @@ from lstm_flax.training.checkpoints import CheckpointFolder, holds_checkpoint
 from lstm_flax.training.initial import take_params
 from lstm_flax.training.interruption import Interrupted
 from lstm_flax.training.loop import Run
-from lstm_flax.training.objectives import (
-    class_weights,
-)
+from lstm_flax.training.objectives import class_weights
 from lstm_flax.training.optimizer import make_optimizer
 from lstm_flax.training.train import train
 from lstm_flax.training.train_state import TrainState
 from lstm_flax.training.train_step import make_train_step
-from lstm_flax.training.trained_model import (
-    build_model,
-    init_params,
-    load_trained_model,
-)
+from lstm_flax.training.trained_model import build_model, load_trained_model
 from tests.conftest import templated_texts, write_jsonl
 from tests.run_files import figures, leaves
-from tests.step_cases import changed, one_step, random_batch
-
-
-@pytest.fixture(scope="session")
-def finished(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
-    """A finished run and its results."""
-    workdir = tmp_path_factory.mktemp("runs") / "finished"
-    return workdir, train(tiny_config, workdir, show_progress=False)
+from tests.step_cases import changed, jit_apply, jit_init, one_step, random_batch
 
 
 def test_it_learns_and_reports_what_it_did(finished: tuple[Path, dict]) -> None:
@@ -202,19 +189,19 @@ def test_another_configuration_in_the_same_folder_is_refused(
 
 
 def test_nothing_opens_the_test_split_before_training_has_ended(
-    tiny_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    brief_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[tuple[str, bool]] = []
     original = Dataset.split
 
     def spy(self: Dataset, name: str) -> Any:
         folder = tmp_path / "run" / "last"
-        opened.append((name, (folder / "21").is_dir()))
+        opened.append((name, (folder / "7").is_dir()))
         return original(self, name)
 
     monkeypatch.setattr(Dataset, "split", spy)
     # A fresh cache, so that the split would have to be read from its file.
-    config = changed(tiny_config, data={"cache_dir": str(tmp_path / "cache")})
+    config = changed(brief_config, data={"cache_dir": str(tmp_path / "cache")})
     train(config, tmp_path / "run", show_progress=False)
     assert ("test", True) in opened
     assert ("test", False) not in opened
@@ -230,20 +217,20 @@ def test_a_test_file_that_is_missing_is_refused_before_training(
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(
-    tiny_config: Config, tmp_path: Path
+    brief_config: Config, tmp_path: Path
 ) -> None:
     wild = changed(
-        tiny_config, optimizer={"name": "sgd", "weight_decay": 0.0, "learning_rate": 1e38}
+        brief_config, optimizer={"name": "sgd", "weight_decay": 0.0, "learning_rate": 1e38}
     )
-    wild = changed(wild, optimizer={"clip_norm": 0.0, "schedule": "constant"})
+    wild = changed(wild, optimizer={"clip_norm": 0.0})
     with pytest.raises(UserError, match=r"not finite at step \d+"):
         train(wild, tmp_path, show_progress=False)
     assert not holds_checkpoint(tmp_path / "last")
 
 
-def test_early_stopping_ends_the_run(tiny_config: Config, tmp_path: Path) -> None:
+def test_early_stopping_ends_the_run(brief_config: Config, tmp_path: Path) -> None:
     config = changed(
-        tiny_config,
+        brief_config,
         training={"early_stopping_patience": 1, "epochs": 50},
         optimizer={"learning_rate": 1e-9},
     )
@@ -268,10 +255,9 @@ def test_a_finished_run_keeps_its_results(
     assert train(elsewhere, workdir, "development", show_progress=False)["examples"] == 30
 
 
-def test_more_epochs_under_a_constant_rate_continue(tiny_config: Config, tmp_path: Path) -> None:
-    constant = changed(tiny_config, optimizer={"schedule": "constant"}, training={"epochs": 1})
-    train(constant, tmp_path / "grown", show_progress=False)
-    longer = changed(constant, training={"epochs": 2})
+def test_more_epochs_under_a_constant_rate_continue(brief_config: Config, tmp_path: Path) -> None:
+    train(brief_config, tmp_path / "grown", show_progress=False)
+    longer = changed(brief_config, training={"epochs": 2})
     train(longer, tmp_path / "grown", show_progress=False)
     train(longer, tmp_path / "whole", show_progress=False)
     for a, b in zip(leaves(tmp_path / "whole"), leaves(tmp_path / "grown"), strict=True):
@@ -296,11 +282,11 @@ def test_it_overfits_32_texts(tiny_config: Config) -> None:
     model = build_model(config, 64, 2)
     optimizer = make_optimizer(config.optimizer, 100)
     step = jax.jit(make_train_step(model, optimizer, config.training, jnp.ones(2)))
-    params = init_params(model, jax.random.PRNGKey(0))
+    params = jit_init(model, jax.random.PRNGKey(0))
     state = TrainState.create(params, optimizer, jax.random.PRNGKey(1), average=False)
     for _ in range(100):
         state = step(state, batch)
-    logits = model.apply({"params": state.params}, batch.token_ids, batch.lengths)
+    logits = jit_apply(model, state.params, batch)
     assert np.mean(np.argmax(logits, axis=1) == batch.labels) == 1.0
 
 
@@ -320,21 +306,20 @@ def test_sigmoid_head_needs_two_classes(tiny_config: Config) -> None:
         build_model(changed(tiny_config, model={"head": "sigmoid"}), 64, 3)
 
 
-def test_cache_alone_starts_a_training(tiny_config: Config, tmp_path: Path) -> None:
-    dataset = open_dataset(changed(tiny_config, data={"cache_dir": str(tmp_path)}))
+def test_cache_alone_starts_a_training(brief_config: Config, tmp_path: Path) -> None:
+    dataset = open_dataset(changed(brief_config, data={"cache_dir": str(tmp_path)}))
     for name in ("train", "development", "test"):
         dataset.split(name)
     (folder,) = (path.parent for path in tmp_path.rglob("dataset.json"))
     moved = tmp_path / "moved"
     shutil.copytree(folder, moved)
     fields = {"token_cache": str(moved), "train_path": "/gone", "test_path": "/gone"}
-    config = changed(tiny_config, data=fields | {"development_path": "/gone"})
-    config = changed(config, training={"epochs": 1})
+    config = changed(brief_config, data=fields | {"development_path": "/gone"})
     assert train(config, tmp_path / "run", show_progress=False)["examples"] == 37
 
 
 def test_another_run_s_weights_are_taken_where_they_fit(
-    tiny_config: Config, finished: tuple[Path, dict], tmp_path: Path, caplog: Any
+    brief_config: Config, finished: tuple[Path, dict], tmp_path: Path, caplog: Any
 ) -> None:
     records = [
         {"text": f"{word} film number {n}", "label": label}
@@ -343,7 +328,7 @@ def test_another_run_s_weights_are_taken_where_they_fit(
     ]
     fields = {"train_path": str(write_jsonl(tmp_path / "three.jsonl", records))}
     fields |= {"development_path": None, "test_path": None, "test_fraction": 0.2}
-    config = changed(tiny_config, data=fields, training={"epochs": 1})
+    config = changed(brief_config, data=fields)
     config = dataclasses.replace(config, init_from=str(finished[0]))
     with caplog.at_level(logging.INFO):
         train(config, tmp_path / "run", show_progress=False)
@@ -364,11 +349,11 @@ def test_taking_weights_replaces_equal_shapes_only() -> None:
     assert set(taken) == {"a", "b"}
 
 
-def test_changed_data_is_refused_and_nothing_is_moved(tiny_config: Config, tmp_path: Path) -> None:
+def test_changed_data_is_refused_and_nothing_is_moved(brief_config: Config, tmp_path: Path) -> None:
     records = templated_texts(60, seed=8)
     path = write_jsonl(tmp_path / "train.jsonl", records)
     fields = {"train_path": str(path), "development_path": None, "test_path": None}
-    config = changed(tiny_config, data=fields, training={"epochs": 1})
+    config = changed(brief_config, data=fields)
     train(config, tmp_path / "run", show_progress=False)
     records[0]["label"], records[1]["label"] = records[1]["label"], records[0]["label"]
     write_jsonl(path, records)
@@ -377,11 +362,10 @@ def test_changed_data_is_refused_and_nothing_is_moved(tiny_config: Config, tmp_p
     assert holds_checkpoint(tmp_path / "run" / "last")
 
 
-def test_fewer_epochs_than_taken_are_refused(tiny_config: Config, tmp_path: Path) -> None:
-    constant = changed(tiny_config, optimizer={"schedule": "constant"}, training={"epochs": 2})
-    train(constant, tmp_path, show_progress=False)
+def test_fewer_epochs_than_taken_are_refused(brief_config: Config, tmp_path: Path) -> None:
+    train(changed(brief_config, training={"epochs": 2}), tmp_path, show_progress=False)
     with pytest.raises(UserError, match=r"training\.epochs = 1"):
-        train(changed(constant, training={"epochs": 1}), tmp_path, show_progress=False)
+        train(brief_config, tmp_path, show_progress=False)
 
 
 def test_reading_a_run_leaves_a_save_in_progress_alone(

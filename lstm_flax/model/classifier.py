@@ -63,15 +63,7 @@ class TextClassifier(nn.Module):
             linear = nn.Dense(config.embedding_size, use_bias=False, name="ngrams")
             embedded += linear(ngram_features).astype(embedded.dtype)
         recurrent = CELLS[config.cell](
-            hidden_size=config.hidden_size,
-            num_layers=config.num_layers,
-            bidirectional=config.bidirectional,
-            dropout=config.dropout,
-            recurrent_dropout=config.recurrent_dropout,
-            recurrent_dropout_per_step=config.recurrent_dropout_per_step,
-            implementation=config.implementation,
-            dtype=jnp.dtype(config.dtype),
-            name="recurrent",
+            bidirectional=config.bidirectional, name="recurrent", **recurrent_attributes(config)
         )
         outputs, final = recurrent(embedded, lengths, deterministic=deterministic)
         h_n = final[0] if config.cell == "lstm" else final
@@ -81,6 +73,19 @@ class TextClassifier(nn.Module):
         pooled = nn.Dropout(config.head_dropout)(pooled, deterministic=deterministic)
         features = 1 if config.head == "sigmoid" else self.num_classes
         return nn.Dense(features, name="head")(pooled)
+
+
+def recurrent_attributes(config: ModelConfig) -> dict[str, Any]:
+    """What the configuration says of a recurrent stack, in whichever direction it reads."""
+    return {
+        "hidden_size": config.hidden_size,
+        "num_layers": config.num_layers,
+        "dropout": config.dropout,
+        "recurrent_dropout": config.recurrent_dropout,
+        "recurrent_dropout_per_step": config.recurrent_dropout_per_step,
+        "implementation": config.implementation,
+        "dtype": jnp.dtype(config.dtype),
+    }
 
 
 def apply_classifier(

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from lstm_flax.config import LanguageModelConfig, ModelConfig
 from lstm_flax.model.cells import direction_name
-from lstm_flax.model.classifier import TokenEmbedding
+from lstm_flax.model.classifier import TokenEmbedding, recurrent_attributes
 from lstm_flax.model.recurrent import LSTM
 
 # h and c of every direction: f32[D, L, B, H] each.
@@ -102,17 +102,7 @@ class LanguageModel(nn.Module):
         return jnp.stack(queries, axis=1), jnp.stack(outputs, axis=1), (h, c)
 
     def _reader(self) -> LSTM:
-        config = self.config
-        return LSTM(
-            hidden_size=config.hidden_size,
-            num_layers=config.num_layers,
-            dropout=config.dropout,
-            recurrent_dropout=config.recurrent_dropout,
-            recurrent_dropout_per_step=config.recurrent_dropout_per_step,
-            implementation=config.implementation,
-            dtype=jnp.dtype(config.dtype),
-            parent=None,
-        )
+        return LSTM(parent=None, **recurrent_attributes(self.config))
 
     def _init_recurrent(self, key: jax.Array) -> dict[str, Any]:
         params: dict[str, Any] = {}

@@ -1,0 +1,33 @@
+"""Small language models and made-up pieces of text for them, and the softmax written out."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from lstm_flax.config import Config
+from lstm_flax.model.language_model import LanguageModel, read_piece
+from lstm_flax.training.trained_model import build_language_model
+from tests.step_cases import changed, jit_init
+
+VOCAB = 40
+# In one program, of the model given: operation by operation it takes seconds to compile.
+jit_read = jax.jit(read_piece, static_argnums=0)
+
+
+def small_model(config: Config, **fields: Any) -> tuple[LanguageModel, Any]:
+    """The language model of a configuration with fields of `model` changed, and parameters."""
+    model = build_language_model(changed(config, model=fields), VOCAB)
+    return model, jit_init(model, jax.random.PRNGKey(0))
+
+
+def random_ids(*shape: int, seed: int = 0) -> np.ndarray:
+    """Ids of tokens that are text."""
+    return np.random.default_rng(seed).integers(4, VOCAB, shape).astype(np.int32)
+
+
+def naive_losses(queries: Any, targets: Any, table: Any, bias: Any) -> np.ndarray:
+    """Minus the log probability of each target, in float64."""
+    logits = (np.asarray(queries, np.float64) @ np.asarray(table, np.float64).T) + bias
+    normalizer = np.log(np.exp(logits).sum(axis=1))
+    return np.asarray(normalizer - logits[np.arange(len(targets)), targets])
