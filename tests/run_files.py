@@ -1,5 +1,6 @@
 """The files of a run: its configuration written, what it leaves read back for comparison."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -7,12 +8,15 @@ import jax
 import numpy as np
 
 from lstm_flax.config import Config
+from lstm_flax.data.dataset import open_dataset
+from lstm_flax.data.token_cache import write_split
 from lstm_flax.model.language_model import LanguageModel
 from lstm_flax.training.checkpoints import find_checkpoints
 from lstm_flax.training.optimizer import make_optimizer
 from lstm_flax.training.sharding import abstract, evaluation_mesh
 from lstm_flax.training.train_state import TrainState
 from lstm_flax.training.trained_model import build_model, init_params
+from tests.conftest import templated_texts
 
 
 def leaves(workdir: Path, kind: str = "last") -> list[np.ndarray]:
@@ -34,6 +38,28 @@ def leaves(workdir: Path, kind: str = "last") -> list[np.ndarray]:
     state = folder.restore_state(step, like)
     folder.close()
     return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
+
+
+def cache_with_unlabelled(config: Config, folder: Path) -> Path:
+    """A token cache of a configuration's texts that holds 45 unlabelled ones too."""
+    data = dataclasses.replace(config.data, cache_dir=str(folder))
+    dataset = open_dataset(dataclasses.replace(config, data=data))
+    for name in ("train", "development", "test"):
+        dataset.split(name)
+    texts = [record["text"] for record in templated_texts(45, seed=7)]
+    write_split(
+        dataset.folder / "unsupervised",
+        dataset.tokenizer.encode_batch(texts),
+        np.full(45, -1),
+        np.zeros(45),
+        texts,
+        dataset.tokenizer.vocab_size,
+        "unlabelled",
+    )
+    manifest = json.loads((dataset.folder / "dataset.json").read_text())
+    manifest["splits"].append("unsupervised")
+    (dataset.folder / "dataset.json").write_text(json.dumps(manifest))
+    return dataset.folder
 
 
 def write_config(path: Path, config: Config) -> Path:

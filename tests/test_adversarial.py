@@ -1,6 +1,5 @@
 """Adversarial and virtual adversarial training: shared masks, masked rows, true gradients."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,6 @@ import pytest
 
 from lstm_flax.config import Config
 from lstm_flax.data.batching import BatchPlan, plan_unlabelled, stack_batches
-from lstm_flax.data.dataset import open_dataset
-from lstm_flax.data.token_cache import write_split
 from lstm_flax.errors import UserError
 from lstm_flax.model.classifier import TextClassifier, apply_classifier
 from lstm_flax.training import train_step
@@ -31,8 +28,7 @@ from lstm_flax.training.train_state import TrainState
 from lstm_flax.training.train_step import virtual_adversarial_gradient
 from lstm_flax.training.trained_model import build_model
 from lstm_flax.types import Batch
-from tests.conftest import templated_texts
-from tests.run_files import leaves
+from tests.run_files import cache_with_unlabelled, leaves
 from tests.step_cases import changed, jit_apply, jit_init, one_step, random_batch
 
 RNG = np.random.default_rng(0)
@@ -221,23 +217,8 @@ def test_a_run_without_unlabelled_texts_says_so(tiny_config: Config, tmp_path: P
 @pytest.fixture
 def with_unlabelled(tiny_config: Config, tmp_path: Path) -> Config:
     """The tiny run from a cache that holds unlabelled texts too, all losses on."""
-    dataset = open_dataset(changed(tiny_config, data={"cache_dir": str(tmp_path / "cache")}))
-    for name in ("train", "development", "test"):
-        dataset.split(name)
-    texts = [record["text"] for record in templated_texts(45, seed=7)]
-    write_split(
-        dataset.folder / "unsupervised",
-        dataset.tokenizer.encode_batch(texts),
-        np.full(45, -1),
-        np.zeros(45),
-        texts,
-        dataset.tokenizer.vocab_size,
-        "unlabelled",
-    )
-    manifest = json.loads((dataset.folder / "dataset.json").read_text())
-    manifest["splits"].append("unsupervised")
-    (dataset.folder / "dataset.json").write_text(json.dumps(manifest))
-    fields = {"token_cache": str(dataset.folder), "unlabelled_batch_size": 8}
+    folder = cache_with_unlabelled(tiny_config, tmp_path / "cache")
+    fields = {"token_cache": str(folder), "unlabelled_batch_size": 8}
     weights = {"adversarial_weight": 0.5, "virtual_adversarial_weight": 1.0, "entropy_weight": 0.1}
     model = {"ngram_order": 2, "bidirectional": False}  # four passes a step: long to compile
     return changed(tiny_config, data=fields, model=model, training=weights | {"epochs": 2})

@@ -75,6 +75,12 @@ class Config:
             self.model.cell,
             "the language model is written for the lstm",
         )
+        require(
+            self.task == "classifier" or self.training.teachers is None,
+            "training.teachers",
+            self.training.teachers,
+            "a language model needs no labels; leave it empty",
+        )
         needs = self.training.virtual_adversarial_weight or self.training.entropy_weight
         require(
             self.data.unlabelled_batch_size == 0 or needs > 0,

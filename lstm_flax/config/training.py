@@ -22,6 +22,8 @@ class TrainingConfig:
         adversarial_epsilon: norm of a text's perturbation, in units of the root mean square of the
             embeddings, of either kind.
         entropy_weight: of the unperturbed answers' entropy, on labelled and unlabelled texts alike.
+        teachers: runs, comma-separated, whose common labels of the unlabelled texts join the
+            training part (self-training); None for none.
         class_weights: weight of each label's examples in the loss; empty for equal weights.
         balance_classes: weights inverse to the labels' counts in the training part.
         ema_decay: decay a step of the averaged weights used for evaluation; 0 for none.
@@ -39,6 +41,7 @@ class TrainingConfig:
     virtual_adversarial_weight: float = 0.0
     adversarial_epsilon: float = 5.0
     entropy_weight: float = 0.0
+    teachers: str | None = None
     class_weights: tuple[float, ...] = ()
     balance_classes: bool = False
     ema_decay: float = 0.998

@@ -37,20 +37,26 @@ class ClassificationTask:
     unit = "texts"
 
     def __init__(
-        self, config: Config, dataset: Dataset, mesh: Mesh, initial: TrainedModel | None = None
+        self,
+        config: Config,
+        dataset: Dataset,
+        mesh: Mesh,
+        initial: TrainedModel | None,
+        train_split: TokenizedSplit,
     ) -> None:
-        """Opens the training and the development part.
+        """Opens the parts but for the training part, which is given.
 
         Args:
             config: the run.
             dataset: encoded by the run's tokenizer.
             mesh: the devices that share each batch.
             initial: the run to start from, whose n-gram ratios are kept.
+            train_split: the labelled texts to train on, see `training_part`.
         """
         self.config = config
         self.dataset = dataset
         self.mesh = mesh
-        self.train_split = dataset.split("train")
+        self.train_split = train_split
         self._unlabelled: TokenizedSplit | None = None
         if config.data.unlabelled_batch_size > 0:
             self._unlabelled = dataset.split("unsupervised")
@@ -60,7 +66,7 @@ class ClassificationTask:
         self._model = build_classifier(
             config, dataset.tokenizer.vocab_size, len(dataset.label_names)
         )
-        self.ngrams, self._train_ngrams = ngram_ratios(config, dataset, initial)
+        self.ngrams, self._train_ngrams = ngram_ratios(config, dataset, initial, train_split)
         self._evaluator = Evaluator(self._model, config.data, mesh, self.ngrams)
 
     def init_params(self, key: jax.Array) -> Any:

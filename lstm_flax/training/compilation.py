@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,12 +26,16 @@ def keep_compiled_programs() -> None:
 
 
 class BucketedFunction:
-    """A function of `(tree, batch)`, compiled ahead of its first use at each batch shape."""
+    """A function of `(tree, batch)`, compiled ahead of its first use at each batch shape.
+
+    Threads may share it, unless it donates.
+    """
 
     def __init__(self, function: Callable[[Any, Any], Any], donate: bool = False) -> None:
         """Wraps a pure function; with `donate`, its first argument's buffers are reused."""
         self._jitted = jax.jit(function, donate_argnums=(0,) if donate else ())
         self._compiled: dict[tuple[int, ...], Any] = {}
+        self._compiling = threading.Lock()
 
     @property
     def compilations(self) -> int:
@@ -61,7 +66,8 @@ class BucketedFunction:
     def __call__(self, tree: Any, batch: Any) -> Any:
         """Calls the function, compiling it first where the batch's shape is new."""
         if _shape(batch) not in self._compiled:
-            self.compile(tree, [batch])
+            with self._compiling:  # another thread may have waited for the same shape
+                self.compile(tree, [batch])
         return self._compiled[_shape(batch)](tree, batch)
 
 

@@ -8,23 +8,33 @@ import jax.numpy as jnp
 from lstm_flax.config import Config
 from lstm_flax.data.dataset import Dataset, vocabulary_splits
 from lstm_flax.data.ngrams import NgramRatios, fit_ngram_ratios
+from lstm_flax.data.token_cache import TokenizedSplit
 from lstm_flax.data.word_vectors import fit_word_vectors
 from lstm_flax.errors import UserError
 from lstm_flax.training.trained_model import TrainedModel
 
 
 def ngram_ratios(
-    config: Config, dataset: Dataset, initial: TrainedModel | None
+    config: Config,
+    dataset: Dataset,
+    initial: TrainedModel | None,
+    split: TokenizedSplit | None = None,
 ) -> tuple[NgramRatios | None, NgramRatios | None]:
     """The class ratios of n-grams for other texts, and those for the training texts.
 
     A run that starts from another one with such features, for the same labels, keeps that one's
     ratios; unless texts of its own were counted for them, whose features must be cross-fitted. A
     run that is continued finds its own ratios so. None for a model that takes none.
+
+    Args:
+        config: the run.
+        dataset: its texts.
+        initial: the run that it starts from.
+        split: the texts to count; None for the training part alone.
     """
     if config.model.ngram_order == 0:
         return None, None
-    split = dataset.split("train")
+    split = split or dataset.split("train")
     there = None if initial is None else initial.metadata.ngrams
     if (
         there is not None

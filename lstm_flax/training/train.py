@@ -19,6 +19,7 @@ from lstm_flax.training.language_modelling import LanguageModelTask
 from lstm_flax.training.loop import Run
 from lstm_flax.training.progress import result_table, write_text
 from lstm_flax.training.scoring import default_split, evaluate_trained_model
+from lstm_flax.training.self_training import training_part
 from lstm_flax.training.sharding import data_mesh
 from lstm_flax.training.task import Task
 from lstm_flax.training.trained_model import load_trained_model
@@ -74,7 +75,8 @@ def train(
     if config.task == "language_model":
         task = LanguageModelTask(config, dataset, mesh)
     else:
-        task = ClassificationTask(config, dataset, mesh, initial)
+        texts = training_part(config, dataset, workdir, show_progress)
+        task = ClassificationTask(config, dataset, mesh, initial, texts)
     if initial is not None and not continued:
         kept = kept_params(initial, dataset.label_names)
         fresh = jax.eval_shape(task.init_params, jax.random.PRNGKey(0))

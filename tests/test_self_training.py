@@ -1,0 +1,83 @@
+"""Self-training: a student learns from its teachers' labels, and needs them only once."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lstm_flax.config import Config
+from lstm_flax.data.dataset import open_dataset
+from lstm_flax.errors import UserError
+from lstm_flax.training.loop import Run
+from lstm_flax.training.self_training import LABELS_NAME
+from lstm_flax.training.train import train
+from lstm_flax.training.trained_model import load_trained_model
+from tests.conftest import templated_texts
+from tests.run_files import cache_with_unlabelled, leaves
+from tests.step_cases import changed
+
+
+@pytest.fixture(scope="module")
+def config(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """The tiny run, in one bucket, from a cache that holds unlabelled texts too."""
+    cache = cache_with_unlabelled(tiny_config, tmp_path_factory.mktemp("cache"))
+    data = {"token_cache": str(cache), "bucket_widths": (64,)}
+    return changed(tiny_config, data=data, model={"ngram_order": 1, "bidirectional": False})
+
+
+@pytest.fixture(scope="module")
+def teacher(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "teacher"
+    train(config, folder, show_progress=False)
+    return folder
+
+
+def taught_by(config: Config, teachers: str) -> Config:
+    return changed(config, training={"teachers": teachers})
+
+
+def test_a_student_learns_from_its_teachers_and_goes_on_without_them(
+    config: Config, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student = taught_by(config, f"{teacher}, {teacher}")
+    results = train(student, tmp_path / "whole", show_progress=False)
+    assert results["train_steps"] == 3 * 10  # epochs of 100 + 45 texts in batches of 16
+    assert results["accuracy"] > 0.9
+    said = json.loads((tmp_path / "whole" / LABELS_NAME).read_text())
+    true = [("neg", "pos").index(record["label"]) for record in templated_texts(45, seed=7)]
+    assert np.mean(np.array(said) == true) > 0.9
+    taught = open_dataset(student).split("unsupervised")
+    ngrams = [load_trained_model(run).metadata.ngrams for run in (teacher, tmp_path / "whole")]
+    assert [n is not None and n.counted_any_of(taught) for n in ngrams] == [False, True]
+
+    check = Run._check_finite
+
+    def killed(self: Run) -> None:
+        check(self)
+        if self.step == 12:
+            raise MemoryError("the machine died")
+
+    gone = tmp_path / "teacher"
+    shutil.copytree(teacher, gone)
+    student = taught_by(config, str(gone))
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "_check_finite", killed)
+        with pytest.raises(MemoryError):
+            train(student, tmp_path / "killed", show_progress=False)
+    shutil.rmtree(gone)
+    train(student, tmp_path / "killed", show_progress=False)
+    for a, b in zip(leaves(tmp_path / "whole"), leaves(tmp_path / "killed"), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_teachers_that_cannot_teach(
+    tiny_config: Config, config: Config, teacher: Path, finished_lm: tuple[Path, dict], tmp_path
+) -> None:
+    with pytest.raises(UserError, match="no 'unsupervised' split"):
+        train(taught_by(tiny_config, str(teacher)), tmp_path / "a", show_progress=False)
+    with pytest.raises(UserError, match="nowhere"):
+        train(taught_by(config, str(tmp_path / "nowhere")), tmp_path / "b", show_progress=False)
+    with pytest.raises(UserError, match="language model"):
+        train(taught_by(config, str(finished_lm[0])), tmp_path / "c", show_progress=False)
