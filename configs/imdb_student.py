@@ -6,7 +6,8 @@ r"""IMDB sentiment, self-trained: `imdb.py` on the labels that its runs give to 
     done
     python train.py --config=configs/imdb_student.py --workdir=runs/imdb_student
 
-The teachers are scored on their development part, so that the test split is opened once, at the end.
+The teachers are scored on their development part, so that the test split is opened once, at the
+end.
 """
 
 from ml_collections import ConfigDict
