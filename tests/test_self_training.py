@@ -1,5 +1,6 @@
 """Self-training: a student learns from its teachers' labels, and needs them only once."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -9,11 +10,13 @@ import pytest
 
 from lstm_flax.config import Config
 from lstm_flax.data.dataset import open_dataset
+from lstm_flax.data.tokenizer import Tokenizer
 from lstm_flax.errors import UserError
+from lstm_flax.training import self_training
 from lstm_flax.training.loop import Run
-from lstm_flax.training.self_training import LABELS_NAME
+from lstm_flax.training.self_training import LABELS_NAME, training_part
 from lstm_flax.training.train import train
-from lstm_flax.training.trained_model import load_trained_model
+from lstm_flax.training.trained_model import TrainedModel, load_trained_model
 from tests.conftest import templated_texts
 from tests.run_files import cache_with_unlabelled, leaves
 from tests.step_cases import changed
@@ -45,7 +48,7 @@ def test_a_student_learns_from_its_teachers_and_goes_on_without_them(
     results = train(student, tmp_path / "whole", show_progress=False)
     assert results["train_steps"] == 3 * 10  # epochs of 100 + 45 texts in batches of 16
     assert results["accuracy"] > 0.9
-    said = json.loads((tmp_path / "whole" / LABELS_NAME).read_text())
+    said = json.loads((tmp_path / "whole" / LABELS_NAME).read_text())["labels"]
     true = [("neg", "pos").index(record["label"]) for record in templated_texts(45, seed=7)]
     assert np.mean(np.array(said) == true) > 0.9
     taught = open_dataset(student).split("unsupervised")
@@ -81,3 +84,42 @@ def test_teachers_that_cannot_teach(
         train(taught_by(config, str(tmp_path / "nowhere")), tmp_path / "b", show_progress=False)
     with pytest.raises(UserError, match="language model"):
         train(taught_by(config, str(finished_lm[0])), tmp_path / "c", show_progress=False)
+
+
+@pytest.mark.parametrize("field", ["label_names", "tokenizer"])
+def test_a_teacher_of_other_labels_or_another_tokenizer_is_refused(
+    config: Config, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    small = dataclasses.replace(config.tokenizer, vocab_size=8)
+    other = {
+        "label_names": ("bad", "good"),
+        "tokenizer": Tokenizer.train(["another text of a few words"], small, lowercase=False),
+    }
+
+    def changed_teacher(path: Path) -> TrainedModel:
+        trained = load_trained_model(path)
+        metadata = dataclasses.replace(trained.metadata, **{field: other[field]})
+        return dataclasses.replace(trained, metadata=metadata)
+
+    monkeypatch.setattr(self_training, "load_trained_model", changed_teacher)
+    with pytest.raises(UserError, match="other" if field == "tokenizer" else "knows the labels"):
+        train(taught_by(config, str(teacher)), tmp_path, show_progress=False)
+
+
+def test_labels_of_other_teachers_or_texts_are_not_taken(
+    config: Config, teacher: Path, tmp_path: Path
+) -> None:
+    dataset = open_dataset(config)
+    given = training_part(taught_by(config, str(teacher)), dataset, tmp_path, show_progress=False)
+    again = training_part(taught_by(config, str(teacher)), dataset, tmp_path, show_progress=False)
+    np.testing.assert_array_equal(given.labels, again.labels)
+    with pytest.raises(UserError, match="other teachers"):
+        training_part(taught_by(config, "runs/another"), dataset, tmp_path, show_progress=False)
+    path = tmp_path / LABELS_NAME
+    stored = json.loads(path.read_text())
+    path.write_text(json.dumps(stored | {"texts": stored["texts"] ^ 1}))
+    with pytest.raises(UserError, match="other texts"):
+        training_part(taught_by(config, str(teacher)), dataset, tmp_path, show_progress=False)
+    path.write_text("{")
+    with pytest.raises(UserError, match="cannot be read"):
+        training_part(taught_by(config, str(teacher)), dataset, tmp_path, show_progress=False)

@@ -6,6 +6,7 @@ Xie et al. 2020): teachers label it, a student learns from their labels and from
 
 import json
 import logging
+import zlib
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -40,28 +41,50 @@ def training_part(
         show_progress: whether to draw a bar.
 
     Raises:
-        UserError: there are teachers but no unlabelled texts, or a teacher cannot be read, knows
-            other labels or has another tokenizer.
+        UserError: there are teachers but no unlabelled texts; a teacher cannot be read, knows
+            other labels or has another tokenizer; the folder holds labels of other teachers or of
+            other texts.
     """
     train = dataset.split("train")
     if config.training.teachers is None:
         return train
     unlabelled = dataset.split("unsupervised")
-    path = workdir / LABELS_NAME
-    if path.exists():
-        labels = np.array(json.loads(path.read_text("utf-8")), np.int32)
-    else:
+    labels = _stored_labels(workdir / LABELS_NAME, config.training.teachers, unlabelled)
+    if labels is None:
         names = [name.strip() for name in config.training.teachers.split(",")]
         probabilities = [
             _ask(Path(name), dataset, unlabelled, show_progress) for name in names if name
         ]
         labels = np.mean(probabilities, axis=0).argmax(axis=-1).astype(np.int32)
         workdir.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(labels.tolist()))
+        stored = {"teachers": config.training.teachers, "texts": _checksum(unlabelled)}
+        write_text(workdir / LABELS_NAME, json.dumps(stored | {"labels": labels.tolist()}))
     counts = np.bincount(labels, minlength=len(dataset.label_names))
     found = ", ".join(f"{n} {c:,}" for n, c in zip(dataset.label_names, counts, strict=True))
     logger.info("the teachers' labels of %s unlabelled texts: %s", f"{len(labels):,}", found)
     return join(train, unlabelled, labels)
+
+
+def _stored_labels(path: Path, teachers: str, texts: TokenizedSplit) -> np.ndarray | None:
+    """The labels that an earlier start of this run was given, i32[N]; None where there are none."""
+    if not path.exists():
+        return None
+    try:
+        stored = json.loads(path.read_text("utf-8"))
+        same = stored["teachers"] == teachers and stored["texts"] == _checksum(texts)
+        labels = np.array(stored["labels"], np.int32)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: cannot be read; choose another --workdir") from error
+    if not same:
+        raise UserError(
+            f"{path}: holds the labels of other teachers ({stored['teachers']}) or of other texts; "
+            "choose another --workdir"
+        )
+    return labels
+
+
+def _checksum(texts: TokenizedSplit) -> int:
+    return zlib.crc32(texts.offsets.data, zlib.crc32(texts.token_ids.data))
 
 
 def join(train: TokenizedSplit, unlabelled: TokenizedSplit, labels: np.ndarray) -> TokenizedSplit:
@@ -84,7 +107,7 @@ def _ask(path: Path, dataset: Dataset, texts: TokenizedSplit, show_progress: boo
     if metadata.label_names != dataset.label_names:
         raise UserError(
             f"{where}: knows the labels {', '.join(metadata.label_names)}, not "
-            f"{', '.join(dataset.label_names)}"
+            f"{', '.join(dataset.label_names)}; name runs on the same labels"
         )
     if metadata.tokenizer.fingerprint != dataset.tokenizer.fingerprint:
         raise UserError(
