@@ -53,6 +53,7 @@ def test_config_survives_the_round_trip_through_plain_values() -> None:
         ("optimizer.learning_rate", float("nan")),
         ("optimizer.learning_rate", "fast"),
         ("optimizer.name", "lion"),
+        ("optimizer.unfreeze_epochs", -1),
         ("training.epochs", 0),
         ("training.epochs", True),
         ("training.class_weights", (1.0, -1.0)),

@@ -21,6 +21,9 @@ class OptimizerConfig:
         accumulation_steps: batches whose gradients make one update.
         layer_decay: factor of the updates from each layer to the one below; below 1 to fine-tune
             weights of another run (`init_from`).
+        unfreeze_epochs: epochs that the head learns alone, and then each layer before the one
+            below joins, the embedding last; a layer whose turn the run does not reach stays as it
+            began. To fine-tune as well; 0 for all layers from the start.
     """
 
     name: str = "adamw"
@@ -33,6 +36,7 @@ class OptimizerConfig:
     clip_norm: float = 1.0
     accumulation_steps: int = 1
     layer_decay: float = 1.0
+    unfreeze_epochs: int = 0
 
     def __post_init__(self) -> None:
         for name, allowed in {
@@ -56,7 +60,7 @@ class OptimizerConfig:
             self.layer_decay,
             "must lie above 0 and be at most 1",
         )
-        for name in ("weight_decay", "clip_norm"):
+        for name in ("weight_decay", "clip_norm", "unfreeze_epochs"):
             value = getattr(self, name)
             require(value >= 0, f"optimizer.{name}", value, "must not be negative")
         require(

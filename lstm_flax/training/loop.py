@@ -71,7 +71,7 @@ class Run:
         self.total_steps = config.training.epochs * task.steps_per_epoch
         if config.training.max_steps:
             self.total_steps = min(self.total_steps, config.training.max_steps)
-        optimizer = make_optimizer(config.optimizer, self.total_steps)
+        optimizer = make_optimizer(config.optimizer, self.total_steps, task.steps_per_epoch)
         self.train_step = BucketedFunction(task.make_step(optimizer), donate=True)
         self.history = History()
         if config.training.early_stopping_patience and not task.has_development:

@@ -1,8 +1,9 @@
-"""The optimiser: clipping, Adam or SGD, decay on kernels only, rate schedule, accumulation."""
+"""The optimiser: clipping, Adam or SGD, decay on kernels only, schedule, depth, accumulation."""
 
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from lstm_flax.config import OptimizerConfig
@@ -29,13 +30,17 @@ def make_schedule(config: OptimizerConfig, total_updates: int) -> optax.Schedule
     )
 
 
-def make_optimizer(config: OptimizerConfig, total_steps: int) -> optax.GradientTransformation:
+def make_optimizer(
+    config: OptimizerConfig, total_steps: int, steps_per_epoch: int | None = None
+) -> optax.GradientTransformation:
     """The whole chain from gradients to updates.
 
     Args:
         config: the optimiser's area of the configuration.
         total_steps: batches of the whole run; with accumulation, several make one update, and
             those left over at its end make none.
+        steps_per_epoch: batches of an epoch, for gradual unfreezing, which counts the whole updates
+            they make; by default `total_steps`.
 
     Raises:
         UserError: where no update would ever be made.
@@ -61,6 +66,9 @@ def make_optimizer(config: OptimizerConfig, total_steps: int) -> optax.GradientT
             )
     if config.layer_decay < 1:
         rule = optax.chain(rule, scale_by_depth(config.layer_decay))
+    if config.unfreeze_epochs > 0:
+        updates_per_epoch = max(1, (steps_per_epoch or total_steps) // config.accumulation_steps)
+        rule = optax.chain(rule, unfreeze_gradually(config.unfreeze_epochs * updates_per_epoch))
     clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
     chain = optax.chain(clip, rule)
     if config.accumulation_steps > 1:
@@ -71,28 +79,64 @@ def make_optimizer(config: OptimizerConfig, total_steps: int) -> optax.GradientT
 def scale_by_depth(decay: float) -> optax.GradientTransformation:
     """Smaller updates the farther a parameter lies from the output.
 
-    Discriminative fine-tuning (Howard & Ruder 2018, section 3.2, with decay 1 / 2.6): the head, and
-    all that is not named below, takes its whole update, the top recurrent layer `decay` times its
-    own, the layer below `decay` squared, and so on; the embedding and what is added to it come
-    last.
+    Discriminative fine-tuning (Howard & Ruder 2018, section 3.2, with decay 1 / 2.6): a parameter
+    of depth d takes `decay ** d` times its own update.
     """
 
     def scale(updates: Any, params: Any = None) -> Any:
-        layers = _layers(updates)
-
-        def scaled(path: tuple[Any, ...], update: jax.Array) -> jax.Array:
-            room = path[0].key
-            if room == "recurrent":
-                return update * decay ** (layers - layer_of(path[1].key))
-            return update * (decay ** (layers + 1) if room in ("embedding", "ngrams") else 1.0)
-
-        return jax.tree_util.tree_map_with_path(scaled, updates)
+        return jax.tree.map(
+            lambda update, depth: update * decay**depth, updates, output_depths(updates)
+        )
 
     return optax.stateless(scale)
 
 
-def _layers(params: Any) -> int:
-    return 1 + max(layer_of(name) for name in params["recurrent"])
+def unfreeze_gradually(interval: int) -> optax.GradientTransformation:
+    """No update to a parameter before its turn: the head first, then one layer more at a time.
+
+    Gradual unfreezing (Howard & Ruder 2018, section 3.3, with an epoch as the interval): a
+    parameter of depth d stays as it is for the first `d * interval` updates. This comes last in
+    the chain: the moments of frozen parameters gather all the same, and their gradients count in
+    the norm that clipping bounds.
+
+    Args:
+        interval: updates from one layer's turn to that of the layer below.
+    """
+
+    def init(params: Any) -> optax.ScaleByScheduleState:
+        return optax.ScaleByScheduleState(count=jnp.zeros([], jnp.int32))
+
+    def hold(
+        updates: Any, state: optax.ScaleByScheduleState, params: Any = None
+    ) -> tuple[Any, optax.ScaleByScheduleState]:
+        held = jax.tree.map(
+            lambda update, depth: jnp.where(state.count < depth * interval, 0, update),
+            updates,
+            output_depths(updates),
+        )
+        return held, optax.ScaleByScheduleState(count=optax.safe_increment(state.count))
+
+    return optax.GradientTransformation(init, hold)
+
+
+def output_depths(params: Any) -> Any:
+    """How many layers lie between each parameter and the output, as a tree like the parameters'.
+
+    The head, and all that is not named below, has depth 0; the top recurrent layer 1, the layer
+    below 2, and so on; the embedding and what is added to it come last.
+    """
+    layers = 1 + max(layer_of(name) for name in params["recurrent"])
+
+    def depth(path: tuple[Any, ...], _: jax.Array) -> int:
+        match path[0].key:
+            case "recurrent":
+                return layers - layer_of(path[1].key)
+            case "embedding" | "ngrams":
+                return layers + 1
+            case _:
+                return 0
+
+    return jax.tree_util.tree_map_with_path(depth, params)
 
 
 def kernel_mask(params: Any) -> Any:
