@@ -62,7 +62,7 @@ def start_report(torch_threads: int = 0, **settings: Any) -> dict[str, Any]:
         torch.set_num_threads(torch_threads or usable_cores())
         report["torch_threads"] = torch.get_num_threads()
     else:
-        print("torch is not installed: its rows are left out (pip install 'lstm-flax[bench]')")
+        print("torch is not installed: its rows are left out (pip install torch)")
     return report
 
 

@@ -12,7 +12,6 @@ from lstm_flax.config import Config
 from lstm_flax.data.dataset import open_dataset
 from lstm_flax.data.word_vectors import DEVIATION
 from lstm_flax.inference.predictor import Predictor
-from lstm_flax.training.checkpoints import CheckpointFolder
 from lstm_flax.training.evaluation import Evaluator
 from lstm_flax.training.initial import first_params, kept_params, ngram_ratios
 from lstm_flax.training.loop import Run
@@ -172,15 +171,3 @@ def test_probabilities_are_calibrated(finished: Path) -> None:
     ):
         log_odds = [np.log(p.probabilities["pos"] / p.probabilities["neg"]) for p in (a, b)]
         assert log_odds[0] == pytest.approx(log_odds[1] / history.temperature, rel=2e-3, abs=1e-4)
-
-
-def test_a_slim_copy_answers_alike(finished: Path, tmp_path: Path) -> None:
-    trained = load_trained_model(finished)
-    folder = CheckpointFolder(tmp_path / "slim", keep=1)
-    folder.save_slim(trained.step, trained.params, trained.metadata)
-    folder.close()
-    slim = load_trained_model(tmp_path / "slim")
-    whole, half = Predictor(trained).predict(TEXTS), Predictor(slim).predict(TEXTS)
-    for a, b in zip(whole, half, strict=True):
-        assert a.label == b.label
-        assert a.probabilities["pos"] == pytest.approx(b.probabilities["pos"], abs=5e-3)

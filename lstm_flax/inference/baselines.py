@@ -4,7 +4,7 @@
 - `nbsvm`: naive-Bayes log-count ratios and a linear support vector machine (Wang & Manning 2012).
 
 Both see the training part alone; the development part selects the strength of regularisation, as it
-selects the epoch of an LSTM. Needs scikit-learn (`pip install 'lstm_flax[report]'`).
+selects the epoch of an LSTM. Needs scikit-learn (the `baselines` extra).
 """
 
 import time
@@ -143,9 +143,7 @@ def _text_module() -> Any:
     try:
         import sklearn.feature_extraction.text as text
     except ImportError as error:
-        raise UserError(
-            "the baselines need scikit-learn; pip install 'lstm_flax[report]'"
-        ) from error
+        raise UserError("the baselines need scikit-learn; pip install scikit-learn") from error
     return text
 
 
