@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from lstm_flax.cli.arguments import Commands, add_checkpoint, add_command
+from lstm_flax.errors import UserError
 
 
 def add_to(commands: Commands) -> None:
@@ -19,8 +20,13 @@ def add_to(commands: Commands) -> None:
         "--workdir=DIR\n  trains a classifier from the same weights",
     )
     parser.add_argument(
-        "folder", type=Path, metavar="DIR", help="a language model's run, or a checkpoint of it"
+        "folder",
+        type=Path,
+        nargs="?",
+        metavar="DIR",
+        help="a language model's run, or a checkpoint of it",
     )
+    parser.add_argument("--workdir", type=Path, help="another way to give DIR")
     parser.add_argument("--prompt", default="", help="what each text begins with")
     parser.add_argument("--count", type=int, default=1, help="how many texts (1)")
     parser.add_argument(
@@ -38,11 +44,18 @@ def add_to(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the texts."""
+    if (arguments.folder is None) == (arguments.workdir is None):
+        raise UserError(
+            "name one run, as DIR or as --workdir=DIR; `lstm-flax generate --help` shows an example"
+        )
+
     from lstm_flax.inference.generator import Generator
     from lstm_flax.training.compilation import keep_compiled_programs
 
     keep_compiled_programs()
-    generator = Generator.from_checkpoint(arguments.folder, arguments.checkpoint)
+    generator = Generator.from_checkpoint(
+        arguments.folder or arguments.workdir, arguments.checkpoint
+    )
     texts = generator.generate(
         arguments.prompt,
         arguments.count,
