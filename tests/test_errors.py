@@ -9,7 +9,8 @@ import pytest
 
 from lstm_flax.cli import main
 from lstm_flax.config import Config
-from lstm_flax.training.checkpoints import Metadata, find_checkpoints
+from lstm_flax.training.checkpoint_metadata import Metadata
+from lstm_flax.training.checkpoints import find_checkpoints
 from tests.conftest import templated_texts, write_jsonl
 
 RECORDS = templated_texts(60, seed=3)

@@ -14,12 +14,8 @@ from lstm_flax.data.ngrams import num_ngram_features
 from lstm_flax.errors import UserError
 from lstm_flax.model.classifier import TextClassifier
 from lstm_flax.model.language_model import LanguageModel
-from lstm_flax.training.checkpoints import (
-    DAMAGE,
-    CheckpointFolder,
-    Metadata,
-    find_checkpoints,
-)
+from lstm_flax.training.checkpoint_metadata import Metadata
+from lstm_flax.training.checkpoints import DAMAGE, CheckpointFolder, find_checkpoints
 from lstm_flax.training.sharding import abstract, evaluation_mesh
 
 logger = logging.getLogger(__name__)
