@@ -191,7 +191,7 @@ def find_checkpoints(path: Path, kind: str) -> tuple[CheckpointFolder, list[int]
         `path` names one.
 
     Raises:
-        UserError: where there is none, or `last` is asked of what may be another.
+        UserError: where there is none, or none yet, or `last` is asked of what may be another.
     """
     given, step = path, None
     if path.name.isdigit() and (path / "metadata").is_dir():
@@ -199,6 +199,13 @@ def find_checkpoints(path: Path, kind: str) -> tuple[CheckpointFolder, list[int]
     elif (path / kind).is_dir():
         path = path / kind
     if not holds_checkpoint(path):
+        last = (path.parent if path.name == "best" else path) / "last"
+        if kind == "best" and holds_checkpoint(last):
+            raise UserError(
+                f"{path}: no best checkpoint yet, since no epoch of this run has ended; continue "
+                "the training, or take its newest state with --checkpoint=last (where there is no "
+                f"such flag, name {last})"
+            )
         raise UserError(
             f"{path}: no checkpoint here; give the --workdir of a training run "
             "(lstm-flax train --config=quickstart --workdir=DIR makes one)"

@@ -105,7 +105,7 @@ def load_trained_model(path: Path, checkpoint: str = "best") -> TrainedModel:
             except UserError:
                 raise
             except DAMAGE as error:
-                reason = str(error).splitlines()[0][:200]
+                reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
                 logger.warning("%s/%d cannot be read (%s)", folder.path, step, reason)
     finally:
         folder.close()
