@@ -27,7 +27,7 @@ class TextExample(NamedTuple):
     Attributes:
         text: as the source gives it, not yet normalised.
         label: index into the data set's label names; -1 where the text has no label.
-        id: names the example in messages and explanations, unique within its split.
+        id: names the example in messages, unique within its split.
     """
 
     text: str
