@@ -32,7 +32,8 @@ from lstm_flax.config import Config
 from lstm_flax.data.dataset import open_dataset
 from lstm_flax.errors import UserError
 from lstm_flax.inference.predictor import Prediction
-from lstm_flax.training.checkpoints import History, Metadata, describe_machine, open_checkpoints
+from lstm_flax.training.checkpoint_metadata import History, Metadata, describe_machine
+from lstm_flax.training.checkpoints import open_checkpoints
 from lstm_flax.training.initial import ngram_ratios
 from lstm_flax.training.optimizer import make_optimizer
 from lstm_flax.training.train_state import TrainState

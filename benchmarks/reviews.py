@@ -8,8 +8,6 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from lstm_flax.config import Config
 from lstm_flax.config_files import load_config
 from lstm_flax.data.dataset import Dataset, open_dataset
@@ -72,15 +70,7 @@ def write_made_up_reviews(path: Path, count: int) -> None:
 
 def labelled_reviews(dataset: Dataset) -> TokenizedSplit:
     """The training and the development part as one: all 25,000 of IMDB."""
-    parts = [dataset.split(name) for name in ("train", "development")]
-    starts = np.cumsum([0] + [len(part.token_ids) for part in parts])
-    offsets = [part.offsets[:-1] + start for part, start in zip(parts, starts, strict=False)]
-    return TokenizedSplit(
-        np.concatenate([part.token_ids for part in parts]),
-        np.concatenate([*offsets, starts[-1:]]),
-        np.concatenate([part.labels for part in parts]),
-        np.concatenate([part.groups for part in parts]),
-    )
+    return TokenizedSplit.concatenate([dataset.split(name) for name in ("train", "development")])
 
 
 def review_texts(config: Config, limit: int) -> list[str]:

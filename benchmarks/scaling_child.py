@@ -31,7 +31,7 @@ def write_cache(folder: Path, tokens: int, vocab_size: int) -> None:
     sequences = np.split(ids, ends[:-1])
     labels = rng.integers(0, 2, len(sequences))
     groups = np.arange(len(sequences))
-    write_split(folder, sequences, labels, groups, map(str, groups), vocab_size, "random")
+    write_split(folder, sequences, labels, groups, vocab_size, "random")
 
 
 def memory_mib(name: str) -> float:

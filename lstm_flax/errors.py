@@ -1,4 +1,6 @@
-"""The one exception a user can cause."""
+"""The one exception a user can cause, and words for its message."""
+
+from collections.abc import Sequence
 
 
 class UserError(ValueError):
@@ -7,3 +9,13 @@ class UserError(ValueError):
     The message is one line that says what was wrong, where, and what to do next. The command line
     prints it without a traceback and exits with status 2.
     """
+
+
+def some(items: Sequence[str], limit: int = 8) -> str:
+    """The first few items, and how many more there are.
+
+    >>> some(["a", "b", "c", "d"], limit=2)
+    'a, b and 2 more'
+    """
+    more = f" and {len(items) - limit} more" if len(items) > limit else ""
+    return ", ".join(items[:limit]) + more

@@ -1,6 +1,6 @@
 """The types that cross room borders, and the legend of axes.
 
-Axes, one letter each, everywhere in this package:
+Axes, one letter each, wherever this package gives a shape:
 
     B  batch        examples in one batch, padding rows included
     T  time         tokens; the width of the batch's bucket
@@ -11,6 +11,11 @@ Axes, one letter each, everywhere in this package:
     C  classes      labels of the data set
     V  vocabulary   pieces of the tokenizer
     F  features     numbers a token beside its embedding
+    G  gates        of the recurrent cell: 4 for LSTM, 3 for GRU, 1 for RNN
+    N  items        of a whole: a split's examples, a text's tokens, a loss's queries
+    S  samples      tokens that stand for the vocabulary in a sampled softmax
+
+Capitals of one docstring alone are explained in it; small letters are sizes without a name.
 """
 
 from typing import Any, NamedTuple
@@ -27,7 +32,7 @@ class TextExample(NamedTuple):
     Attributes:
         text: as the source gives it, not yet normalised.
         label: index into the data set's label names; -1 where the text has no label.
-        id: names the example in messages and explanations, unique within its split.
+        id: names the example in messages, unique within its split.
     """
 
     text: str

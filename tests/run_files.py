@@ -52,7 +52,6 @@ def cache_with_unlabelled(config: Config, folder: Path) -> Path:
         dataset.tokenizer.encode_batch(texts),
         np.full(45, -1),
         np.zeros(45),
-        texts,
         dataset.tokenizer.vocab_size,
         "unlabelled",
     )

@@ -54,8 +54,7 @@ def test_written_splits_come_back(tmp_path, vocab_size, dtype):
     sequences = [*random_sequences(rng, 30, vocab_size), np.array([vocab_size - 1])]
     labels = rng.integers(-1, 3, size=31)
     groups = rng.integers(0, 1 << 63, size=31, dtype=np.uint64)
-    names = [f"a\nb:{i}" for i in range(31)]
-    write_split(tmp_path / "train", sequences, labels, groups, names, vocab_size, "f")
+    write_split(tmp_path / "train", sequences, labels, groups, vocab_size, "f")
     split = read_split(tmp_path / "train", "f")
     assert split.token_ids.dtype == dtype
     assert isinstance(split.token_ids, np.memmap)
@@ -66,18 +65,37 @@ def test_written_splits_come_back(tmp_path, vocab_size, dtype):
     np.testing.assert_array_equal(split.labels, labels)
     np.testing.assert_array_equal(split.groups, groups)
     assert split.lengths.tolist() == [len(s) for s in sequences]
-    assert split.ids == tuple(f"a b:{i}" for i in range(31))
     assert [p.name for p in tmp_path.iterdir()] == ["train"]
     with pytest.raises(IndexError):
         split[31]
 
 
+def test_concatenated_splits_hold_the_examples_of_all_in_order(tmp_path):
+    rng = np.random.default_rng(0)
+    sequences = random_sequences(rng, 12, 100)
+    labels, groups = rng.integers(-1, 3, size=12), rng.integers(0, 9, size=12, dtype=np.uint64)
+    parts = []
+    for first, end in ((0, 5), (5, 6), (6, 12)):
+        of_part = sequences[first:end], labels[first:end], groups[first:end]
+        write_split(tmp_path / f"{first}", *of_part, vocab_size=100, fingerprint="f")
+        parts.append(read_split(tmp_path / f"{first}"))
+    whole = TokenizedSplit.concatenate(parts)
+    for found, expected in zip(whole, sequences, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert whole.lengths.tolist() == [len(s) for s in sequences]
+    assert whole.token_ids.dtype == parts[0].token_ids.dtype
+    np.testing.assert_array_equal(whole.labels, labels)
+    np.testing.assert_array_equal(whole.groups, groups)
+    (one,) = TokenizedSplit.concatenate(parts[1:2])
+    np.testing.assert_array_equal(one, sequences[5])
+
+
 def test_other_fingerprint_is_no_split_and_is_replaced(tmp_path):
-    write_split(tmp_path / "a", [np.array([4])], np.array([0]), np.array([0]), ["x"], 9, "old")
+    write_split(tmp_path / "a", [np.array([4])], np.array([0]), np.array([0]), 9, "old")
     assert read_split(tmp_path / "a", "new") is None
     assert read_split(tmp_path / "none", "new") is None
     old = read_split(tmp_path / "a")
-    write_split(tmp_path / "a", [np.array([5])], np.array([0]), np.array([0]), ["x"], 9, "new")
+    write_split(tmp_path / "a", [np.array([5])], np.array([0]), np.array([0]), 9, "new")
     assert read_split(tmp_path / "a", "new")[0].tolist() == [5]
     assert old[0].tolist() == [4]  # an open memory map outlives the replacement
 
@@ -85,9 +103,7 @@ def test_other_fingerprint_is_no_split_and_is_replaced(tmp_path):
 @pytest.mark.parametrize("name", ["token_ids.npy", "offsets.npy", "labels.npy", "split.json"])
 @pytest.mark.parametrize("damage", ["cut", "flip", "remove"])
 def test_damage_is_noticed(tmp_path, name, damage):
-    write_split(
-        tmp_path / "a", [np.array([4, 5])] * 9, np.zeros(9), np.zeros(9), list("abcdefghi"), 9, "f"
-    )
+    write_split(tmp_path / "a", [np.array([4, 5])] * 9, np.zeros(9), np.zeros(9), 9, "f")
     path = tmp_path / "a" / name
     content = bytearray(path.read_bytes())
     if damage == "remove":
@@ -102,7 +118,7 @@ def test_damage_is_noticed(tmp_path, name, damage):
 def write_many(folder, value):
     for i in range(20):
         sequences = [np.full(1000, value)] * 20
-        write_split(folder, sequences, np.zeros(20), np.zeros(20), ["x"] * 20, 9, f"{value}-{i}")
+        write_split(folder, sequences, np.zeros(20), np.zeros(20), 9, f"{value}-{i}")
 
 
 def test_concurrent_writers_never_show_half_a_split(tmp_path):
@@ -125,9 +141,9 @@ def test_concurrent_writers_never_show_half_a_split(tmp_path):
 
 
 def test_the_same_split_written_twice_stays_in_place(tmp_path):
-    write_split(tmp_path / "a", [np.array([4])], np.array([0]), np.array([0]), ["x"], 9, "f")
+    write_split(tmp_path / "a", [np.array([4])], np.array([0]), np.array([0]), 9, "f")
     before = (tmp_path / "a").stat().st_ino
-    write_split(tmp_path / "a", [np.array([4])], np.array([0]), np.array([0]), ["x"], 9, "f")
+    write_split(tmp_path / "a", [np.array([4])], np.array([0]), np.array([0]), 9, "f")
     assert (tmp_path / "a").stat().st_ino == before
 
 
@@ -150,7 +166,6 @@ def test_splits_hold_the_encoded_texts(data_config):
         ):
             np.testing.assert_array_equal(ids, expected)
         np.testing.assert_array_equal(split.labels, examples.labels)
-        assert split.ids == tuple(examples.ids)
 
 
 def test_second_start_neither_trains_nor_tokenises_nor_reads_texts(data_config, monkeypatch):
@@ -317,7 +332,3 @@ def test_importing_the_data_half_imports_nothing_heavy():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
-
-
-def test_in_memory_split_has_ids():
-    assert TokenizedSplit.from_sequences([np.array([4])] * 2, [0, 1]).ids == ("0", "1")

@@ -230,8 +230,19 @@ def test_a_mistake_is_one_line_and_status_two(
 
 def test_version_and_help() -> None:
     assert command("--version", text=True).stdout.startswith("lstm-flax ")
-    for name in ("train", "evaluate", "inspect", "prepare", "predict", "generate"):
+    for name in ("train", "evaluate", "inspect", "prepare", "baselines", "predict", "generate"):
         shown = command(name, "--help", text=True).stdout
         assert "example" in shown
         assert f"  lstm-flax {name} " in shown
         assert "next:\n  lstm-flax " in shown
+
+
+def test_help_comes_without_jax() -> None:
+    code = (
+        "import sys; from lstm_flax.cli import main\n"
+        "try: main(['train', '--help'])\n"
+        "finally: assert not {'jax', 'flax', 'ml_collections'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "usage: lstm-flax train" in done.stdout

@@ -9,7 +9,8 @@ import pytest
 
 from lstm_flax.cli import main
 from lstm_flax.config import Config
-from lstm_flax.training.checkpoints import Metadata, find_checkpoints
+from lstm_flax.training.checkpoint_metadata import Metadata
+from lstm_flax.training.checkpoints import CheckpointFolder, find_checkpoints
 from tests.conftest import templated_texts, write_jsonl
 
 RECORDS = templated_texts(60, seed=3)
@@ -223,6 +224,44 @@ def test_a_folder_without_a_checkpoint(capsys: Any, tmp_path: Path) -> None:
         line = mistake(capsys, *command, f"--workdir={tmp_path}")
         assert str(tmp_path) in line
         assert "no checkpoint" in line
+
+
+@pytest.mark.parametrize("empty", [True, False])  # training makes `best/` before it fills it
+def test_a_run_of_which_no_epoch_has_ended(
+    empty: bool, capsys: Any, run: Path, tmp_path: Path, good_file: Path
+) -> None:
+    begun = tmp_path / "begun"
+    shutil.copytree(run / "last", begun / "last")
+    if empty:
+        (begun / "best").mkdir()
+    other = train_arguments(tmp_path, train_path=good_file)
+    for command in (
+        ["evaluate", f"--workdir={begun}"],
+        ["predict", "text", f"--workdir={begun}"],
+        [*other, f"--config.init_from={begun}"],
+    ):
+        line = mistake(capsys, *command)
+        assert f"{begun / 'best' if empty else begun}: no best checkpoint yet" in line
+        assert "continue the training" in line
+        assert "--checkpoint=last" in line
+        assert f"name {begun / 'last'})" in line
+    # What the line advises works.
+    assert main(["predict", "text", f"--workdir={begun}", "--checkpoint=last"]) == 0
+    assert main(["predict", "text", f"--workdir={begun / 'last'}"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == second
+
+
+def test_a_checkpoint_that_fails_without_a_word(
+    capsys: Any, run: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError
+
+    monkeypatch.setattr(CheckpointFolder, "metadata", fail)
+    line = mistake(capsys, "predict", f"--workdir={run}", "text")
+    assert "no whole checkpoint can be read" in line
+    assert "cannot be read (ValueError)" in caplog.text
 
 
 def test_a_checkpoint_of_another_format_version(capsys: Any, run: Path, tmp_path: Path) -> None:

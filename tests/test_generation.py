@@ -237,10 +237,16 @@ def test_the_command_writes_one_text_a_line(
     finished_lm: tuple[Path, dict], capsys: pytest.CaptureFixture
 ) -> None:
     arguments = ["--prompt=the film", "--count=3", "--max_tokens=9", "--top_p=0.9", "--seed=4"]
-    assert main(["generate", str(finished_lm[0]), *arguments, "--temperature=0.7"]) == 0
     generator = Generator.from_checkpoint(finished_lm[0])
     expected = generator.generate("the film", 3, 9, temperature=0.7, top_p=0.9, seed=4)
-    assert capsys.readouterr().out.splitlines() == expected
+    arguments.append("--temperature=0.7")
+    for words in (
+        [str(finished_lm[0]), *arguments],
+        [*arguments, str(finished_lm[0])],
+        [*arguments, f"--workdir={finished_lm[0]}"],
+    ):
+        assert main(["generate", *words]) == 0
+        assert capsys.readouterr().out.splitlines() == expected
 
 
 def test_each_command_refuses_the_other_kind_of_model(
@@ -259,7 +265,9 @@ def test_each_command_refuses_the_other_kind_of_model(
     assert f"--config.init_from={finished_lm[0]}" in line
     line = mistake(capsys, "generate", str(tmp_path))
     assert "no checkpoint here" in line
-    assert "DIR" in mistake(capsys, "generate")
+    one = "name one run, as DIR or as --workdir=DIR"
+    assert one in mistake(capsys, "generate")
+    assert one in mistake(capsys, "generate", str(tmp_path), f"--workdir={tmp_path}")
     line = mistake(capsys, "generate", str(finished_lm[0]), "--top_p=2")
     assert "top_p = 2.0" in line
     # Only the embedding and the cells have names in common; here no shape agrees.

@@ -19,7 +19,7 @@ from lstm_flax.errors import UserError
 from lstm_flax.model import recurrent_choice
 from lstm_flax.model.recurrent_choice import choose_implementation
 from lstm_flax.model.recurrent_fused import fused_layer
-from lstm_flax.model.recurrent_scan import Direction
+from lstm_flax.model.recurrent_scan import DirectionStart
 from tests.recurrent_cases import apply, assert_close, random_case, random_variables, run
 from tests.torch_reference import compare_with_torch, load_case
 
@@ -188,7 +188,7 @@ def test_strict_dtype_promotion() -> None:
     for dtype in (jnp.float32, jnp.bfloat16):
         x = inputs.swapaxes(0, 1).astype(dtype)
         h_0, c_0 = jnp.ones((4, 5), dtype), jnp.ones((4, 5))
-        starts = [Direction(h_0, c_0, jnp.ones((4, 5), dtype), bool(d)) for d in (0, 1)]
+        starts = [DirectionStart(h_0, c_0, jnp.ones((4, 5), dtype), bool(d)) for d in (0, 1)]
 
         def loss(cells: Any, x: jax.Array, starts: Any = starts) -> jax.Array:
             outputs, finals = fused_layer(x, cells, starts, lengths, True)

@@ -215,7 +215,6 @@ class Dataset:
                 examples.labels,
                 # Nobody asks for the groups of other parts than those cut off one split.
                 np.zeros(len(examples)) if examples.groups is None else examples.groups,
-                examples.ids,
                 self.tokenizer.vocab_size,
                 fingerprint,
             )

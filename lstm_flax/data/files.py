@@ -7,7 +7,7 @@ import numpy as np
 
 from lstm_flax.config import DataConfig
 from lstm_flax.data.labelled import Examples, sorted_label_names
-from lstm_flax.data.rows import Row, folder_files, read_rows, some
+from lstm_flax.data.rows import Row, folder_files, read_rows, some_names
 from lstm_flax.errors import UserError
 
 
@@ -67,7 +67,7 @@ class FileSource:
             if row.label not in number:
                 raise UserError(
                     f"{row.id}: label {row.label!r} is not in the training part, which has "
-                    f"{some(names)}; correct it or add training examples"
+                    f"{some_names(names)}; correct it or add training examples"
                 )
         return Examples(
             [row.text for row in rows],

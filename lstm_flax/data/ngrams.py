@@ -35,7 +35,7 @@ class NgramRatios:
         tables: f16[K, U + 1, R]: R ratios of each n-gram, zero in the last row, which stands for
             all unknown ones. K is 1, or `FOLDS`: table k was made without the texts of fold k. R is
             1 for two classes (the ratio of class 1), else the number of classes.
-        groups: u64[G], ascending: the groups of the texts that were counted.
+        groups: u64[g], ascending: the groups of the texts that were counted.
     """
 
     order: int

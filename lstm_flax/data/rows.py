@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lstm_flax.errors import UserError
+from lstm_flax.errors import UserError, some
 
 _LONGEST_FIELD = 2**31 - 1  # characters; the csv module's default of 131,072 refuses long texts
 
@@ -173,7 +173,7 @@ def _read_folder(path: Path) -> Iterator[Row]:
     folders = {file.relative_to(path).parts[0] for file in files}
     if folders & {"train", "test"}:
         raise UserError(
-            f"{path}: holds the folders {some(sorted(folders))}, which look like splits, not "
+            f"{path}: holds the folders {some_names(sorted(folders))}, which look like splits, not "
             f"labels; name one of them, such as {path / 'train'}"
         )
     for file in files:
@@ -229,11 +229,10 @@ def _require_columns(where: str, present: "Sequence[str] | dict", *columns: str)
         flags = " and ".join(f"--config.data.{fields[i]}=NAME" for i in missing)
         header = "" if isinstance(present, dict) else ", or add a first line of column names"
         raise UserError(
-            f"{where}: no column {names}, only {some(list(present))}; set {flags}{header}"
+            f"{where}: no column {names}, only {some_names(list(present))}; set {flags}{header}"
         )
 
 
-def some(names: Sequence[str]) -> str:
-    """The first few names, for a message of one line."""
-    shown = ", ".join(repr(name[:40]) for name in names[:8])
-    return shown + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+def some_names(names: Sequence[str]) -> str:
+    """The first few names, quoted and cut short, for a message of one line."""
+    return some([repr(name[:40]) for name in names])

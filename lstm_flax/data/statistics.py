@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from lstm_flax.data.labelled import Examples
-from lstm_flax.data.rows import some
+from lstm_flax.data.rows import some_names
 from lstm_flax.data.text import text_hash
 from lstm_flax.data.token_cache import TokenizedSplit
 from lstm_flax.data.tokenizer import UNKNOWN_ID
@@ -124,19 +124,21 @@ def find_doubts(splits: Mapping[str, Examples]) -> list[str]:
     doubts = []
     single = [names[i] for i in np.flatnonzero(sum(counts.values()) == 1)]
     if single:
-        doubts.append(f"labels of one text alone: {some(single)}; add texts, or correct them")
+        doubts.append(f"labels of one text alone: {some_names(single)}; add texts, or correct them")
     for split, count in counts.items():
         if absent := [names[i] for i in np.flatnonzero(count == 0)]:
             what = "learnt" if split == "train" else "scored"
-            doubts.append(f"labels of no {split} text: {some(absent)}; they are not {what} there")
+            doubts.append(
+                f"labels of no {split} text: {some_names(absent)}; they are not {what} there"
+            )
     spellings = defaultdict(list)
     for name in names:
         spellings[" ".join(name.split()).casefold()].append(name)
     for alike in spellings.values():
         if len(alike) > 1:
             doubts.append(
-                f"the labels {some(alike)} differ only by case or space; write them alike if they "
-                "are one"
+                f"the labels {some_names(alike)} differ only by case or space; write them alike "
+                "if they are one"
             )
     return doubts + _contradictions(labelled)
 
@@ -153,7 +155,7 @@ def _contradictions(splits: Mapping[str, Examples]) -> list[str]:
     found = [hashed for hashed, labels in given.items() if len(labels) > 1]
     if not found:
         return []
-    text, labels = first[found[0]], some(sorted(given[found[0]]))
+    text, labels = first[found[0]], some_names(sorted(given[found[0]]))
     shown = repr(text if len(text) <= 60 else text[:60] + "...")
     return [f"equal texts have different labels ({len(found):,}), such as {shown}: {labels}"]
 

@@ -2,18 +2,17 @@
 
 A split is one folder: `token_ids.npy` (all token ids one after another, 16 bits where the
 vocabulary fits), `offsets.npy` (where each example starts and the last one ends), `labels.npy`,
-`groups.npy`, `names.txt` and `split.json`. It is written under a temporary name and renamed, so a
+`groups.npy` and `split.json`. It is written under a temporary name and renamed, so a
 reader never sees half of it, and of two processes that write the same one, one wins.
 """
 
 import contextlib
 import errno
-import functools
 import json
 import os
 import tempfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,19 +37,13 @@ class TokenizedSplit(Sequence[np.ndarray]):
     """
 
     def __init__(
-        self,
-        token_ids: np.ndarray,
-        offsets: np.ndarray,
-        labels: np.ndarray,
-        groups: np.ndarray,
-        names_path: Path | None = None,
+        self, token_ids: np.ndarray, offsets: np.ndarray, labels: np.ndarray, groups: np.ndarray
     ) -> None:
         self.token_ids = token_ids
         self.offsets = offsets
         self.labels = labels
         self.groups = groups
         self.lengths: np.ndarray = np.diff(offsets)
-        self._names_path = names_path
 
     @classmethod
     def from_sequences(
@@ -66,6 +59,23 @@ class TokenizedSplit(Sequence[np.ndarray]):
         groups = np.arange(len(labels), dtype=np.uint64)
         return cls(token_ids, offsets, np.asarray(labels, dtype=np.int32), groups)
 
+    @classmethod
+    def concatenate(cls, parts: Sequence["TokenizedSplit"]) -> "TokenizedSplit":
+        """A split in memory of the examples of all parts, at least one, in their order.
+
+        >>> ends = [TokenizedSplit.from_sequences([np.array(ids)], [1]) for ids in ([4, 5], [6])]
+        >>> [ids.tolist() for ids in TokenizedSplit.concatenate(ends)]
+        [[4, 5], [6]]
+        """
+        starts = np.cumsum([0] + [len(part.token_ids) for part in parts])
+        offsets = [part.offsets[:-1] + start for part, start in zip(parts, starts, strict=False)]
+        return cls(
+            np.concatenate([part.token_ids for part in parts]),
+            np.concatenate([*offsets, starts[-1:]]),
+            np.concatenate([part.labels for part in parts]),
+            np.concatenate([part.groups for part in parts]),
+        )
+
     def __len__(self) -> int:
         return len(self.labels)
 
@@ -75,13 +85,6 @@ class TokenizedSplit(Sequence[np.ndarray]):
         i %= len(self)
         ids = self.token_ids[self.offsets[i] : self.offsets[i + 1]]
         return np.asarray(ids, dtype=np.int32)
-
-    @functools.cached_property
-    def ids(self) -> tuple[str, ...]:
-        """The name of each example, as in `TextExample.id`."""
-        if self._names_path is None:
-            return tuple(str(i) for i in range(len(self)))
-        return tuple(self._names_path.read_text("utf-8").split("\n")[: len(self)])
 
 
 def _flatten(sequences: Sequence[np.ndarray], dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
@@ -98,7 +101,6 @@ def write_split(
     sequences: Sequence[np.ndarray],
     labels: np.ndarray,
     groups: np.ndarray,
-    names: Iterable[str],
     vocab_size: int,
     fingerprint: str,
 ) -> None:
@@ -109,7 +111,6 @@ def write_split(
         sequences: N arrays of token ids, none empty.
         labels: i32[N].
         groups: u64[N].
-        names: N names of examples.
         vocab_size: V; ids are stored in 16 bits where it fits.
         fingerprint: of the texts, kept for `read_split`.
     """
@@ -126,8 +127,6 @@ def write_split(
         new.mkdir()
         for name, array in arrays.items():
             np.save(new / f"{name}.npy", array, allow_pickle=False)
-        lines = [" ".join(name.splitlines()) for name in names]
-        (new / "names.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
         manifest = {
             "format": FORMAT_VERSION,
             "fingerprint": fingerprint,
@@ -195,7 +194,7 @@ def read_split(folder: Path, fingerprint: str | None = None) -> TokenizedSplit |
     for name, found in sums.items():
         if found != manifest["crc32"][name]:
             raise DamagedCacheError(f"{folder / name}.npy differs from what was written")
-    return TokenizedSplit(**arrays, names_path=folder / "names.txt")
+    return TokenizedSplit(**arrays)
 
 
 def _crc32(array: np.ndarray) -> int:

@@ -37,8 +37,8 @@ _SYMBOL_MIN_COUNT = 5
 class Tokenizer:
     """Raw text to token ids and back.
 
-    Ids 0 to 3 are padding, unknown, begin and end of text; `encode_batch` makes neither of the
-    first and the last two.
+    Ids 0 to 3 are padding, unknown, begin and end of text. Of these, `encode_batch` makes the
+    unknown one alone.
 
     Args:
         kind: `unigram`, `bpe`, `word` or `char`.

@@ -52,7 +52,7 @@ class Pooling(nn.Module):
 
 
 def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
-    """Mean over time of the valid steps: [B, T, F], bool[B, T] -> [B, F].
+    """Mean over time of the valid steps: [B, T, D*H], bool[B, T] -> [B, D*H].
 
     >>> masked_mean(jnp.array([[[1.0], [3.0], [9.0]]]), jnp.array([[True, True, False]]))
     Array([[2.]], dtype=float32)
@@ -62,7 +62,7 @@ def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
 
 
 def masked_max(values: jax.Array, mask: jax.Array) -> jax.Array:
-    """Maximum over time of the valid steps: [B, T, F], bool[B, T] -> [B, F].
+    """Maximum over time of the valid steps: [B, T, D*H], bool[B, T] -> [B, D*H].
 
     >>> masked_max(jnp.array([[[-1.0], [-3.0], [0.0]]]), jnp.array([[True, True, False]]))
     Array([[-1.]], dtype=float32)

@@ -22,7 +22,7 @@ from lstm_flax.model.masking import sequence_mask
 from lstm_flax.model.recurrent_choice import choose_implementation
 from lstm_flax.model.recurrent_cudnn import cudnn_layers
 from lstm_flax.model.recurrent_fused import fused_layer
-from lstm_flax.model.recurrent_scan import Direction, scan_layer, to_carry
+from lstm_flax.model.recurrent_scan import DirectionStart, scan_layer, to_carry
 
 
 class _Stack(nn.Module):
@@ -132,14 +132,14 @@ class _Stack(nn.Module):
         x: jax.Array,
         states: tuple[jax.Array, ...],
         recurrent_dropout: float,
-    ) -> tuple[list[nn.Module], list[Direction]]:
+    ) -> tuple[list[nn.Module], list[DirectionStart]]:
         """The cells of these layers, in torch's order, and what each starts from."""
         cells, starts = [], []
         directions = 2 if self.bidirectional else 1
         for layer in layers:
             for direction in range(directions):
                 state = [array[layer * directions + direction] for array in states]
-                start = Direction(
+                start = DirectionStart(
                     h_0=state[0],
                     c_0=state[1] if len(state) > 1 else None,
                     drop=self._draw_recurrent_mask(x, recurrent_dropout),
@@ -162,7 +162,9 @@ class _Stack(nn.Module):
         kept = jax.random.bernoulli(self.make_rng("dropout"), keep, shape)
         return jnp.where(kept, 1.0 / keep, 0.0).astype(x.dtype)
 
-    def _make_cell(self, name: str, features: int, x: jax.Array, start: Direction) -> nn.Module:
+    def _make_cell(
+        self, name: str, features: int, x: jax.Array, start: DirectionStart
+    ) -> nn.Module:
         """Flax's cell, its parameters made here when the module is being initialised."""
         cell = self.cell_class(
             self.hidden_size,

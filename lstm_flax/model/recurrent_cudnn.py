@@ -15,7 +15,7 @@ from jax.experimental import rnn
 
 from lstm_flax.model.cells import CellParams
 from lstm_flax.model.recurrent_fused import join_weights
-from lstm_flax.model.recurrent_scan import Direction
+from lstm_flax.model.recurrent_scan import DirectionStart
 
 
 def why_not_cudnn(cell: str, dtype: Any, recurrent_dropout: bool) -> str | None:
@@ -54,7 +54,7 @@ def pack_weights(cells: Sequence[CellParams]) -> jax.Array:
 def cudnn_layers(
     x: jax.Array,
     cells: Sequence[CellParams],
-    starts: Sequence[Direction],
+    starts: Sequence[DirectionStart],
     lengths: jax.Array | None,
     bidirectional: bool,
 ) -> tuple[jax.Array, list[tuple[jax.Array, ...]]]:

@@ -29,7 +29,7 @@ from jax import lax
 
 from lstm_flax.errors import UserError
 from lstm_flax.model.cells import LSTM_SPEC, CellParams
-from lstm_flax.model.recurrent_scan import Direction
+from lstm_flax.model.recurrent_scan import DirectionStart
 
 SATURATED = 1e4  # far beyond where tanh rounds to one
 FIRST_ORDER_ONLY = (
@@ -77,7 +77,7 @@ def join_weights(cell: CellParams) -> Weights:
 def fused_layer(
     x: jax.Array,
     cells: Sequence[CellParams],
-    starts: Sequence[Direction],
+    starts: Sequence[DirectionStart],
     lengths: jax.Array | None,
     has_initial_h: bool,
 ) -> tuple[jax.Array, list[tuple[jax.Array, jax.Array]]]:
@@ -307,7 +307,7 @@ def _product(left: jax.Array, right: jax.Array, dtype: Any) -> jax.Array:
 
 
 def _kernel_gradient(entering: jax.Array, dz: jax.Array, dtype: Any) -> jax.Array:
-    """[T, B, N] and [T, B, 4H] -> [N, 4H], without a reshape: rows may be split over devices."""
+    """[T, B, n] and [T, B, 4H] -> [n, 4H], without a reshape: rows may be split over devices."""
     axes = ((0, 1), (0, 1))
     return lax.dot_general(entering, dz, (axes, ((), ())), preferred_element_type=dtype)
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 
-class Direction(NamedTuple):
+class DirectionStart(NamedTuple):
     """What one direction of one layer starts from.
 
     Attributes:
@@ -24,13 +24,16 @@ class Direction(NamedTuple):
     reverse: bool
 
 
-def to_carry(start: Direction) -> Any:
+def to_carry(start: DirectionStart) -> Any:
     """The carry in the order of Flax's cells: (c, h) for the LSTM, h for the others."""
     return start.h_0 if start.c_0 is None else (start.c_0, start.h_0)
 
 
 def scan_layer(
-    x: jax.Array, cells: Sequence[nn.Module], starts: Sequence[Direction], mask: jax.Array | None
+    x: jax.Array,
+    cells: Sequence[nn.Module],
+    starts: Sequence[DirectionStart],
+    mask: jax.Array | None,
 ) -> tuple[jax.Array, list[tuple[jax.Array, ...]]]:
     """One layer, all its directions: outputs [T, B, D*H] and each direction's final states.
 
@@ -45,7 +48,7 @@ def scan_layer(
 
 
 def _scan_direction(
-    cell: nn.Module, x: jax.Array, mask: jax.Array | None, start: Direction
+    cell: nn.Module, x: jax.Array, mask: jax.Array | None, start: DirectionStart
 ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
     """The reference: Flax's cell over time.
 

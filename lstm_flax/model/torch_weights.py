@@ -24,6 +24,10 @@ def from_torch(state_dict: Mapping[str, Any]) -> dict[str, dict[str, dict[str, n
     The kind of cell follows from the shapes: four, three or one gates. The two biases that torch
     adds are kept as their sum; of the GRU's new gate, where they are not added, both are kept.
 
+    A state dict does not tell the `nonlinearity` of `torch.nn.RNN`. The layer here has tanh alone:
+    weights of `nonlinearity="relu"` have no counterpart, and are taken for those of a tanh layer
+    without a complaint.
+
     Args:
         state_dict: names to arrays or torch tensors, as `torch.nn.LSTM(...).state_dict()` gives it.
 

@@ -5,11 +5,9 @@ which a run continues, and `best/`, the state with the best development score. E
 whole model: parameters, their average, optimiser state, configuration, label names, tokenizer.
 """
 
-import base64
 import contextlib
 import dataclasses
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,150 +16,23 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from lstm_flax.config import Config
-from lstm_flax.data.ngrams import NgramRatios
-from lstm_flax.data.tokenizer import Tokenizer
 from lstm_flax.errors import UserError
+from lstm_flax.training.checkpoint_metadata import (
+    Metadata,
+    ngram_arrays,
+    ngram_template,
+    ngrams_from,
+)
 from lstm_flax.training.train_state import TrainState
 
-FORMAT_VERSION = 1
 # What Orbax raises for missing or damaged files. Anything else, such as memory that ran out, says
 # nothing of the checkpoint.
 DAMAGE = (ValueError, FileNotFoundError, KeyError)
 _KEPT = {"last": 2, "best": 1}
 
 
-@dataclasses.dataclass(frozen=True)
-class History:
-    """What a run remembers beside its state.
-
-    Attributes:
-        best_score: best development score so far; None before the first. A classifier's is its
-            accuracy, a language model's minus its loss.
-        best_step: the step that reached it.
-        epochs_since: epochs without a better one.
-        logged: loss, weight, correct and examples of the epoch at the last line of the log.
-        seconds: of training, over all starts.
-        temperature: what divides the logits, fitted to the development part at the last epoch's
-            end; 1 where there is none.
-    """
-
-    best_score: float | None = None
-    best_step: int | None = None
-    epochs_since: int = 0
-    logged: tuple[float, float, int, int] = (0.0, 0.0, 0, 0)
-    seconds: float = 0.0
-    temperature: float = 1.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Metadata:
-    """What a checkpoint says beside its arrays.
-
-    Attributes:
-        config: the configuration it was trained with.
-        label_names: C names, in the order of the logits.
-        tokenizer: the tokenizer its embedding belongs to.
-        ngrams: the class ratios of n-grams that the model takes, where it takes any.
-        data_fingerprint: of the training part as encoded.
-        position: `epoch` and `batch` of the next batch.
-        history: what the run remembers.
-        machine: where it was saved, see `describe_machine`.
-    """
-
-    config: Config
-    label_names: tuple[str, ...]
-    tokenizer: Tokenizer
-    ngrams: NgramRatios | None
-    data_fingerprint: str
-    position: dict[str, int]
-    history: History
-    machine: dict[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; the tokenizer in base 64, of the n-gram ratios what finds their arrays."""
-        return {
-            "format_version": FORMAT_VERSION,
-            "config": self.config.to_dict(),
-            "label_names": list(self.label_names),
-            "tokenizer": base64.b64encode(self.tokenizer.to_bytes()).decode("ascii"),
-            "tokenizer_fingerprint": self.tokenizer.fingerprint,
-            "ngrams": None if self.ngrams is None else _ngram_shape(self.ngrams),
-            "data_fingerprint": self.data_fingerprint,
-            "position": self.position,
-            "history": dataclasses.asdict(self.history),
-            "machine": self.machine,
-        }
-
-    @classmethod
-    def from_json(
-        cls, values: dict[str, Any], path: Path, ngrams: NgramRatios | None = None
-    ) -> "Metadata":
-        """The inverse of `to_json`; the n-gram ratios are read apart.
-
-        Raises:
-            UserError: for another format version, or a tokenizer that is not the one saved.
-        """
-        version = values.get("format_version")
-        if version != FORMAT_VERSION:
-            raise UserError(
-                f"{path}: checkpoint format {version}, this release reads {FORMAT_VERSION}; "
-                "use the release that wrote it, or train again"
-            )
-        tokenizer = Tokenizer.from_bytes(base64.b64decode(values["tokenizer"]))
-        if tokenizer.fingerprint != values["tokenizer_fingerprint"]:
-            raise UserError(
-                f"{path}: the tokenizer does not match its weights (fingerprint "
-                f"{tokenizer.fingerprint[:12]}, expected {values['tokenizer_fingerprint'][:12]}); "
-                "restore the checkpoint from a good copy"
-            )
-        return cls(
-            config=Config.from_config_dict(values["config"]),
-            label_names=tuple(values["label_names"]),
-            tokenizer=tokenizer,
-            ngrams=ngrams,
-            data_fingerprint=values["data_fingerprint"],
-            position=values["position"],
-            history=History(**values["history"]),
-            machine=values["machine"],
-        )
-
-
 def _evaluation_item(averaged: bool) -> str:
     return "averaged_params" if averaged else "params"
-
-
-_NGRAM_ARRAYS = ("keys", "tables", "groups")
-
-
-def _ngram_arrays(ngrams: NgramRatios) -> dict[str, np.ndarray]:
-    return {name: getattr(ngrams, name) for name in _NGRAM_ARRAYS}
-
-
-def _ngram_shape(ngrams: NgramRatios) -> dict[str, Any]:
-    return {
-        "order": ngrams.order,
-        "known": len(ngrams.keys),
-        "ratios": ngrams.tables.shape[2],
-        "groups": len(ngrams.groups),
-    }
-
-
-def _ngram_template(shape: dict[str, Any]) -> dict[str, np.ndarray]:
-    return {
-        "keys": np.empty(shape["known"], np.uint32),
-        "tables": np.empty((1, shape["known"] + 1, shape["ratios"]), np.float16),
-        "groups": np.empty(shape["groups"], np.uint64),
-    }
-
-
-def describe_machine() -> dict[str, Any]:
-    """What bitwise equality depends on: kind and number of devices, and CPU cores."""
-    return {
-        "device": jax.devices()[0].device_kind,
-        "devices": jax.device_count(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
-    }
 
 
 @contextlib.contextmanager
@@ -210,7 +81,7 @@ class CheckpointFolder:
         if state.averaged_params is not None:
             items["averaged_params"] = ocp.args.StandardSave(state.averaged_params)
         if metadata.ngrams is not None:
-            items["ngrams"] = ocp.args.StandardSave(_ngram_arrays(metadata.ngrams))
+            items["ngrams"] = ocp.args.StandardSave(ngram_arrays(metadata.ngrams))
         self._manager.save(step, args=ocp.args.Composite(**items))
 
     def save_slim(self, step: int, params: Any, metadata: Metadata) -> None:
@@ -228,7 +99,7 @@ class CheckpointFolder:
             "metadata": ocp.args.JsonSave(metadata.to_json()),
         }
         if metadata.ngrams is not None:
-            items["ngrams"] = ocp.args.StandardSave(_ngram_arrays(metadata.ngrams))
+            items["ngrams"] = ocp.args.StandardSave(ngram_arrays(metadata.ngrams))
         self._manager.save(step, args=ocp.args.Composite(**items))
 
     def wait(self) -> None:
@@ -258,9 +129,9 @@ class CheckpointFolder:
         values = self._manager.restore(step, args=args)["metadata"]
         shape, ngrams = values.get("ngrams"), None
         if shape is not None:
-            args = ocp.args.Composite(ngrams=ocp.args.StandardRestore(_ngram_template(shape)))
+            args = ocp.args.Composite(ngrams=ocp.args.StandardRestore(ngram_template(shape)))
             arrays = self._manager.restore(step, args=args)["ngrams"]
-            ngrams = NgramRatios(shape["order"], *(np.asarray(arrays[k]) for k in _NGRAM_ARRAYS))
+            ngrams = ngrams_from(shape, arrays)
         return Metadata.from_json(values, self.path / str(step), ngrams)
 
     def restore_state(self, step: int, like: TrainState) -> TrainState:
@@ -320,7 +191,7 @@ def find_checkpoints(path: Path, kind: str) -> tuple[CheckpointFolder, list[int]
         `path` names one.
 
     Raises:
-        UserError: where there is none, or `last` is asked of what may be another.
+        UserError: where there is none, or none yet, or `last` is asked of what may be another.
     """
     given, step = path, None
     if path.name.isdigit() and (path / "metadata").is_dir():
@@ -328,6 +199,13 @@ def find_checkpoints(path: Path, kind: str) -> tuple[CheckpointFolder, list[int]
     elif (path / kind).is_dir():
         path = path / kind
     if not holds_checkpoint(path):
+        last = (path.parent if path.name == "best" else path) / "last"
+        if kind == "best" and holds_checkpoint(last):
+            raise UserError(
+                f"{path}: no best checkpoint yet, since no epoch of this run has ended; continue "
+                "the training, or take its newest state with --checkpoint=last (where there is no "
+                f"such flag, name {last})"
+            )
         raise UserError(
             f"{path}: no checkpoint here; give the --workdir of a training run "
             "(lstm-flax train --config=quickstart --workdir=DIR makes one)"

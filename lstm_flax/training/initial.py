@@ -10,7 +10,7 @@ from lstm_flax.data.dataset import Dataset, vocabulary_splits
 from lstm_flax.data.ngrams import NgramRatios, fit_ngram_ratios
 from lstm_flax.data.token_cache import TokenizedSplit
 from lstm_flax.data.word_vectors import fit_word_vectors
-from lstm_flax.errors import UserError
+from lstm_flax.errors import UserError, some
 from lstm_flax.training.trained_model import TrainedModel
 
 
@@ -109,17 +109,11 @@ def describe_taken(params: Any, source_params: Any, source: str | None) -> str:
         )
     unused = [name for name in there if name not in here]
     line = f"config.init_from = {source}: {len(taken)} of {len(here)} arrays taken"
-    line += f"; started afresh: {_some(fresh)}" if fresh else ""
-    line += f"; left there: {_some(unused)}" if unused else ""
+    line += f"; started afresh: {some(fresh, limit=4)}" if fresh else ""
+    line += f"; left there: {some(unused, limit=4)}" if unused else ""
     if not any(name.startswith("recurrent/") for name in taken):
         line += "; nothing of the recurrent layers: give config.model the sizes of that run"
     return line
-
-
-def _some(names: list[str]) -> str:
-    """The first few of a list, and how many more there are."""
-    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    return ", ".join(names[:4]) + more
 
 
 def _by_name(params: Any) -> dict[str, Any]:

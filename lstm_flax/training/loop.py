@@ -14,14 +14,8 @@ from lstm_flax.config import Config, refuse_changes
 from lstm_flax.data.batching import prefetch
 from lstm_flax.data.dataset import Dataset
 from lstm_flax.errors import UserError
-from lstm_flax.training.checkpoints import (
-    DAMAGE,
-    CheckpointFolder,
-    History,
-    Metadata,
-    describe_machine,
-    open_checkpoints,
-)
+from lstm_flax.training.checkpoint_metadata import History, Metadata, describe_machine
+from lstm_flax.training.checkpoints import DAMAGE, CheckpointFolder, open_checkpoints
 from lstm_flax.training.compilation import BucketedFunction
 from lstm_flax.training.initial import first_params, take_params
 from lstm_flax.training.interruption import Interrupted, StopRequest

@@ -26,11 +26,16 @@ class Candidates(NamedTuple):
 
 
 def draw_candidates(key: jax.Array, vocab_size: int, samples: int) -> Candidates:
-    """The S / 2 most frequent tokens, and S / 2 draws from the others.
+    """The first S / 2 tokens, and S / 2 draws from the others.
 
-    The draws are log-uniform (Zipf's law) over the ids, which tokenizers sort by frequency, and
-    stratified: one from each of S / 2 equal parts of the probability. Their variance is lower than
-    that of independent draws, and few are drawn twice.
+    The draws are log-uniform (Zipf's law) over the ids, and stratified: one from each of S / 2
+    equal parts of the probability. Their variance is lower than that of independent draws, and few
+    are drawn twice.
+
+    That suits ids in order of frequency, as those of `word` and `char` tokenizers are, and nearly
+    those of `unigram`. `bpe` has the order of its merges, and single characters last. With any
+    order the loss is as correct, since it counts on how often a token is drawn, not on how often it
+    occurs; but frequent tokens with high ids are missing from more batches.
 
     Args:
         key: of the draws.

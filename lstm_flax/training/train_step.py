@@ -64,7 +64,7 @@ def make_train_step(
         """`losses` and the entropy, which is asked of unperturbed texts alone."""
         loss, (sums, logits) = losses(params, perturbation, batch, key)
         if config.entropy_weight > 0:
-            loss += config.entropy_weight * masked_mean(entropy(logits), batch.example_mask)
+            loss += config.entropy_weight * mean_over_examples(entropy(logits), batch.example_mask)
         return loss, (sums, logits)
 
     def gradient(params: Any, batch: Batch, key: jax.Array) -> tuple[jax.Array, MetricSums, Any]:
@@ -142,13 +142,13 @@ def divergence(
 ) -> jax.Array:
     """Mean divergence of the perturbed answers to a batch from f32[B, C] logits."""
     logits = apply_classifier(model, params, batch, key, perturbation)
-    return masked_mean(kl_divergence(target_logits, logits), batch.example_mask)
+    return mean_over_examples(kl_divergence(target_logits, logits), batch.example_mask)
 
 
-def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
+def mean_over_examples(values: jax.Array, mask: jax.Array) -> jax.Array:
     """The mean of f32[B] where bool[B] is True; what is False may hold anything.
 
-    >>> masked_mean(jnp.array([1.0, 3.0, jnp.nan]), jnp.array([True, True, False]))
+    >>> mean_over_examples(jnp.array([1.0, 3.0, jnp.nan]), jnp.array([True, True, False]))
     Array(2., dtype=float32)
     """
     return jnp.sum(jnp.where(mask, values, 0)) / jnp.sum(mask)

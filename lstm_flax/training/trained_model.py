@@ -14,12 +14,8 @@ from lstm_flax.data.ngrams import num_ngram_features
 from lstm_flax.errors import UserError
 from lstm_flax.model.classifier import TextClassifier
 from lstm_flax.model.language_model import LanguageModel
-from lstm_flax.training.checkpoints import (
-    DAMAGE,
-    CheckpointFolder,
-    Metadata,
-    find_checkpoints,
-)
+from lstm_flax.training.checkpoint_metadata import Metadata
+from lstm_flax.training.checkpoints import DAMAGE, CheckpointFolder, find_checkpoints
 from lstm_flax.training.sharding import abstract, evaluation_mesh
 
 logger = logging.getLogger(__name__)
@@ -109,7 +105,7 @@ def load_trained_model(path: Path, checkpoint: str = "best") -> TrainedModel:
             except UserError:
                 raise
             except DAMAGE as error:
-                reason = str(error).splitlines()[0][:200]
+                reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
                 logger.warning("%s/%d cannot be read (%s)", folder.path, step, reason)
     finally:
         folder.close()

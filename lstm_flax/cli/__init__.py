@@ -1,0 +1,74 @@
+"""The command line: one file a command, with its arguments, its help and what it does.
+
+A mistake the user can mend is one line on standard error and exit status 2; `--debug` shows where
+it was raised. jax is imported by the commands that need it, so that help and mistakes come at once.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from lstm_flax.allocator import keep_freed_memory
+from lstm_flax.cli import baselines, evaluate, generate, inspect, predict, prepare, train
+from lstm_flax.cli.arguments import Parser
+from lstm_flax.errors import UserError
+from lstm_flax.version import __version__
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit status."""
+    keep_freed_memory()
+    words = sys.argv[1:] if argv is None else argv
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO)
+    logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS and Orbax tell of every file
+    logging.getLogger("jax").setLevel(logging.WARNING)  # it tells of every backend that is absent
+    try:
+        arguments, overrides = _parser().parse_known_args(words)
+        unknown, hint = overrides, "texts that begin with - go after --"
+        if arguments.takes_config:
+            hint = "fields are set as --config.area.field=value"
+            unknown = [flag for flag in overrides if not flag.startswith("--config.")]
+        if unknown:
+            raise UserError(
+                f"unknown argument {unknown[0]!r} ({hint}); "
+                f"`lstm-flax {arguments.command} --help` lists what there is"
+            )
+        arguments.overrides = overrides
+        status: int = arguments.run(arguments)
+        return status
+    except UserError as error:
+        if "--debug" in words:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output left; nothing more to say to it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="lstm-flax",
+        description="LSTM text classification in JAX and Flax.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example:\n  lstm-flax train --config=quickstart --workdir=runs/quickstart\n"
+        "  lstm-flax predict --workdir=runs/quickstart 'What a film!'\n"
+        "next:\n  lstm-flax COMMAND --help shows an example of each command",
+    )
+    parser.add_argument("--version", action="version", version=f"lstm-flax {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    train.add_to(commands)
+    evaluate.add_to(commands)
+    inspect.add_to(commands)
+    prepare.add_to(commands)
+    baselines.add_to(commands)
+    predict.add_to(commands)
+    generate.add_to(commands)
+    return parser

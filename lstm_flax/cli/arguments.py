@@ -1,0 +1,82 @@
+"""What several commands share: the parser, and arguments of one meaning everywhere.
+
+A command's function takes the parsed arguments and returns the exit status. `overrides` among them
+are the `--config.AREA.FIELD=VALUE` flags, none for a command that takes no configuration.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn, TypeAlias
+
+from lstm_flax.errors import UserError
+from lstm_flax.inference.shipped import SHIPPED
+
+DEFAULT_MODEL = "; default: the model that comes with the package"
+
+
+class Parser(argparse.ArgumentParser):
+    """One whose complaints are one line, as every other mistake's."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises the complaint, for `main` to print."""
+        raise UserError(f"{message}; `{self.prog} --help` shows an example")
+
+
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"  # generic for type checkers alone
+
+
+def add_command(
+    commands: Commands, name: str, run: Callable[[argparse.Namespace], int], help: str, epilog: str
+) -> Parser:
+    """The parser of a new command, to add its arguments to.
+
+    Args:
+        commands: of the program.
+        name: what the user types.
+        run: what it does.
+        help: its line in the list of commands.
+        epilog: an example and what comes next, below its own help.
+    """
+    parser = commands.add_parser(
+        name,
+        help=help,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of a mistake")
+    parser.set_defaults(run=run, takes_config=False)
+    return parser
+
+
+def add_overrides(parser: Parser) -> None:
+    """`--config.AREA.FIELD=VALUE`, any number of them."""
+    parser.add_argument(
+        "--config.AREA.FIELD=VALUE",
+        metavar="",
+        dest="override",
+        help="change a field of the configuration, as in --config.model.hidden_size=256",
+    )
+    parser.set_defaults(takes_config=True)
+
+
+def add_model(parser: Parser) -> None:
+    """`--workdir`, which may be left out where the package holds a model."""
+    parser.add_argument(
+        "--workdir",
+        type=Path,
+        help="a run, or a checkpoint of it" + (DEFAULT_MODEL if SHIPPED.is_dir() else ""),
+    )
+
+
+def add_split(parser: Parser) -> None:
+    """`--split`."""
+    parser.add_argument("--split", choices=("train", "development", "test"), help="what to score")
+
+
+def add_checkpoint(parser: Parser) -> None:
+    """`--checkpoint`."""
+    parser.add_argument(
+        "--checkpoint", choices=("best", "last"), default="best", help="of a run's two kinds"
+    )

@@ -1,0 +1,52 @@
+"""`lstm-flax baselines`."""
+
+import argparse
+import json
+from pathlib import Path
+
+from lstm_flax.cli.arguments import Commands, add_command, add_overrides
+from lstm_flax.config_files import load_config
+from lstm_flax.errors import UserError
+
+
+def add_to(commands: Commands) -> None:
+    """Adds the command to the program's."""
+    parser = add_command(
+        commands,
+        "baselines",
+        run,
+        help="score two linear models on the splits of a configuration: the mark to beat",
+        epilog="example:\n  lstm-flax baselines --config=imdb --workdir=runs/imdb\n"
+        "next:\n  lstm-flax train with the same configuration",
+    )
+    parser.add_argument("--config", required=True, help="as for train")
+    parser.add_argument(
+        "--analyzer", choices=("word", "char"), default="word", help="char: for text without spaces"
+    )
+    parser.add_argument(
+        "--workdir", type=Path, help="a run whose last evaluation is printed beside them"
+    )
+    add_overrides(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the scores of the linear models, and of the run named."""
+    from lstm_flax.config import Config
+    from lstm_flax.data.examples import load_splits
+    from lstm_flax.inference.baselines import comparison_table, score_baselines
+
+    config = Config.from_config_dict(load_config(arguments.config, arguments.overrides))
+    beside = []
+    if arguments.workdir is not None:
+        path = arguments.workdir / "results.json"
+        try:
+            results = json.loads(path.read_text(encoding="utf-8"))
+            beside = [(f"{arguments.workdir}, {results['split']}", results["accuracy"])]
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(
+                f"{path}: no accuracy to read; run `lstm-flax evaluate` on a classifier's run first"
+            ) from error
+    scores = score_baselines(*load_splits(config.data), arguments.analyzer)
+    print(comparison_table(scores, beside))
+    print(json.dumps(scores))
+    return 0

@@ -1,0 +1,69 @@
+"""`lstm-flax generate`."""
+
+import argparse
+from pathlib import Path
+
+from lstm_flax.cli.arguments import Commands, add_checkpoint, add_command
+from lstm_flax.errors import UserError
+
+
+def add_to(commands: Commands) -> None:
+    """Adds the command to the program's."""
+    parser = add_command(
+        commands,
+        "generate",
+        run,
+        help="write texts with a language model: one a line",
+        epilog="examples:\n  lstm-flax generate runs/imdb_pretrain --prompt='This film' --count=3\n"
+        "  lstm-flax generate runs/imdb_pretrain --temperature=0.8 --top_p=0.95 --seed=1\n"
+        "next:\n  lstm-flax train --config=imdb_finetune --config.init_from=runs/imdb_pretrain "
+        "--workdir=DIR\n  trains a classifier from the same weights",
+    )
+    parser.add_argument(
+        "folder",
+        type=Path,
+        nargs="?",
+        metavar="DIR",
+        help="a language model's run, or a checkpoint of it",
+    )
+    parser.add_argument("--workdir", type=Path, help="another way to give DIR")
+    parser.add_argument("--prompt", default="", help="what each text begins with")
+    parser.add_argument("--count", type=int, default=1, help="how many texts (1)")
+    parser.add_argument(
+        "--max_tokens", type=int, default=200, help="longest continuation of the prompt (200)"
+    )
+    parser.add_argument(
+        "--temperature", type=float, default=1.0, help="below 1 for more probable tokens (1)"
+    )
+    parser.add_argument(
+        "--top_p", type=float, default=1.0, help="draw from the most probable tokens alone (1)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="other seeds, other texts (0)")
+    add_checkpoint(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the texts."""
+    if (arguments.folder is None) == (arguments.workdir is None):
+        raise UserError(
+            "name one run, as DIR or as --workdir=DIR; `lstm-flax generate --help` shows an example"
+        )
+
+    from lstm_flax.inference.generator import Generator
+    from lstm_flax.training.compilation import keep_compiled_programs
+
+    keep_compiled_programs()
+    generator = Generator.from_checkpoint(
+        arguments.folder or arguments.workdir, arguments.checkpoint
+    )
+    texts = generator.generate(
+        arguments.prompt,
+        arguments.count,
+        arguments.max_tokens,
+        arguments.temperature,
+        arguments.top_p,
+        arguments.seed,
+    )
+    for text in texts:
+        print(text)
+    return 0

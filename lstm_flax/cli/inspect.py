@@ -1,0 +1,51 @@
+"""`lstm-flax inspect`."""
+
+import argparse
+import dataclasses
+import json
+
+from lstm_flax.cli.arguments import Commands, add_command, add_overrides
+from lstm_flax.config_files import load_config
+
+
+def add_to(commands: Commands) -> None:
+    """Adds the command to the program's."""
+    parser = add_command(
+        commands,
+        "inspect",
+        run,
+        help="sizes, lengths, duplicates and unknown tokens of the data, and what looks wrong in "
+        "its labels, before training",
+        epilog="example:\n  lstm-flax inspect --config=sentences --config.data.source=files "
+        "--config.data.train_path=mine.csv\n"
+        "next:\n  lstm-flax train with the same flags, and --workdir=DIR",
+    )
+    parser.add_argument("--config", required=True, help="as for train")
+    add_overrides(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints a line a split, what is doubtful, and all figures as JSON."""
+    from lstm_flax.config import Config
+    from lstm_flax.data.dataset import open_dataset
+    from lstm_flax.data.statistics import count_shared_texts, describe_split, find_doubts
+
+    config = Config.from_config_dict(load_config(arguments.config, arguments.overrides))
+    dataset = open_dataset(config)
+    examples = {name: dataset.texts(name) for name in dataset.splits}
+    texts = {name: part.texts for name, part in examples.items()}
+    records = {}
+    for name in dataset.splits:
+        figures = describe_split(
+            dataset.split(name), texts[name], dataset.label_names, config.data.max_length
+        )
+        records[name] = dataclasses.asdict(figures)
+        print(figures.summary(name))
+    shared = {f"{a} and {b}": n for (a, b), n in count_shared_texts(texts).items()}
+    print("shared texts: " + ", ".join(f"{pair} {n}" for pair, n in shared.items()))
+    doubts = find_doubts(examples)
+    for doubt in doubts:
+        print(f"warning: {doubt}")
+    record = {"splits": records, "shared_texts": shared, "warnings": doubts}
+    print(json.dumps(record, ensure_ascii=False))
+    return 0

@@ -1,0 +1,56 @@
+"""`lstm-flax train`."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from lstm_flax.cli.arguments import Commands, add_checkpoint, add_command, add_overrides, add_split
+from lstm_flax.config_files import built_in_configs, load_config
+
+
+def add_to(commands: Commands) -> None:
+    """Adds the command to the program's."""
+    parser = add_command(
+        commands,
+        "train",
+        run,
+        help="train, or continue a run, then evaluate it on the test split",
+        epilog="example:\n  lstm-flax train --config=quickstart --workdir=runs/quickstart\n"
+        "  lstm-flax train --config=sentences --config.data.source=files \\\n"
+        "      --config.data.train_path=mine.csv --workdir=runs/mine\n"
+        "next:\n  lstm-flax predict --workdir=runs/quickstart 'What a film!'\n"
+        "The same command again continues a run that was stopped.\n"
+        "`python -m pydoc lstm_flax.config` documents every field.",
+    )
+    parser.add_argument(
+        "--config",
+        required=True,
+        help="a configuration file, a run's config.json, or one of "
+        + ", ".join(built_in_configs()),
+    )
+    parser.add_argument("--workdir", required=True, type=Path, help="folder of the run")
+    add_split(parser)
+    add_checkpoint(parser)
+    add_overrides(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Trains, and prints the results of the evaluation."""
+    from lstm_flax.config import Config
+
+    config = Config.from_config_dict(load_config(arguments.config, arguments.overrides))
+
+    # Only now, so that a mistake in the configuration is told at once.
+    from lstm_flax.training.compilation import keep_compiled_programs
+    from lstm_flax.training.interruption import Interrupted
+    from lstm_flax.training.train import train
+
+    keep_compiled_programs()
+    try:
+        results = train(config, arguments.workdir, arguments.split, arguments.checkpoint)
+    except Interrupted as stop:
+        print(f"{stop}; the same command continues", file=sys.stderr)
+        return 130
+    print(json.dumps(results))
+    return 0
