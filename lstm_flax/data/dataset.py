@@ -67,7 +67,7 @@ class Dataset:
         tokenizer: what encoded the splits.
         splits: names of the splits there are.
         folder: of the cache, whole in itself.
-        fingerprint: of the training split as encoded: equal fingerprints, equal batches.
+        fingerprint: of the training split as encoded: equal fingerprints, equal labelled batches.
     """
 
     label_names: tuple[str, ...]

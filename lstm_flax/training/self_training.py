@@ -62,7 +62,8 @@ def training_part(
     counts = np.bincount(labels, minlength=len(dataset.label_names))
     found = ", ".join(f"{n} {c:,}" for n, c in zip(dataset.label_names, counts, strict=True))
     logger.info("the teachers' labels of %s unlabelled texts: %s", f"{len(labels):,}", found)
-    return join(train, unlabelled, labels)
+    taught = TokenizedSplit(unlabelled.token_ids, unlabelled.offsets, labels, unlabelled.groups)
+    return TokenizedSplit.concatenate([train, taught])
 
 
 def _stored_labels(path: Path, teachers: str, texts: TokenizedSplit) -> np.ndarray | None:
@@ -85,16 +86,6 @@ def _stored_labels(path: Path, teachers: str, texts: TokenizedSplit) -> np.ndarr
 
 def _checksum(texts: TokenizedSplit) -> int:
     return zlib.crc32(texts.offsets.data, zlib.crc32(texts.token_ids.data))
-
-
-def join(train: TokenizedSplit, unlabelled: TokenizedSplit, labels: np.ndarray) -> TokenizedSplit:
-    """Both splits as one, the second with the labels given: i32[its number of texts]."""
-    return TokenizedSplit(
-        np.concatenate([train.token_ids, unlabelled.token_ids]),
-        np.concatenate([train.offsets, train.offsets[-1] + unlabelled.offsets[1:]]),
-        np.concatenate([train.labels, labels]),
-        np.concatenate([train.groups, unlabelled.groups]),
-    )
 
 
 def _ask(path: Path, dataset: Dataset, texts: TokenizedSplit, show_progress: bool) -> np.ndarray:
