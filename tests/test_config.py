@@ -12,7 +12,7 @@ import lstm_flax.config
 from lstm_flax.config import Config, as_config_dict, default_config, refuse_changes
 from lstm_flax.config_files import find_config, load_config
 from lstm_flax.errors import UserError
-from lstm_flax.fields import leaves
+from lstm_flax.fields import leaves, value_at
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,7 +36,6 @@ def test_config_survives_the_round_trip_through_plain_values() -> None:
     [
         ("data.source", "nowhere"),
         ("data.source", "tfds:"),
-        ("data.source", "files"),
         ("data.development_fraction", 1.0),
         ("data.bucket_widths", (64, 33)),
         ("data.bucket_widths", (64, 32, 512)),
@@ -57,11 +56,17 @@ def test_config_survives_the_round_trip_through_plain_values() -> None:
         ("training.epochs", 0),
         ("training.epochs", True),
         ("training.class_weights", (1.0, -1.0)),
+        ("training.teachers", " , "),
     ],
 )
 def test_bad_value_is_refused_by_name(name: str, value: object) -> None:
-    with pytest.raises(UserError, match=re.escape(name.split(".")[0] + ".")):
+    with pytest.raises(UserError, match=rf"^config\.{re.escape(name)} = "):
         with_field(name, value)
+
+
+def test_own_files_without_a_path_are_refused_by_the_path_s_name() -> None:
+    with pytest.raises(UserError, match=r"^config\.data\.train_path = None: "):
+        with_field("data.source", "files")
 
 
 def test_weight_decay_without_adamw_is_refused() -> None:
@@ -84,6 +89,17 @@ def test_flags_override_fields_of_a_file() -> None:
     assert config.model.hidden_size == 32
     assert config.data.data_dir == "/data"
     assert config.training.class_weights == (1.0, 2.0)
+
+
+@pytest.mark.parametrize("name", ["training.teachers", "data.archive", "init_from"])
+def test_an_empty_flag_clears_an_optional_field(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    values = {"training": {"teachers": "a,b"}, "data": {"archive": "a"}, "init_from": "a"}
+    path.write_text(json.dumps(values), encoding="utf-8")
+    before = Config.from_config_dict(load_config(str(path), []))
+    after = Config.from_config_dict(load_config(str(path), [f"--config.{name}="]))
+    assert value_at(before, name) is not None
+    assert value_at(after, name) is None
 
 
 def test_a_run_s_saved_configuration_is_one(tmp_path: Path) -> None:
