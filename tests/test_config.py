@@ -13,6 +13,7 @@ from lstm_flax.config import Config, as_config_dict, default_config, refuse_chan
 from lstm_flax.config_files import find_config, load_config
 from lstm_flax.errors import UserError
 from lstm_flax.fields import leaves, value_at
+from tests.config_reads import fields_read, fields_read_in
 
 ROOT = Path(__file__).parents[1]
 
@@ -143,15 +144,29 @@ def test_a_classifier_of_imdb_fits_the_language_models_it_starts_from() -> None:
 
 
 def test_every_field_is_read_outside_its_definition() -> None:
-    code = "\n".join(
-        path.read_text(encoding="utf-8")
-        for path in (ROOT / "lstm_flax").rglob("*.py")
-        if path.parent.name != "config"
-    )
-    for path, field in leaves(Config):
-        readers = "data|tokenizer|model|language_model|optimizer|training|config|settings|before"
-        pattern = rf"\b({readers})\.{field.name}\b"
-        assert re.search(pattern, code) or "fraction" in path, f"nothing reads {path}"
+    read = fields_read_in(ROOT / "lstm_flax", leave_out="config")
+    assert [path for path, _ in leaves(Config) if path not in read] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "read"),
+    [
+        ("x = config.data.invented", True),
+        ("def f(self): self.config.data.invented", True),
+        ("def f(given: DataConfig | None): return g(given.invented)", True),
+        ("settings, other = config.data, 1\nif settings.invented: pass", True),
+        ("class A:\n    config: DataConfig\n    def f(self): return self.config.invented", True),
+        ("'''Reads config.data.invented.'''", False),
+        ("x = f'set config.data.invented, not {y}'", False),
+        ("raise UserError(f'config.data.invented = {config.data.invented}')", False),
+        ("x = config.model.invented", False),
+        ("settings = config.model\nx = settings.invented", False),
+        ("x = path.invented", False),
+        ("config.data.invented = 3", False),
+    ],
+)
+def test_only_an_attribute_of_the_area_reads_a_field(code: str, read: bool) -> None:
+    assert ("data.invented" in fields_read(code)) == read
 
 
 def test_pydoc_of_the_package_documents_every_field() -> None:
