@@ -9,10 +9,24 @@ import pytest
 
 from lstm_flax.cli import main
 from lstm_flax.config import Config
+from lstm_flax.errors import one_line
 from lstm_flax.training.checkpoints import Metadata, find_checkpoints
 from tests.conftest import templated_texts, write_jsonl
 
 RECORDS = templated_texts(60, seed=3)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ValueError("no such file\n  or\tfolder \n"), "no such file or folder"),
+        (EOFError(), "EOFError"),
+        (OSError(" \n "), "OSError"),
+        (KeyError("x" * 300), "'" + "x" * 199),
+    ],
+)
+def test_one_line_of_an_exception(error: Exception, expected: str) -> None:
+    assert one_line(error) == expected
 
 
 def mistake(capsys: pytest.CaptureFixture, *arguments: str) -> str:

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from lstm_flax.config import Config, refuse_changes
 from lstm_flax.data.batching import prefetch
 from lstm_flax.data.dataset import Dataset
-from lstm_flax.errors import UserError
+from lstm_flax.errors import UserError, one_line
 from lstm_flax.training.checkpoints import (
     DAMAGE,
     CheckpointFolder,
@@ -100,7 +100,8 @@ class Run:
         if self.step > self.total_steps:
             raise UserError(
                 f"config.training.epochs = {config.training.epochs}: the run has taken "
-                f"{self.step} steps already, more than these {self.total_steps}"
+                f"{self.step} steps already, more than these {self.total_steps}; raise it and "
+                "config.training.max_steps to what they were, or choose another --workdir"
             )
         self.log = RunLog(workdir / "log.jsonl", self.step)
 
@@ -248,13 +249,12 @@ class Run:
             except UserError:
                 raise
             except DAMAGE as error:
-                reason = str(error).splitlines()[0][:200]
                 aside = self.last.set_aside(step)
                 logger.warning(
                     "the checkpoint of step %d cannot be read and is now %s (%s)",
                     step,
                     aside,
-                    reason,
+                    one_line(error),
                 )
                 continue
             was, now = metadata.machine, describe_machine()
