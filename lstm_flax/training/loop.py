@@ -27,7 +27,7 @@ from lstm_flax.training.initial import first_params, take_params
 from lstm_flax.training.interruption import Interrupted, StopRequest
 from lstm_flax.training.metrics import MetricSums
 from lstm_flax.training.optimizer import make_optimizer
-from lstm_flax.training.progress import RunLog, progress_bar, write_text
+from lstm_flax.training.progress import RunLog, make_folder, progress_bar, write_text
 from lstm_flax.training.sharding import abstract, replicated
 from lstm_flax.training.task import Task
 from lstm_flax.training.train_state import TrainState
@@ -87,7 +87,7 @@ class Run:
             return TrainState.create(params, optimizer, key, average, task.initial_carry())
 
         self._counted = time.perf_counter()
-        workdir.mkdir(parents=True, exist_ok=True)
+        make_folder(workdir)
         write_text(workdir / "config.json", json.dumps(config.to_dict(), indent=2) + "\n")
         self.last = open_checkpoints(workdir, "last")
         self.best = open_checkpoints(workdir, "best")

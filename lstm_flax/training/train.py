@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -119,9 +120,14 @@ def adopt_reading(config: Config, source: Config) -> Config:
 
 
 def check_workdir(workdir: Path) -> None:
-    """Makes sure that a run can have this folder; `UserError` if not."""
-    if workdir.exists() and not workdir.is_dir():
-        raise UserError(f"{workdir}: a file, not the folder of a run; choose another --workdir")
+    """Makes sure that a run can have this folder, without making it; `UserError` if not."""
+    there = next(path for path in (workdir, *workdir.parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise UserError(f"{there}: a file, not the folder of a run; choose another --workdir")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(
+            f"{there}: no right to write in this folder; change that, or choose another --workdir"
+        )
 
 
 def check_same_run(config: Config, workdir: Path) -> bool:
