@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 import lstm_flax.config
-from lstm_flax.config import Config, as_config_dict, default_config, refuse_changes
+from lstm_flax.config import (
+    Config,
+    LanguageModelConfig,
+    as_config_dict,
+    default_config,
+    refuse_changes,
+)
 from lstm_flax.config_files import find_config, load_config
 from lstm_flax.errors import UserError
 from lstm_flax.fields import leaves, value_at
@@ -58,6 +64,7 @@ def test_config_survives_the_round_trip_through_plain_values() -> None:
         ("training.epochs", True),
         ("training.class_weights", (1.0, -1.0)),
         ("training.teachers", " , "),
+        ("language_model.bptt_length", 0),
     ],
 )
 def test_bad_value_is_refused_by_name(name: str, value: object) -> None:
@@ -68,6 +75,24 @@ def test_bad_value_is_refused_by_name(name: str, value: object) -> None:
 def test_own_files_without_a_path_are_refused_by_the_path_s_name() -> None:
     with pytest.raises(UserError, match=r"^config\.data\.train_path = None: "):
         with_field("data.source", "files")
+
+
+def test_a_penalty_on_changes_needs_two_tokens() -> None:
+    LanguageModelConfig(temporal_penalty=1.0, bptt_length=2)
+    LanguageModelConfig(activation_penalty=1.0, bptt_length=1)
+    with pytest.raises(
+        UserError, match=r"^config\.language_model\.temporal_penalty = 1\.0: .*bptt"
+    ):
+        LanguageModelConfig(temporal_penalty=1.0, bptt_length=1)
+
+
+def test_a_configuration_saved_before_a_field_was_renamed_is_read() -> None:
+    values = Config().to_dict()
+    values["language_model"]["steps"] = 7
+    del values["language_model"]["bptt_length"]
+    assert Config.from_config_dict(values).language_model.bptt_length == 7
+    with pytest.raises(UserError, match=r"language_model\.steps: no such field"):
+        load_config("imdb_pretrain", ["--config.language_model.steps=7"])
 
 
 def test_weight_decay_without_adamw_is_refused() -> None:

@@ -109,10 +109,10 @@ def test_a_log_on_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.Mo
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     log = RunLog(tmp_path / "log.jsonl", 0)
-    with monkeypatch.context() as patch, pytest.raises(UserError, match=r"No space.*make room"):
-        patch.setattr(log, "_file", SimpleNamespace(write=write))
-        log.write("train", 1)
     log.close()
+    monkeypatch.setattr(log, "_file", SimpleNamespace(write=write))
+    with pytest.raises(UserError, match=r"No space.*make room"):
+        log.write("train", 1)
 
 
 def test_own_texts_given_in_the_wrong_place(
