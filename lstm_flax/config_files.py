@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lstm_flax.errors import UserError
+from lstm_flax.errors import UserError, one_line
 
 
 def load_config(name: str | None, overrides: Sequence[str], base: Any = None) -> Any:
@@ -54,15 +54,13 @@ def load_config(name: str | None, overrides: Sequence[str], base: Any = None) ->
         for flag in overrides:
             if str(error).startswith(f"flag {flag}:"):
                 raise UserError(_wrong_type(flag)) from None
-        reason = " ".join(str(error).split())
         raise UserError(
-            f"{reason}; `python -m pydoc lstm_flax.config` documents every field"
+            f"{one_line(error)}; `python -m pydoc lstm_flax.config` documents every field"
         ) from None
     except Exception as error:  # the file is a program: whatever it raises
-        reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"--config={name}: cannot be read as a configuration "
-            f"({type(error).__name__}: {reason}); correct the file"
+            f"({type(error).__name__}: {one_line(error)}); correct the file"
         ) from error
 
 

@@ -19,3 +19,12 @@ def some(items: Sequence[str], limit: int = 8) -> str:
     """
     more = f" and {len(items) - limit} more" if len(items) > limit else ""
     return ", ".join(items[:limit]) + more
+
+
+def one_line(error: BaseException) -> str:
+    """What an exception says, as one line of at most 200 characters; its kind if it says nothing.
+
+    >>> one_line(EOFError())
+    'EOFError'
+    """
+    return " ".join(str(error).split())[:200] or type(error).__name__

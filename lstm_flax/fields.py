@@ -55,6 +55,8 @@ def check_path(cls: type, path: str) -> None:
 def build(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
     """Builds a nested dataclass from nested values; fields not given keep their defaults.
 
+    An empty text leaves a field that may be None empty: None.
+
     Raises:
         UserError: naming the field, for an unknown field, a wrong type or a bad value.
     """
@@ -76,7 +78,7 @@ def build(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
 def _checked(value: Any, hint: Any, path: str) -> Any:
     """The value in the field's type, or a `UserError` that names the field."""
     if isinstance(hint, types.UnionType):  # only `X | None` is used
-        if value is None:
+        if value is None or value == "":  # the second is what `--config.area.field=` gives
             return None
         hint = typing.get_args(hint)[0]
     rule = f"must be {in_words(hint)}"

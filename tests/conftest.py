@@ -104,7 +104,7 @@ def lm_config(tiny_config: Config) -> Config:
     values["model"] |= {"embedding_dropout": 0.1, "word_dropout": 0.1, "head_dropout": 0.1}
     values["training"] |= {"epochs": 2, "max_steps": 150}
     values["training"] |= {"log_interval": 20, "checkpoint_interval": 30}
-    values["language_model"] |= {"steps": 8, "softmax_samples": 20, "weight_drop": 0.1}
+    values["language_model"] |= {"bptt_length": 8, "softmax_samples": 20, "weight_drop": 0.1}
     return Config.from_config_dict(values)
 
 

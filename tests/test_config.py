@@ -9,10 +9,17 @@ from pathlib import Path
 import pytest
 
 import lstm_flax.config
-from lstm_flax.config import Config, as_config_dict, default_config, refuse_changes
+from lstm_flax.config import (
+    Config,
+    LanguageModelConfig,
+    as_config_dict,
+    default_config,
+    refuse_changes,
+)
 from lstm_flax.config_files import find_config, load_config
 from lstm_flax.errors import UserError
-from lstm_flax.fields import leaves
+from lstm_flax.fields import leaves, value_at
+from tests.config_reads import fields_read, fields_read_in
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,7 +43,6 @@ def test_config_survives_the_round_trip_through_plain_values() -> None:
     [
         ("data.source", "nowhere"),
         ("data.source", "tfds:"),
-        ("data.source", "files"),
         ("data.development_fraction", 1.0),
         ("data.bucket_widths", (64, 33)),
         ("data.bucket_widths", (64, 32, 512)),
@@ -57,11 +63,36 @@ def test_config_survives_the_round_trip_through_plain_values() -> None:
         ("training.epochs", 0),
         ("training.epochs", True),
         ("training.class_weights", (1.0, -1.0)),
+        ("training.teachers", " , "),
+        ("language_model.bptt_length", 0),
     ],
 )
 def test_bad_value_is_refused_by_name(name: str, value: object) -> None:
-    with pytest.raises(UserError, match=re.escape(name.split(".")[0] + ".")):
+    with pytest.raises(UserError, match=rf"^config\.{re.escape(name)} = "):
         with_field(name, value)
+
+
+def test_own_files_without_a_path_are_refused_by_the_path_s_name() -> None:
+    with pytest.raises(UserError, match=r"^config\.data\.train_path = None: "):
+        with_field("data.source", "files")
+
+
+def test_a_penalty_on_changes_needs_two_tokens() -> None:
+    LanguageModelConfig(temporal_penalty=1.0, bptt_length=2)
+    LanguageModelConfig(activation_penalty=1.0, bptt_length=1)
+    with pytest.raises(
+        UserError, match=r"^config\.language_model\.temporal_penalty = 1\.0: .*bptt"
+    ):
+        LanguageModelConfig(temporal_penalty=1.0, bptt_length=1)
+
+
+def test_a_configuration_saved_before_a_field_was_renamed_is_read() -> None:
+    values = Config().to_dict()
+    values["language_model"]["steps"] = 7
+    del values["language_model"]["bptt_length"]
+    assert Config.from_config_dict(values).language_model.bptt_length == 7
+    with pytest.raises(UserError, match=r"language_model\.steps: no such field"):
+        load_config("imdb_pretrain", ["--config.language_model.steps=7"])
 
 
 def test_weight_decay_without_adamw_is_refused() -> None:
@@ -84,6 +115,17 @@ def test_flags_override_fields_of_a_file() -> None:
     assert config.model.hidden_size == 32
     assert config.data.data_dir == "/data"
     assert config.training.class_weights == (1.0, 2.0)
+
+
+@pytest.mark.parametrize("name", ["training.teachers", "data.archive", "init_from"])
+def test_an_empty_flag_clears_an_optional_field(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    values = {"training": {"teachers": "a,b"}, "data": {"archive": "a"}, "init_from": "a"}
+    path.write_text(json.dumps(values), encoding="utf-8")
+    before = Config.from_config_dict(load_config(str(path), []))
+    after = Config.from_config_dict(load_config(str(path), [f"--config.{name}="]))
+    assert value_at(before, name) is not None
+    assert value_at(after, name) is None
 
 
 def test_a_run_s_saved_configuration_is_one(tmp_path: Path) -> None:
@@ -127,15 +169,29 @@ def test_a_classifier_of_imdb_fits_the_language_models_it_starts_from() -> None:
 
 
 def test_every_field_is_read_outside_its_definition() -> None:
-    code = "\n".join(
-        path.read_text(encoding="utf-8")
-        for path in (ROOT / "lstm_flax").rglob("*.py")
-        if path.parent.name != "config"
-    )
-    for path, field in leaves(Config):
-        readers = "data|tokenizer|model|language_model|optimizer|training|config|settings|before"
-        pattern = rf"\b({readers})\.{field.name}\b"
-        assert re.search(pattern, code) or "fraction" in path, f"nothing reads {path}"
+    read = fields_read_in(ROOT / "lstm_flax", leave_out="config")
+    assert [path for path, _ in leaves(Config) if path not in read] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "read"),
+    [
+        ("x = config.data.invented", True),
+        ("def f(self): self.config.data.invented", True),
+        ("def f(given: DataConfig | None): return g(given.invented)", True),
+        ("settings, other = config.data, 1\nif settings.invented: pass", True),
+        ("class A:\n    config: DataConfig\n    def f(self): return self.config.invented", True),
+        ("'''Reads config.data.invented.'''", False),
+        ("x = f'set config.data.invented, not {y}'", False),
+        ("raise UserError(f'config.data.invented = {config.data.invented}')", False),
+        ("x = config.model.invented", False),
+        ("settings = config.model\nx = settings.invented", False),
+        ("x = path.invented", False),
+        ("config.data.invented = 3", False),
+    ],
+)
+def test_only_an_attribute_of_the_area_reads_a_field(code: str, read: bool) -> None:
+    assert ("data.invented" in fields_read(code)) == read
 
 
 def test_pydoc_of_the_package_documents_every_field() -> None:

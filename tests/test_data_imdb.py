@@ -101,6 +101,13 @@ def test_a_damaged_archive_leaves_nothing(small_archive, tmp_path, damage):
     assert not (tmp_path / "tfds").exists()
 
 
+def test_a_folder_that_cannot_be_made_says_what_to_do(small_archive, tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(UserError, match=r"cannot prepare .*choose another .*data_dir"):
+        imdb.prepare(file / "tfds", small_archive)
+
+
 def test_no_network_names_the_ways_out(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise urllib.error.URLError("Name or service not known")

@@ -9,6 +9,7 @@ from lstm_flax.cli import main
 from lstm_flax.config import DataConfig
 from lstm_flax.data.examples import load_examples
 from lstm_flax.data.tfds_text import TfdsSource
+from lstm_flax.errors import UserError
 
 
 def record(i: int, label: int) -> dict:
@@ -58,3 +59,18 @@ def test_hidden_test_labels_end_a_run_before_it_trains(
     )
     assert "--split=development" in error
     assert not (tmp_path / "run").exists()
+
+
+class OddTestLabels(HiddenTestLabels):
+    """A test split with a label beyond the names that TFDS knows."""
+
+    rows = HiddenTestLabels.rows | {"test": [record(90, 5)]}
+
+
+def test_a_label_that_no_training_example_has_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(TfdsSource, "_open_builder", lambda *_: OddTestLabels())
+    config = DataConfig(source="tfds:glue/sst2", text_column="sentence")
+    with pytest.raises(UserError, match=r"test/0 has label '5'.*choose another .*label_column"):
+        TfdsSource(config, Path()).load("test")

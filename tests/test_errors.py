@@ -1,19 +1,37 @@
 """Every mistake a user can make is one line that says what, where and what to do; status 2."""
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from lstm_flax.cli import main
 from lstm_flax.config import Config
+from lstm_flax.errors import UserError, one_line
 from lstm_flax.training.checkpoint_metadata import Metadata
 from lstm_flax.training.checkpoints import CheckpointFolder, find_checkpoints
+from lstm_flax.training.progress import RunLog, make_folder, write_text
 from tests.conftest import templated_texts, write_jsonl
 
 RECORDS = templated_texts(60, seed=3)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ValueError("no such file\n  or\tfolder \n"), "no such file or folder"),
+        (EOFError(), "EOFError"),
+        (OSError(" \n "), "OSError"),
+        (KeyError("x" * 300), "'" + "x" * 199),
+    ],
+)
+def test_one_line_of_an_exception(error: Exception, expected: str) -> None:
+    assert one_line(error) == expected
 
 
 def mistake(capsys: pytest.CaptureFixture, *arguments: str) -> str:
@@ -52,6 +70,50 @@ def test_unknown_flag_and_unknown_field(capsys: Any, tmp_path: Path) -> None:
     assert "did you mean config.model.hidden_size?" in line
     assert "needs a value" in mistake(capsys, *start, "--config.model.hidden_size")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_no_run_can_have(
+    capsys: Any, tmp_path: Path, good_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = tmp_path / "link"
+    nowhere.symlink_to(tmp_path / "gone")
+    for folder, there in (
+        (good_file, good_file),
+        (good_file / "sub" / "run", good_file),
+        (nowhere, nowhere),
+    ):
+        line = mistake(capsys, "train", "--config=imdb", f"--workdir={folder}")
+        assert line == (
+            f"error: {there}: a file, not the folder of a run; choose another --workdir"
+        )
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    line = mistake(capsys, "train", "--config=imdb", f"--workdir={tmp_path / 'new' / 'run'}")
+    assert f"{tmp_path}: no right to write in this folder; change that, or choose another" in line
+    assert {path.name for path in tmp_path.iterdir()} == {good_file.name, "link"}
+
+
+def test_what_a_run_cannot_write_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "results.json").mkdir()  # root may write in any folder, but not in a file's place
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "results.json", tmp_path / "file" / "results.json"):
+        with pytest.raises(UserError, match=rf"^{path}: cannot be written \([^\n]*\); give the"):
+            write_text(path, "{}")
+        with pytest.raises(UserError, match=rf"^{path}: cannot be written \([^\n]*\); give the"):
+            RunLog(path, 0)
+    with pytest.raises(UserError, match="file/run: cannot be made the folder of a run"):
+        make_folder(tmp_path / "file" / "run")
+    assert {path.name for path in tmp_path.iterdir()} == {"results.json", "file"}
+
+
+def test_a_log_on_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(_: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    log = RunLog(tmp_path / "log.jsonl", 0)
+    log.close()
+    monkeypatch.setattr(log, "_file", SimpleNamespace(write=write))
+    with pytest.raises(UserError, match=r"No space.*make room"):
+        log.write("train", 1)
 
 
 def test_own_texts_given_in_the_wrong_place(

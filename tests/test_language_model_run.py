@@ -177,7 +177,7 @@ def test_penalties_move_the_outputs_their_way(lm_config: Config, tmp_path: Path)
 
 
 def test_too_little_text_for_the_streams_is_a_user_error(lm_config: Config, tmp_path: Path) -> None:
-    config = changed(lm_config, language_model={"steps": 100_000})
-    with pytest.raises(UserError, match=r"language_model\.steps = 100000"):
+    config = changed(lm_config, language_model={"bptt_length": 100_000})
+    with pytest.raises(UserError, match=r"language_model\.bptt_length = 100000"):
         train(config, tmp_path, show_progress=False)
     assert not list(tmp_path.iterdir())

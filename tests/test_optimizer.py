@@ -9,6 +9,7 @@ import optax
 import pytest
 
 from lstm_flax.config import Config, OptimizerConfig
+from lstm_flax.errors import UserError
 from lstm_flax.training.optimizer import (
     kernel_mask,
     make_optimizer,
@@ -161,3 +162,9 @@ def test_a_run_continued_unfreezes_as_an_uninterrupted_one(
     train(longer, tmp_path / "whole", show_progress=False)
     for a, b in zip(leaves(tmp_path / "whole"), leaves(tmp_path / "stopped"), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_more_batches_to_an_update_than_there_are_is_refused() -> None:
+    config = OptimizerConfig(accumulation_steps=4)
+    with pytest.raises(UserError, match=r"accumulation_steps = 4: .* 3 batches; lower it"):
+        make_optimizer(config, total_steps=3)

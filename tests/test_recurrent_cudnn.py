@@ -9,9 +9,11 @@ import pytest
 from jax.experimental import rnn
 
 from lstm_flax import LSTM
+from lstm_flax.config import Config, ModelConfig
 from lstm_flax.errors import UserError
 from lstm_flax.model import recurrent_choice, recurrent_cudnn
 from lstm_flax.model.recurrent_cudnn import pack_weights, why_not_cudnn
+from lstm_flax.training.train import warn_of_undivided_batches
 from tests.recurrent_cases import assert_close, random_case, random_variables, run
 
 OBSTACLE = why_not_cudnn("LSTM", jnp.float32, recurrent_dropout=False)
@@ -116,6 +118,26 @@ def test_obstacles_are_named() -> None:
 def test_without_a_gpu_the_choice_is_refused() -> None:
     with pytest.raises(UserError, match="needs an NVIDIA GPU, and the device here is 'cpu'"):
         LSTM(5, implementation="cudnn").init(jax.random.key(0), jnp.ones((2, 3, 4)))
+
+
+@pytest.mark.parametrize(
+    ("implementation", "devices", "warns"),
+    [("cudnn", 2, True), ("cudnn", 1, False), ("auto", 2, False), ("fused", 2, False)],
+)
+def test_several_devices_that_cannot_share_are_warned_of(
+    implementation: str, devices: int, warns: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = Config(model=ModelConfig(implementation=implementation))
+    warn_of_undivided_batches(config, devices)
+    assert ("each of the 2 devices computes the LSTM of the whole batch" in caplog.text) == warns
+
+
+def test_auto_leaves_cudnn_to_one_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recurrent_choice, "why_not_cudnn", lambda *arguments: None)
+    for devices, expected in ((1, "cudnn"), (2, "fused")):
+        monkeypatch.setattr(jax, "device_count", lambda devices=devices: devices)
+        choice = recurrent_choice.choose_implementation("auto", "LSTM", jnp.float32, False)
+        assert choice == expected
 
 
 def compare_on_gpu(seed: int) -> None:

@@ -140,6 +140,24 @@ def test_a_checkpoint_whose_list_of_arrays_is_gone_is_damaged(
     assert "cannot be read" in caplog.text
 
 
+def test_damage_that_says_nothing_of_itself_is_told_by_its_kind(
+    tiny_config: Config,
+    finished: tuple[Path, dict],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: Any,
+) -> None:
+    shutil.copytree(finished[0], tmp_path / "copy")
+
+    def restore_state(*_: Any) -> None:
+        raise ValueError
+
+    monkeypatch.setattr(CheckpointFolder, "restore_state", restore_state)
+    with pytest.raises(UserError, match="no checkpoint can be read"):
+        train(tiny_config, tmp_path / "copy", show_progress=False)
+    assert "(ValueError)" in caplog.text
+
+
 class EarlierTrainState(flax.struct.PyTreeNode):
     """The training state before it had a carry."""
 
@@ -297,7 +315,7 @@ def test_class_weights_are_given_or_balanced(tiny_config: Config) -> None:
     balanced = changed(tiny_config, training={"balance_classes": True})
     np.testing.assert_allclose(class_weights(balanced.training, names, labels), [4 / 6, 4 / 2])
     given = changed(tiny_config, training={"class_weights": (1.0, 2.0, 3.0)})
-    with pytest.raises(UserError, match="3 weights for 2 labels"):
+    with pytest.raises(UserError, match="3 weights for 2 labels; give one to each"):
         class_weights(given.training, names, labels)
 
 
@@ -364,7 +382,7 @@ def test_changed_data_is_refused_and_nothing_is_moved(brief_config: Config, tmp_
 
 def test_fewer_epochs_than_taken_are_refused(brief_config: Config, tmp_path: Path) -> None:
     train(changed(brief_config, training={"epochs": 2}), tmp_path, show_progress=False)
-    with pytest.raises(UserError, match=r"training\.epochs = 1"):
+    with pytest.raises(UserError, match=r"training\.epochs = 1: .*; raise it and"):
         train(brief_config, tmp_path, show_progress=False)
 
 

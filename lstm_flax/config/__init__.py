@@ -100,7 +100,12 @@ class Config:
         Raises:
             UserError: naming the field, for an unknown field, a wrong type or a bad value.
         """
-        return fields.build(cls, values.to_dict() if isinstance(values, ConfigDict) else values)
+        values = values.to_dict() if isinstance(values, ConfigDict) else dict(values)
+        if isinstance(area := values.get("language_model"), Mapping) and "steps" in area:
+            # What runs saved before it was renamed, classifiers included: they hold every area.
+            renamed = {"bptt_length" if name == "steps" else name: area[name] for name in area}
+            values["language_model"] = renamed
+        return fields.build(cls, values)
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as nested dicts of plain values, fit for JSON."""

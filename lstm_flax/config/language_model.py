@@ -14,24 +14,37 @@ class LanguageModelConfig:
     rows, and of `training` whatever weighs labels or perturbs texts, are the classifier's alone.
 
     Attributes:
-        steps: T, tokens of each stream read by one step, through which its gradient flows.
+        bptt_length: T, tokens of each stream read by one step, through which its gradient flows
+            (truncated backpropagation through time).
         softmax_samples: candidates that stand for the vocabulary in training; 0 for all of it.
         weight_drop: rate on the single hidden-to-hidden weights, one mask a step (AWD-LSTM).
         activation_penalty: on the mean square of the top layer's outputs (AR).
         temporal_penalty: on the mean square of their change from token to token (TAR).
     """
 
-    steps: int = 64
+    bptt_length: int = 64
     softmax_samples: int = 2048
     weight_drop: float = 0.0
     activation_penalty: float = 0.0
     temporal_penalty: float = 0.0
 
     def __post_init__(self) -> None:
-        require(self.steps >= 1, "language_model.steps", self.steps, "must be at least 1")
+        require(
+            self.bptt_length >= 1,
+            "language_model.bptt_length",
+            self.bptt_length,
+            "must be at least 1",
+        )
         for name in ("softmax_samples", "activation_penalty", "temporal_penalty"):
             value = getattr(self, name)
             require(value >= 0, f"language_model.{name}", value, "must not be negative")
+        require(
+            self.temporal_penalty == 0 or self.bptt_length >= 2,
+            "language_model.temporal_penalty",
+            self.temporal_penalty,
+            "a change from token to token needs two of them; set config.language_model.bptt_length "
+            "to 2 or more, or this to 0",
+        )
         require(
             self.softmax_samples != 1,
             "language_model.softmax_samples",

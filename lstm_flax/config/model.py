@@ -27,7 +27,8 @@ class ModelConfig:
         recurrent_dropout: rate on h_{t-1} before the gates.
         recurrent_dropout_per_step: a new mask each step instead of one per sequence.
         head_dropout: rate on the pooled vector.
-        implementation: of the recurrence: `auto`, `scan`, `fused` or `cudnn`.
+        implementation: of the recurrence: `auto`, `scan`, `fused` or `cudnn` (for one GPU: several
+            would each compute the whole batch).
         dtype: of computation, `float32` or `bfloat16`; parameters and cell states stay float32.
     """
 

@@ -22,8 +22,9 @@ class TrainingConfig:
         adversarial_epsilon: norm of a text's perturbation, in units of the root mean square of the
             embeddings, of either kind.
         entropy_weight: of the unperturbed answers' entropy, on labelled and unlabelled texts alike.
-        teachers: runs, comma-separated, whose common labels of the unlabelled texts join the
-            training part (self-training); None for none.
+        teachers: runs, comma-separated. The unlabelled texts join the training part, each with the
+            label of the highest probability in the mean over these runs, whether they agree or
+            not (self-training); None for none.
         class_weights: weight of each label's examples in the loss; empty for equal weights.
         balance_classes: weights inverse to the labels' counts in the training part.
         ema_decay: decay a step of the averaged weights used for evaluation; 0 for none.
@@ -65,6 +66,12 @@ class TrainingConfig:
         ):
             value = getattr(self, name)
             require(value >= 0, f"training.{name}", value, "must not be negative")
+        require(
+            self.teachers is None or any(name.strip() for name in self.teachers.split(",")),
+            "training.teachers",
+            self.teachers,
+            "names no run; name runs, separated by commas, or leave it empty",
+        )
         require(
             all(w > 0 for w in self.class_weights),
             "training.class_weights",

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from lstm_flax.errors import UserError
+from lstm_flax.errors import UserError, one_line
 
 NAME = "imdb_reviews"
 LABEL_NAMES = ("neg", "pos")
@@ -68,9 +68,9 @@ def check_archive(path: Path) -> None:
                 review.read().decode("utf-8")
                 counts[match[1]] += 1
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-        problem = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(
-            f"config.data.archive = {str(path)!r}: damaged or truncated ({problem}); fetch it again"
+            f"config.data.archive = {str(path)!r}: damaged or truncated ({one_line(error)}); "
+            "fetch it again"
         ) from error
     if dict(counts) != _COUNTS:
         found = ", ".join(f"{counts[part]} in {part} (not {n})" for part, n in _COUNTS.items())
@@ -112,8 +112,9 @@ class _PlainManager:
             urllib.request.urlopen(request, timeout=20).close()
             return Path(self._downloads.download(url))
         except Exception as error:  # of TFDS, urllib, the promise library, the file system
-            problem = " ".join(str(error).split())[:200] or type(error).__name__
-            raise UserError(f"cannot download {url} ({problem}); {_ALTERNATIVES}") from error
+            raise UserError(
+                f"cannot download {url} ({one_line(error)}); {_ALTERNATIVES}"
+            ) from error
 
     def iter_archive(self, path: Path) -> Iterator[tuple[str, BinaryIO]]:
         return iterate_archive(path)
@@ -168,7 +169,10 @@ def prepare(data_dir: Path, archive: Path | None = None) -> None:
             builder.download_and_prepare(file_format="array_record")
     except OSError as error:
         _remove(created)
-        raise UserError(f"{data_dir}: cannot prepare {NAME} there ({error})") from error
+        raise UserError(
+            f"{data_dir}: cannot prepare {NAME} there ({one_line(error)}); make room or give the "
+            "right to write there, or choose another --config.data.data_dir"
+        ) from error
     except BaseException:
         _remove(created)
         raise
@@ -196,8 +200,8 @@ def read_records(data_dir: Path, split: str) -> list[dict[str, Any]]:
         records = open_builder(data_dir).as_data_source(split)
         return list(records.__getitems__(range(len(records))))
     except (NotImplementedError, RuntimeError, ValueError, OSError, IndexError) as error:
-        problem = " ".join(str(error).split())[:200]
         raise UserError(
-            f"{data_dir / NAME}: the {split} split cannot be read without TensorFlow ({problem}); "
-            "remove that folder to prepare it anew, or choose another --config.data.data_dir"
+            f"{data_dir / NAME}: the {split} split cannot be read without TensorFlow "
+            f"({one_line(error)}); remove that folder to prepare it anew, or choose another "
+            "--config.data.data_dir"
         ) from error

@@ -13,7 +13,7 @@ import numpy as np
 
 from lstm_flax.config import DataConfig
 from lstm_flax.data.labelled import Examples, sorted_label_names
-from lstm_flax.errors import UserError
+from lstm_flax.errors import UserError, one_line
 
 _OWN_NAMES = {"train": "train", "development": "validation", "test": "test"}
 
@@ -67,10 +67,10 @@ class TfdsSource:
             with contextlib.redirect_stdout(sys.stderr):  # standard output is for results
                 builder.download_and_prepare(file_format="array_record")
         except Exception as error:  # TFDS raises of any kind: unknown name, network, TensorFlow
-            problem = " ".join(str(error).split())[:200] or type(error).__name__
             raise UserError(
-                f"{self._where}: cannot be had without TensorFlow or network ({problem}); prepare "
-                "it in ArrayRecord format elsewhere, or export it to a file for source 'files'"
+                f"{self._where}: cannot be had without TensorFlow or network ({one_line(error)}); "
+                "prepare it in ArrayRecord format elsewhere, or export it to a file for source "
+                "'files'"
             ) from error
         return builder
 
@@ -101,7 +101,8 @@ class TfdsSource:
             if label not in number:
                 raise UserError(
                     f"{self._where}: {id_} has label {label!r}, which no training example has; "
-                    f"known are {', '.join(names)}"
+                    f"known are {', '.join(names)}; choose another --config.data.label_column, or "
+                    "export the data set, correct that label and read it by source 'files'"
                 )
         labels = np.array([number[label] for label in raw_labels], dtype=np.int32)
         return Examples(texts, labels, ids, names)
@@ -110,9 +111,8 @@ class TfdsSource:
         try:
             return self._builder.as_data_source(_OWN_NAMES[split])
         except (NotImplementedError, RuntimeError, ValueError, OSError) as error:
-            problem = " ".join(str(error).split())[:200]
             raise UserError(
-                f"{self._where}: cannot be read without TensorFlow ({problem}); "
+                f"{self._where}: cannot be read without TensorFlow ({one_line(error)}); "
                 "choose another --config.data.data_dir"
             ) from error
 

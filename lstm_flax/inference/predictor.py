@@ -18,7 +18,7 @@ from lstm_flax.errors import UserError
 from lstm_flax.model.classifier import TextClassifier, apply_classifier
 from lstm_flax.training.compilation import BucketedFunction
 from lstm_flax.training.objectives import class_probabilities
-from lstm_flax.training.progress import write_text
+from lstm_flax.training.progress import make_folder, write_text
 from lstm_flax.training.train import train
 from lstm_flax.training.trained_model import TrainedModel, load_trained_model
 from lstm_flax.types import Batch
@@ -106,12 +106,12 @@ class Predictor:
 
         Raises:
             UserError: for empty texts, a single label, texts and labels of different number, or a
-                folder that holds another run.
+                folder that holds another run or cannot be written.
         """
         if len(texts) != len(labels):
             raise UserError(f"{len(texts)} texts but {len(labels)} labels; give each text its own")
         workdir = Path(workdir)
-        workdir.mkdir(parents=True, exist_ok=True)
+        make_folder(workdir)
         rows = zip(texts, labels, strict=True)
         lines = [json.dumps({"text": t, "label": label}, ensure_ascii=False) for t, label in rows]
         path, content = workdir / "train.jsonl", "\n".join(lines) + "\n"

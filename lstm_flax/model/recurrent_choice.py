@@ -17,7 +17,8 @@ def choose_implementation(requested: str, cell: str, dtype: Any, recurrent_dropo
     """The implementation of a call: the one asked for, or under `auto` the fastest that can.
 
     `auto` takes cuDNN in a process with one NVIDIA GPU (its call cannot be divided among devices),
-    the fused LSTM elsewhere, and the scan for the other cells. The choice is logged once.
+    the fused LSTM elsewhere, and the scan for the other cells. The choice is logged once. `cudnn`
+    asked for by name is right on sharded rows too, but every device then computes all of them.
 
     Args:
         requested: `auto`, `scan`, `fused` or `cudnn`.

@@ -59,14 +59,15 @@ class LanguageModelTask:
         self._model = build_language_model(config, dataset.tokenizer.vocab_size)
         self._evaluator = PerplexityEvaluator(self._model, config, mesh)
         tokens = sum(len(split.token_ids) + len(split) for split in self._splits)
-        rows, steps = config.data.batch_size, config.language_model.steps
-        self.steps_per_epoch = pieces_per_epoch(tokens, rows, steps)
+        rows, length = config.data.batch_size, config.language_model.bptt_length
+        self.steps_per_epoch = pieces_per_epoch(tokens, rows, length)
         if self.steps_per_epoch == 0:
             raise UserError(
-                f"config.data.batch_size = {rows} streams of config.language_model.steps = {steps} "
-                f"tokens are more than the {tokens} tokens of the training text; lower either"
+                f"config.data.batch_size = {rows} streams of config.language_model.bptt_length = "
+                f"{length} tokens are more than the {tokens} tokens of the training text; lower "
+                "either"
             )
-        self._units = rows * steps * self._model.directions
+        self._units = rows * length * self._model.directions
         self.units_per_epoch = self._units * self.steps_per_epoch
 
     def init_params(self, key: jax.Array) -> Any:
@@ -104,7 +105,7 @@ class LanguageModelTask:
         streams = Streams(
             running_text(self._splits, config.training.seed, epoch),
             config.data.batch_size,
-            config.language_model.steps,
+            config.language_model.bptt_length,
             self._model.directions,
         )
         for k in range(first, len(streams)):

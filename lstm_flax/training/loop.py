@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from lstm_flax.config import Config, refuse_changes
 from lstm_flax.data.batching import prefetch
 from lstm_flax.data.dataset import Dataset
-from lstm_flax.errors import UserError
+from lstm_flax.errors import UserError, one_line
 from lstm_flax.training.checkpoint_metadata import History, Metadata, describe_machine
 from lstm_flax.training.checkpoints import DAMAGE, CheckpointFolder, open_checkpoints
 from lstm_flax.training.compilation import BucketedFunction
@@ -21,7 +21,7 @@ from lstm_flax.training.initial import first_params, take_params
 from lstm_flax.training.interruption import Interrupted, StopRequest
 from lstm_flax.training.metrics import MetricSums
 from lstm_flax.training.optimizer import make_optimizer
-from lstm_flax.training.progress import RunLog, progress_bar, write_text
+from lstm_flax.training.progress import RunLog, make_folder, progress_bar, write_text
 from lstm_flax.training.sharding import abstract, replicated
 from lstm_flax.training.task import Task
 from lstm_flax.training.train_state import TrainState
@@ -81,7 +81,7 @@ class Run:
             return TrainState.create(params, optimizer, key, average, task.initial_carry())
 
         self._counted = time.perf_counter()
-        workdir.mkdir(parents=True, exist_ok=True)
+        make_folder(workdir)
         write_text(workdir / "config.json", json.dumps(config.to_dict(), indent=2) + "\n")
         self.last = open_checkpoints(workdir, "last")
         self.best = open_checkpoints(workdir, "best")
@@ -94,7 +94,8 @@ class Run:
         if self.step > self.total_steps:
             raise UserError(
                 f"config.training.epochs = {config.training.epochs}: the run has taken "
-                f"{self.step} steps already, more than these {self.total_steps}"
+                f"{self.step} steps already, more than these {self.total_steps}; raise it and "
+                "config.training.max_steps to what they were, or choose another --workdir"
             )
         self.log = RunLog(workdir / "log.jsonl", self.step)
 
@@ -242,13 +243,12 @@ class Run:
             except UserError:
                 raise
             except DAMAGE as error:
-                reason = str(error).splitlines()[0][:200]
                 aside = self.last.set_aside(step)
                 logger.warning(
                     "the checkpoint of step %d cannot be read and is now %s (%s)",
                     step,
                     aside,
-                    reason,
+                    one_line(error),
                 )
                 continue
             was, now = metadata.machine, describe_machine()

@@ -120,7 +120,7 @@ def class_weights(
         if len(settings.class_weights) != classes:
             raise UserError(
                 f"config.training.class_weights: {len(settings.class_weights)} weights for "
-                f"{classes} labels ({', '.join(label_names)})"
+                f"{classes} labels; give one to each, in this order: {', '.join(label_names)}"
             )
         return np.asarray(settings.class_weights, np.float32)
     if settings.balance_classes:

@@ -48,7 +48,7 @@ def make_optimizer(
     if total_steps < config.accumulation_steps:
         raise UserError(
             f"config.optimizer.accumulation_steps = {config.accumulation_steps}: the whole run has "
-            f"only {total_steps} batches"
+            f"only {total_steps} batches; lower it, or raise config.training.epochs"
         )
     schedule = make_schedule(config, total_steps // config.accumulation_steps)
     match config.name:

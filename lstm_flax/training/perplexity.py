@@ -29,7 +29,7 @@ class PerplexityEvaluator:
         """Holds on to the model, the streams' settings and the devices."""
         self._model = model
         self._rows = config.data.batch_size
-        self._steps = config.language_model.steps
+        self._length = config.language_model.bptt_length
         self._mesh = mesh
 
         def read(tree: tuple[Any, Carry], batch: StreamBatch) -> tuple[jax.Array, Carry]:
@@ -65,7 +65,7 @@ class PerplexityEvaluator:
             exponential), and `perplexities`, one a direction.
         """
         text = running_text([split], seed=None)
-        streams = Streams(text, self._rows, self._steps, self._model.directions, pad=True)
+        streams = Streams(text, self._rows, self._length, self._model.directions, pad=True)
         carry = jax.device_put(self._model.initial_carry(self._rows), replicated(self._mesh))
         placed = (place_batch(streams[k], self._mesh) for k in range(len(streams)))
         sums = np.zeros(self._model.directions)

@@ -19,7 +19,7 @@ from lstm_flax.errors import UserError
 from lstm_flax.model.classifier import TextClassifier
 from lstm_flax.training.evaluation import Evaluator
 from lstm_flax.training.objectives import class_probabilities
-from lstm_flax.training.progress import write_text
+from lstm_flax.training.progress import make_folder, write_text
 from lstm_flax.training.trained_model import load_trained_model
 
 LABELS_NAME = "teachers_labels.json"
@@ -56,7 +56,7 @@ def training_part(
             _ask(Path(name), dataset, unlabelled, show_progress) for name in names if name
         ]
         labels = np.mean(probabilities, axis=0).argmax(axis=-1).astype(np.int32)
-        workdir.mkdir(parents=True, exist_ok=True)
+        make_folder(workdir)
         stored = {"teachers": config.training.teachers, "texts": _checksum(unlabelled)}
         write_text(workdir / LABELS_NAME, json.dumps(stored | {"labels": labels.tolist()}))
     counts = np.bincount(labels, minlength=len(dataset.label_names))

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,7 @@ def train(
     split = split or default_split(config)
     dataset.check_split(split)
     mesh = data_mesh(config.data.batch_size, config.data.unlabelled_batch_size)
+    warn_of_undivided_batches(config, mesh.size)
     task: Task
     if config.task == "language_model":
         task = LanguageModelTask(config, dataset, mesh)
@@ -119,9 +121,14 @@ def adopt_reading(config: Config, source: Config) -> Config:
 
 
 def check_workdir(workdir: Path) -> None:
-    """Makes sure that a run can have this folder; `UserError` if not."""
-    if workdir.exists() and not workdir.is_dir():
-        raise UserError(f"{workdir}: a file, not the folder of a run; choose another --workdir")
+    """Makes sure that a run can have this folder, without making it; `UserError` if not."""
+    there = next(path for path in (workdir, *workdir.parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise UserError(f"{there}: a file, not the folder of a run; choose another --workdir")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(
+            f"{there}: no right to write in this folder; change that, or choose another --workdir"
+        )
 
 
 def check_same_run(config: Config, workdir: Path) -> bool:
@@ -136,6 +143,20 @@ def check_same_run(config: Config, workdir: Path) -> bool:
     before = read_config(path)
     refuse_changes(before, config, str(workdir))
     return before.data == config.data
+
+
+def warn_of_undivided_batches(config: Config, devices: int) -> None:
+    """Warns where each device would compute what they should share.
+
+    XLA gathers the operands of a call that it cannot divide, as cuDNN's, on every device: the
+    results are right, and no sooner there than with one.
+    """
+    if devices > 1 and config.model.implementation == "cudnn":
+        logger.warning(
+            "config.model.implementation = 'cudnn': each of the %d devices computes the LSTM of "
+            "the whole batch, which cuDNN's call cannot divide; auto divides it",
+            devices,
+        )
 
 
 def _stored_results(

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 from lstm_flax.config import Config
 from lstm_flax.data.ngrams import num_ngram_features
-from lstm_flax.errors import UserError
+from lstm_flax.errors import UserError, one_line
 from lstm_flax.model.classifier import TextClassifier
 from lstm_flax.model.language_model import LanguageModel
 from lstm_flax.training.checkpoint_metadata import Metadata
@@ -105,8 +105,7 @@ def load_trained_model(path: Path, checkpoint: str = "best") -> TrainedModel:
             except UserError:
                 raise
             except DAMAGE as error:
-                reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-                logger.warning("%s/%d cannot be read (%s)", folder.path, step, reason)
+                logger.warning("%s/%d cannot be read (%s)", folder.path, step, one_line(error))
     finally:
         folder.close()
     raise UserError(
