@@ -224,6 +224,7 @@ def with_unlabelled(tiny_config: Config, tmp_path: Path) -> Config:
     return changed(tiny_config, data=fields, model=model, training=weights | {"epochs": 2})
 
 
+@pytest.mark.slow
 def test_a_run_with_unlabelled_rows_learns_and_survives_a_kill(
     with_unlabelled: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

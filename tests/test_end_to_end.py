@@ -184,6 +184,7 @@ def test_kill_minus_nine_and_the_same_command_again(
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_two_devices_opens_on_one(
     config_file: Path, tmp_path: Path, run: tuple[Path, dict]
 ) -> None:

@@ -88,6 +88,7 @@ def test_the_features_reach_the_answer(finished: Path) -> None:
     assert any(a.probabilities != b.probabilities for a, b in zip(with_them, without, strict=True))
 
 
+@pytest.mark.slow
 def test_a_run_on_other_texts_keeps_the_ratios_of_the_one_it_starts_from(
     config: Config, finished: Path, tmp_path: Path, caplog: Any
 ) -> None:

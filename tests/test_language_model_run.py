@@ -104,6 +104,7 @@ def test_the_carry_is_part_of_the_checkpoint(finished_lm: tuple[Path, dict]) -> 
     assert all(np.any(state) for state in carried)
 
 
+@pytest.mark.slow
 def test_a_run_on_two_devices_is_the_run_on_one(
     lm_config: Config, finished_lm: tuple[Path, dict], tmp_path: Path
 ) -> None:
@@ -158,6 +159,7 @@ def test_evaluation_of_a_restored_model_repeats_the_figure(
     assert scored["perplexity"] == results["perplexity"]
 
 
+@pytest.mark.slow
 def test_penalties_move_the_outputs_their_way(lm_config: Config, tmp_path: Path) -> None:
     short = changed(lm_config, training={"max_steps": 40, "ema_decay": 0.0})
     short = changed(short, model={"bidirectional": False, "embedding_dropout": 0.0})

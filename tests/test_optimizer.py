@@ -143,6 +143,7 @@ def test_the_state_grows_by_a_count_only_where_layers_are_frozen() -> None:
     assert len(jax.tree.leaves(on.init(DEEP))) == len(jax.tree.leaves(plain.init(DEEP))) + 1
 
 
+@pytest.mark.slow
 def test_a_run_continued_unfreezes_as_an_uninterrupted_one(
     brief_config: Config, tmp_path: Path
 ) -> None:

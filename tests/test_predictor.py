@@ -68,6 +68,7 @@ def test_threads_share_a_predictor(predictor: Predictor) -> None:
             np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.slow
 def test_fine_tuning_learns_new_labels(predictor: Predictor, tmp_path: Path) -> None:
     texts = [record["text"] for record in templated_texts(60, seed=4)]
     labels = ["loved" if record["label"] == "pos" else "hated" for record in templated_texts(60, 4)]

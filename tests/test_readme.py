@@ -74,6 +74,7 @@ def run_command(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert ended.value.code == 0
 
 
+@pytest.mark.slow
 def test_every_block_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

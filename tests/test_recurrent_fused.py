@@ -219,6 +219,7 @@ def test_other_derivatives_say_that_scan_has_them() -> None:
         jax.jit(lambda x: jax.jvp(loss, (x,), (x,)))(inputs)
 
 
+@pytest.mark.slow
 def test_two_devices_share_a_batch() -> None:
     code = textwrap.dedent(
         """
