@@ -61,3 +61,15 @@ def test_without_a_model_a_run_must_be_named(
     assert shipped.model_folder(tmp_path) == tmp_path
     with pytest.raises(UserError, match="--workdir"):
         shipped.model_folder(None)
+
+
+def test_the_model_that_comes_along_is_small_and_answers() -> None:
+    folder = shipped.model_folder(None)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    assert size <= 20_000_000
+    praise, scorn = Predictor.from_checkpoint(folder).predict(
+        ["One of the best films I have seen in years.", "A dull, badly written waste of time."]
+    )
+    assert praise.label == "pos"
+    assert scorn.label == "neg"
+    assert min(praise.probabilities["pos"], scorn.probabilities["neg"]) > 0.9
