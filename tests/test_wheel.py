@@ -56,6 +56,8 @@ def test_it_trains_evaluates_and_predicts_elsewhere(programs: Path, tmp_path: Pa
     assert again["accuracy"] == results["accuracy"]
     predict = [programs / "lstm-flax", "predict", "--workdir=run/best", "A gentle, funny film."]
     assert json.loads(run(*predict, folder=tmp_path).stdout)["label"] in ("neg", "pos")
+    shipped = run(programs / "lstm-flax", "predict", "A gentle, funny film.", folder=tmp_path)
+    assert json.loads(shipped.stdout)["label"] == "pos"
     code = "import sys, lstm_flax; from lstm_flax import Predictor; print(lstm_flax.__file__)"
     code += "; assert not {'tensorflow', 'torch'} & set(sys.modules)"
     shown = run(programs / "python", "-c", code, folder=tmp_path).stdout
