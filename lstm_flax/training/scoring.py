@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ from lstm_flax.data.films import film_table
 from lstm_flax.data.token_cache import TokenizedSplit
 from lstm_flax.errors import UserError
 from lstm_flax.model.language_model import LanguageModel
+from lstm_flax.training.ensemble import mean_probabilities
 from lstm_flax.training.evaluation import Evaluator
 from lstm_flax.training.initial import ngram_ratios
 from lstm_flax.training.metrics import classification_metrics
@@ -72,6 +74,33 @@ def evaluate_trained_model(
         "seconds": round(time.perf_counter() - start, 3),
         **describe_environment(),
     }
+
+
+def evaluate_ensemble(
+    members: Sequence[TrainedModel], config: Config, split: str, show_progress: bool
+) -> dict[str, Any]:
+    """Scores the mean of several classifiers' calibrated probabilities on one split of a data set.
+
+    Args:
+        members: at least one, of the same labels and tokenizer.
+        config: of the first; only where the data lies may differ.
+        split: `development` or `test`: what none of them was trained on.
+        show_progress: whether to draw bars.
+
+    Returns:
+        The figures of `classification_metrics`, and what `evaluate_trained_model` adds on IMDB.
+
+    Raises:
+        UserError: where the data cannot be had, or a member knows other labels or has another
+            tokenizer.
+    """
+    dataset = open_dataset(config, tokenizer=members[0].metadata.tokenizer)
+    examples = dataset.split(split)
+    probabilities = mean_probabilities(members, dataset, examples, "the ensemble", show_progress)
+    logits = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
+    figures = classification_metrics(logits, examples.labels)
+    figures |= _without_shared_texts(config, split, logits, examples)
+    return {"split": split, **figures, "members": [str(member.path) for member in members]}
 
 
 def _without_shared_texts(

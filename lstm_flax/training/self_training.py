@@ -9,16 +9,13 @@ import logging
 import zlib
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
 
 from lstm_flax.config import Config
 from lstm_flax.data.dataset import Dataset
 from lstm_flax.data.token_cache import TokenizedSplit
 from lstm_flax.errors import UserError
-from lstm_flax.model.classifier import TextClassifier
-from lstm_flax.training.evaluation import Evaluator
-from lstm_flax.training.objectives import class_probabilities
+from lstm_flax.training.ensemble import mean_probabilities
 from lstm_flax.training.progress import make_folder, write_text
 from lstm_flax.training.trained_model import load_trained_model
 
@@ -52,10 +49,11 @@ def training_part(
     labels = _stored_labels(workdir / LABELS_NAME, config.training.teachers, unlabelled)
     if labels is None:
         names = [name.strip() for name in config.training.teachers.split(",")]
-        probabilities = [
-            _ask(Path(name), dataset, unlabelled, show_progress) for name in names if name
-        ]
-        labels = np.mean(probabilities, axis=0).argmax(axis=-1).astype(np.int32)
+        teachers = [load_trained_model(Path(name)) for name in names if name]
+        probabilities = mean_probabilities(
+            teachers, dataset, unlabelled, "config.training.teachers", show_progress
+        )
+        labels = probabilities.argmax(axis=-1).astype(np.int32)
         make_folder(workdir)
         stored = {"teachers": config.training.teachers, "texts": _checksum(unlabelled)}
         write_text(workdir / LABELS_NAME, json.dumps(stored | {"labels": labels.tolist()}))
@@ -86,26 +84,3 @@ def _stored_labels(path: Path, teachers: str, texts: TokenizedSplit) -> np.ndarr
 
 def _checksum(texts: TokenizedSplit) -> int:
     return zlib.crc32(texts.offsets.data, zlib.crc32(texts.token_ids.data))
-
-
-def _ask(path: Path, dataset: Dataset, texts: TokenizedSplit, show_progress: bool) -> np.ndarray:
-    """A teacher's probabilities of the texts' labels, f32[N, C]."""
-    teacher = load_trained_model(path)
-    metadata = teacher.metadata
-    where = f"config.training.teachers: {path}"
-    if not isinstance(teacher.model, TextClassifier):
-        raise UserError(f"{where}: holds a language model; name runs of a classifier")
-    if metadata.label_names != dataset.label_names:
-        raise UserError(
-            f"{where}: knows the labels {', '.join(metadata.label_names)}, not "
-            f"{', '.join(dataset.label_names)}; name runs on the same labels"
-        )
-    if metadata.tokenizer.fingerprint != dataset.tokenizer.fingerprint:
-        raise UserError(
-            f"{where}: has another tokenizer; train it on the same data with the same "
-            "config.tokenizer and config.data"
-        )
-    evaluator = Evaluator(teacher.model, metadata.config.data, teacher.mesh, metadata.ngrams)
-    description = f"asking {path}" if show_progress else ""
-    logits = evaluator.logits(teacher.params, texts, description)
-    return np.asarray(class_probabilities(jnp.asarray(logits) / metadata.history.temperature))
