@@ -155,15 +155,15 @@ def test_every_shipped_configuration_is_valid() -> None:
         assert f"--config=configs/{path.name}" in path.read_text(encoding="utf-8")
 
 
-def test_a_classifier_of_imdb_fits_the_language_models_it_starts_from() -> None:
+@pytest.mark.parametrize("prefix", ["imdb", "imdb_gpu"])
+def test_a_classifier_of_imdb_fits_the_language_models_it_starts_from(prefix: str) -> None:
+    second = {"imdb": "imdb_finetune", "imdb_gpu": "imdb_gpu"}[prefix]
     pretrained, finetuned = (
-        Config.from_config_dict(load_config(name, []))
-        for name in ("imdb_pretrain", "imdb_finetune")
+        Config.from_config_dict(load_config(name, [])) for name in (f"{prefix}_pretrain", second)
     )
     assert pretrained.tokenizer == finetuned.tokenizer
-    assert dataclasses.replace(pretrained.data, batch_size=finetuned.data.batch_size) == (
-        finetuned.data
-    )
+    for name in ("source", "lowercase", "use_unlabelled", "development_fraction", "split_seed"):
+        assert getattr(pretrained.data, name) == getattr(finetuned.data, name), name
     for name in ("cell", "embedding_size", "hidden_size", "num_layers", "bidirectional"):
         assert getattr(pretrained.model, name) == getattr(finetuned.model, name), name
 
