@@ -8,10 +8,12 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from lstm_flax.config import Config
 from lstm_flax.config_files import load_config
 from lstm_flax.data.dataset import Dataset, open_dataset
-from lstm_flax.data.token_cache import TokenizedSplit
+from lstm_flax.data.token_cache import TokenizedSplit, write_split
 from lstm_flax.errors import UserError
 
 _IMDB = str(Path(__file__).parents[1] / "configs" / "imdb.py")
@@ -46,14 +48,18 @@ def imdb_flags(token_cache: Path | None = None, made_up: Path | None = None) -> 
             "--config.tokenizer.vocab_size=40",
         ]
     if token_cache is not None:
-        manifest = json.loads((token_cache / "dataset.json").read_text(encoding="utf-8"))
-        flags.append(f"--config.data.token_cache={token_cache}")
-        flags += [
-            f"--config.{area}.{name}={value}"
-            for area, fields in manifest["settings"].items()
-            for name, value in fields.items()
-        ]
+        flags += cache_flags(token_cache)
     return flags
+
+
+def cache_flags(token_cache: Path) -> list[str]:
+    """The flags that start a run from a token cache alone, whatever its settings are."""
+    manifest = json.loads((token_cache / "dataset.json").read_text(encoding="utf-8"))
+    return [f"--config.data.token_cache={token_cache}"] + [
+        f"--config.{area}.{name}={value}"
+        for area, fields in manifest["settings"].items()
+        for name, value in fields.items()
+    ]
 
 
 def write_made_up_reviews(path: Path, count: int) -> None:
@@ -66,6 +72,31 @@ def write_made_up_reviews(path: Path, count: int) -> None:
         lines.append(json.dumps({"text": f"{index} {' '.join(words)}", "label": label}) + "\n")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(lines), encoding="utf-8")
+
+
+def write_made_up_cache(folder: Path) -> Path:
+    """A token cache of made-up reviews with every split that IMDB's has, unlabelled texts too.
+
+    Returns:
+        The cache's own folder, within the one given.
+    """
+    dataset = open_dataset(imdb_config(made_up=folder))
+    for name in ("train", "development", "test"):
+        dataset.split(name)
+    texts = dataset.texts("train").texts[::2]
+    write_split(
+        dataset.folder / "unsupervised",
+        dataset.tokenizer.encode_batch(texts),
+        np.full(len(texts), -1),
+        np.zeros(len(texts)),
+        dataset.tokenizer.vocab_size,
+        "unlabelled",
+    )
+    path = dataset.folder / "dataset.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest["splits"] = list(dict.fromkeys([*dataset.splits, "unsupervised"]))
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    return dataset.folder
 
 
 def labelled_reviews(dataset: Dataset) -> TokenizedSplit:

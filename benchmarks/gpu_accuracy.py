@@ -1,0 +1,219 @@
+r"""The accuracy recipe for a GPU, from the encoded reviews to the scores on test. Not run yet.
+
+    python benchmarks/gpu_accuracy.py --token-cache=FOLDER              # all of it
+    python benchmarks/gpu_accuracy.py --token-cache=FOLDER --minutes=9  # some; again for more
+    python benchmarks/gpu_accuracy.py --small                           # a try on any machine
+
+In order: `language_model` (configs/imdb_gpu_pretrain.py); from it `classifier-0`, `-1`, `-2`
+(configs/imdb_gpu.py, virtual adversarial training on unlabelled reviews too); from it and from what
+these say together of the unlabelled reviews, `student` (configs/imdb_gpu_student.py). All of them
+are selected on the development part. When all are trained, the test split is scored, once: each
+classifier, the student, and the classifiers' ensemble, the mean of their probabilities.
+`--no-test` leaves it unopened.
+
+Each is a command that anybody may type, shown as it starts, in a folder of its name under
+--folder, its output beside it as NAME.log. Stop this at any moment, by Ctrl-C, SIGTERM or a time
+limit that kills: the same command goes on. `--minutes` stops in time for such a limit: what trains
+saves its state, and the exit status is 130. What has ended is not run again as long as its command
+stays the same; to change a size, edit the configuration and choose another --folder. The report,
+FOLDER/report.json, is written after every command, with versions, device and seconds; a line a
+minute says how long the command at work has yet to train.
+
+A machine without network needs what gpu.py says, but the unlabelled reviews too, and their
+tokenizer: a folder of 55 MB, 36 MB as a .tar.gz, that is made by
+
+    lstm-flax prepare --config=configs/imdb.py --config.data.cache_dir=runs/gpu
+"""
+
+import argparse
+import dataclasses
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gpu import device_environment
+from resumable import STOPPED, Command, Driver
+from reviews import cache_flags, write_made_up_cache
+
+from lstm_flax.config import read_config
+from lstm_flax.errors import UserError
+from lstm_flax.training.interruption import StopRequest
+
+_CONFIGS = Path(__file__).parents[1] / "configs"
+_SPLITS = ("train", "development", "test", "unsupervised")
+_SMALL = (
+    "--config.data.batch_size=16",
+    "--config.data.max_length=64",
+    "--config.data.bucket_widths=(64,)",
+    "--config.model.embedding_size=8",
+    "--config.model.hidden_size=8",
+    "--config.model.embedding_dropout=0.1",
+    "--config.model.head_dropout=0.1",
+    "--config.language_model.softmax_samples=0",
+    "--config.optimizer.learning_rate=0.02",
+    "--config.training.epochs=2",
+    "--config.training.log_interval=5",
+)
+
+
+def trainings(
+    folder: Path, seeds: Sequence[int], flags: Sequence[str], small: bool = False
+) -> list[Command]:
+    """Language models, classifiers and student, in this order; none of them opens the test split.
+
+    Args:
+        folder: of all runs.
+        seeds: one classifier each.
+        flags: where the reviews are, see `cache_flags`.
+        small: whether tiny sizes replace those of the configurations.
+    """
+
+    def training(name: str, config: str, *more: str) -> Command:
+        workdir = folder / name
+        words = ("train", f"--config={_CONFIGS / config}.py", f"--workdir={workdir}")
+        sizes = _SMALL if small else ()
+        return Command(name, workdir, (*words, "--split=development", *flags, *sizes, *more))
+
+    reader = training("language_model", "imdb_gpu_pretrain")
+    start = f"--config.init_from={reader.workdir}"
+    rows = ["--config.data.unlabelled_batch_size=16"] if small else []
+    classifiers = [
+        training(f"classifier-{n}", "imdb_gpu", start, f"--config.training.seed={n}", *rows)
+        for n in seeds
+    ]
+    teachers = ",".join(str(command.workdir) for command in classifiers)
+    student = training(
+        "student", "imdb_gpu_student", start, f"--config.training.teachers={teachers}"
+    )
+    return [reader, *classifiers, student]
+
+
+def on_test(trained: Sequence[Command], token_cache: Path) -> list[Command]:
+    """The commands that score trained classifiers on the test split."""
+    place = f"--config.data.token_cache={token_cache}"
+    return [
+        Command(
+            f"test-{command.name}",
+            command.workdir,
+            ("evaluate", f"--workdir={command.workdir}", "--split=test", place),
+        )
+        for command in trained
+    ]
+
+
+def score_ensemble(
+    driver: Driver, members: Sequence[Command], split: str, token_cache: Path
+) -> int:
+    """Scores the mean of the members' probabilities in this process, unless that is done."""
+    name = "ensemble" if split == "development" else f"{split}-ensemble"
+    command = f"the mean of {', '.join(member.name for member in members)} on {split}"
+    if driver.is_done(name, command):
+        return 0
+    if driver.must_stop:
+        return STOPPED
+    # Only now: what trained before had the GPU to itself.
+    from lstm_flax.training.scoring import evaluate_ensemble
+    from lstm_flax.training.trained_model import load_trained_model
+
+    print(f"\n{name}: {command}", flush=True)
+    start = time.monotonic()
+    config = read_config(members[0].workdir / "config.json")
+    data = dataclasses.replace(config.data, token_cache=str(token_cache))
+    models = [load_trained_model(member.workdir) for member in members]
+    results = evaluate_ensemble(models, dataclasses.replace(config, data=data), split, False)
+    results["seconds"] = round(time.monotonic() - start, 1)
+    driver.note(name, {"command": command, "results": results})
+    return 0
+
+
+def check_cache(folder: Path) -> None:
+    """Makes sure that all splits are there before hours of work; `UserError` if not."""
+    missing = [name for name in _SPLITS if not (folder / name / "split.json").exists()]
+    if missing:
+        raise UserError(
+            f"--token-cache={folder}: holds no {', '.join(missing)} split; make it where the texts "
+            "are, by `lstm-flax prepare --config=imdb`"
+        )
+
+
+def table(report: dict[str, Any]) -> str:
+    """Score and seconds of everything that has results."""
+    rows = [f"  {'':22}{'split':12}{'score':>18}{'seconds':>10}"]
+    for name, known in report["commands"].items():
+        if "results" in known:
+            found = known["results"]
+            if "perplexity" in found:
+                score = f"perplexity {found['perplexity']:.1f}"
+            else:
+                score = f"{found['accuracy']:.2%}"
+            seconds = found.get("training_seconds", found["seconds"])
+            rows.append(f"  {name:22}{found['split']:12}{score:>18}{seconds:>10.1f}")
+    return "\n".join(rows)
+
+
+def work(driver: Driver, arguments: argparse.Namespace) -> int:
+    """All of it; the exit status."""
+    cache: Path | None = arguments.token_cache
+    if cache is None:
+        cache = write_made_up_cache(arguments.folder / "reviews")
+    check_cache(cache)
+    try:
+        where = device_environment()
+    except subprocess.CalledProcessError:
+        if driver.must_stop:  # a signal to the whole group of processes
+            return STOPPED
+        raise
+    driver.note_start(where)
+    print(f"{where['device']}, {where['card']}, {where['versions']}", flush=True)
+    if not arguments.small and not where["device"].startswith("gpu"):
+        raise UserError(f"no GPU here, only {where['device']}; --small tries it all anywhere")
+    commands = trainings(arguments.folder, arguments.seeds, cache_flags(cache), arguments.small)
+    classifiers = commands[1:-1]
+    for command in commands:
+        if status := driver.run(command):
+            return status
+    if status := score_ensemble(driver, classifiers, "development", cache):
+        return status
+    if arguments.test:
+        for command in on_test(commands[1:], cache):
+            if status := driver.run(command):
+                return status
+        if status := score_ensemble(driver, classifiers, "test", cache):
+            return status
+    print(f"\n{table(driver.report)}")
+    return 0
+
+
+def main() -> int:
+    """Reads the command line; the exit status."""
+    began = time.monotonic()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--token-cache", type=Path, help="folder of encoded splits")
+    what.add_argument("--small", action="store_true", help="tiny sizes, made-up reviews")
+    parser.add_argument("--folder", type=Path, default=Path("runs/gpu_accuracy"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of classifiers")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after them")
+    parser.add_argument("--no-test", dest="test", action="store_false", help="leave test unopened")
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with StopRequest() as stop:
+            driver = Driver(arguments.folder, stop, began + 60 * arguments.minutes)
+            with driver.locked() as free:
+                status = work(driver, arguments) if free else STOPPED
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:  # the second Ctrl-C
+        return STOPPED
+    if status == STOPPED:
+        print("stopped; the same command goes on")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

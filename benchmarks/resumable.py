@@ -1,0 +1,199 @@
+"""Commands of `lstm-flax` one after another, that may be stopped and continued at any moment.
+
+What a training has done is in its own folder, and the same command continues it. All that is kept
+beside it is a report of what has ended, so that it is not asked again.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from measuring import write_report
+
+from lstm_flax.training.interruption import StopRequest
+
+STOPPED = 130
+_PATIENCE = 60.0  # seconds between asking a command to stop and killing it
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """One command.
+
+    Attributes:
+        name: in the report.
+        workdir: the run's folder.
+        words: what follows `lstm-flax`.
+    """
+
+    name: str
+    workdir: Path
+    words: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """As one types it."""
+        return shlex.join(["lstm-flax", *self.words])
+
+
+class Driver:
+    """Runs commands until somebody says stop, and reports on them in `report.json` of a folder.
+
+    Attributes:
+        report: what the file holds.
+    """
+
+    def __init__(self, folder: Path, stop: StopRequest, deadline: float) -> None:
+        """Reads the report of earlier starts.
+
+        Args:
+            folder: of all runs.
+            stop: whether somebody asked to stop.
+            deadline: the moment to stop at, of `time.monotonic`.
+        """
+        self._folder = folder
+        self._stop = stop
+        self._deadline = deadline
+        self._lock: int | None = None
+        self.report: dict[str, Any] = {"starts": [], "commands": {}}
+        if (folder / "report.json").exists():
+            self.report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+
+    @property
+    def must_stop(self) -> bool:
+        """Whether somebody asked to, or the time is up."""
+        return self._stop.requested or time.monotonic() >= self._deadline
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[bool]:
+        """Holds the folder; False where it had to stop before it could.
+
+        The commands hold the lock too: one whose driver was killed is waited for, rather than
+        joined by a second one in the same folder.
+        """
+        with (self._folder / "lock").open("w") as file:
+            for second in range(1 << 30):
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    if self.must_stop:
+                        break
+                    if second == 0:
+                        print(f"{self._folder}: waiting for what another start left", flush=True)
+                    time.sleep(1)
+                else:
+                    self._lock = file.fileno()
+                    break
+            yield self._lock is not None
+
+    def is_done(self, name: str, command: str) -> bool:
+        """Whether this very command has results already."""
+        known = self.report["commands"].get(name, {})
+        return known.get("command") == command and "results" in known
+
+    def run(self, command: Command) -> int:
+        """One command, unless it is done and its run is there: its exit status, or `STOPPED`."""
+        there = (command.workdir / "results.json").exists()
+        if there and self.is_done(command.name, str(command)):
+            return 0
+        if self.must_stop:
+            return STOPPED
+        print(f"\n{command.name}: {command}", flush=True)
+        assert self._lock is not None, "run within locked()"
+        log = self._folder / f"{command.name}.log"
+        start = time.monotonic()
+        with log.open("ab") as output:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "lstm_flax", *command.words],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=(self._lock,),
+            )
+            try:
+                status = self._watch(child, command)
+            finally:
+                if child.poll() is None:
+                    child.terminate()
+        seconds = time.monotonic() - start
+        if status != 0 and self.must_stop:
+            status = STOPPED
+        self._note(command, status, seconds)
+        if status == STOPPED:
+            print(f"{command.name}: stopped after {seconds:.0f} s; {progress(command.workdir)}")
+        elif status != 0:
+            end = log.read_text(encoding="utf-8", errors="replace")[-2000:]
+            print(f"{end}\n{command.name}: failed with status {status}; its output: {log}")
+        return status
+
+    def _watch(self, child: "subprocess.Popen[bytes]", command: Command) -> int:
+        """Waits for the end of a command; asks it to stop when the time has come."""
+        asked: float | None = None
+        told = time.monotonic()
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return child.wait(timeout=0.2)
+            now = time.monotonic()
+            if asked is None and self.must_stop:
+                child.terminate()
+                asked = now
+            elif asked is not None and now - asked > _PATIENCE:
+                child.kill()
+            elif now - told >= 60:
+                print(f"{command.name}: {progress(command.workdir)}", flush=True)
+                told = now
+
+    def _note(self, command: Command, status: int, seconds: float) -> None:
+        known = self.report["commands"].get(command.name, {})
+        if known.get("command") != str(command):
+            known = {"command": str(command), "attempts": []}
+        date = datetime.now(UTC).isoformat(timespec="seconds")
+        known["attempts"].append({"date": date, "status": status, "seconds": round(seconds, 1)})
+        if command.words[0] == "train":
+            lines = log_lines(command.workdir)
+            known["epochs"] = [line for line in lines if line["event"] == "epoch"]
+        if status == 0:
+            results = (command.workdir / "results.json").read_text(encoding="utf-8")
+            known["results"] = json.loads(results)
+        self.note(command.name, known)
+
+    def note(self, name: str, known: dict[str, Any]) -> None:
+        """Keeps what is known of a command; what came after it is to be done again."""
+        commands = self.report["commands"]
+        if name in commands:
+            for later in list(commands)[list(commands).index(name) + 1 :]:
+                commands[later].pop("results", None)
+        commands[name] = known
+        self._write()
+
+    def note_start(self, where: dict[str, Any]) -> None:
+        """Keeps command, device and versions of this start."""
+        self.report["starts"].append(where)
+        self._write()
+
+    def _write(self) -> None:
+        write_report(self._folder / "report.json", self.report)
+
+
+def log_lines(workdir: Path) -> list[dict[str, Any]]:
+    """What a run has logged so far; a line that is being written is left out."""
+    path = workdir / "log.jsonl"
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def progress(workdir: Path) -> str:
+    """How far a training is."""
+    lines = [line for line in log_lines(workdir) if line["event"] == "train"]
+    if not lines:
+        return "no step logged yet"
+    return f"step {lines[-1]['step']}, {lines[-1]['seconds_left']} s of training left"
