@@ -28,11 +28,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("jax").setLevel(logging.WARNING)  # it tells of every backend that is absent
     try:
         arguments, overrides = _parser().parse_known_args(words)
-        unknown, hint = overrides, "texts that begin with - go after --"
+        unknown = overrides
         if arguments.takes_config:
-            hint = "fields are set as --config.area.field=value"
             unknown = [flag for flag in overrides if not flag.startswith("--config.")]
         if unknown:
+            if arguments.takes_config:
+                hint = "fields are set as --config.area.field=value"
+            elif unknown[0].startswith("-"):
+                hint = "texts that begin with - go after --"
+            else:
+                hint = "it is one too many"
             raise UserError(
                 f"unknown argument {unknown[0]!r} ({hint}); "
                 f"`lstm-flax {arguments.command} --help` lists what there is"
