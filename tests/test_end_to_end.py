@@ -215,6 +215,8 @@ def test_a_checkpoint_of_two_devices_opens_on_one(
         (["trian"], "invalid choice: 'trian'"),
         (["evaluate", "--workdir=x", "--split=all"], "argument --split: invalid choice: 'all'"),
         (["predict", "--workdir=x", "-dull"], "texts that begin with - go after --"),
+        (["evaluate", "runs/x"], "a run is named with --workdir=DIR"),
+        (["generate", "runs/x", "more"], "it is one too many"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_two(

@@ -67,7 +67,7 @@ def test_the_model_that_comes_along_is_small_and_answers() -> None:
     folder = shipped.model_folder(None)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     assert size <= 20_000_000
-    praise, scorn = Predictor.from_checkpoint(folder).predict(
+    praise, scorn = Predictor.from_checkpoint().predict(
         ["One of the best films I have seen in years.", "A dull, badly written waste of time."]
     )
     assert praise.label == "pos"

@@ -32,8 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.takes_config:
             unknown = [flag for flag in overrides if not flag.startswith("--config.")]
         if unknown:
-            if arguments.takes_config:
+            if arguments.takes_config and unknown[0].startswith("-"):
                 hint = "fields are set as --config.area.field=value"
+            elif arguments.takes_config:
+                hint = "a run is named with --workdir=DIR"
             elif unknown[0].startswith("-"):
                 hint = "texts that begin with - go after --"
             else:

@@ -72,11 +72,18 @@ def add_model(parser: Parser) -> None:
 
 def add_split(parser: Parser) -> None:
     """`--split`."""
-    parser.add_argument("--split", choices=("train", "development", "test"), help="what to score")
+    parser.add_argument(
+        "--split",
+        choices=("train", "development", "test"),
+        help="what to score; default: test (of a language model, development)",
+    )
 
 
 def add_checkpoint(parser: Parser) -> None:
     """`--checkpoint`."""
     parser.add_argument(
-        "--checkpoint", choices=("best", "last"), default="best", help="of a run's two kinds"
+        "--checkpoint",
+        choices=("best", "last"),
+        default="best",
+        help="the best by development score (default), or the last",
     )

@@ -56,5 +56,5 @@ def run(arguments: argparse.Namespace) -> int:
     print(result_table(results))
     print(json.dumps(results))
     if (workdir / "config.json").exists():  # a run, not a copied checkpoint
-        write_text(workdir / "results.json", json.dumps(results) + "\n")
+        write_text(workdir / "evaluation.json", json.dumps(results) + "\n")
     return 0

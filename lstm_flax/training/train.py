@@ -63,7 +63,10 @@ def train(
     if config.init_from is not None:
         # A run that has begun holds the weights and the tokenizer itself.
         source = (workdir, "last") if continued else (Path(config.init_from), "best")
-        initial = load_trained_model(*source)
+        try:
+            initial = load_trained_model(*source)
+        except UserError as error:
+            raise UserError(f"config.init_from = {config.init_from!r}: {error}") from error
         config = adopt_reading(config, initial.metadata.config)
     same_places = check_same_run(config, workdir)
     dataset = open_dataset(
@@ -93,6 +96,8 @@ def train(
                 print(f"finished at step {run.step} already; `lstm-flax evaluate` scores it again")
                 print(result_table(stored))
             return stored
+    if run.step and not run.is_finished:
+        logger.info("%s: continues after step %d of %d", workdir, run.step, run.total_steps)
     try:
         run.train(show_progress)
     finally:
@@ -168,5 +173,4 @@ def _stored_results(
     except (OSError, ValueError):
         return None
     wanted = {"split": split, "train_steps": step, "checkpoint_step": checkpoint_step}
-    # `lstm-flax evaluate` leaves results too, without what training alone knows.
-    return results if "training_seconds" in results and wanted.items() <= results.items() else None
+    return results if wanted.items() <= results.items() else None
