@@ -95,7 +95,7 @@ def test_every_block_runs(
             for words in commands(block):
                 run_command(words, monkeypatch)
     answers = [line for line in capsys.readouterr().out.splitlines() if line.startswith('{"text"')]
-    assert len(answers) == 5
+    assert len(answers) == 6
 
 
 @pytest.mark.parametrize(
