@@ -92,7 +92,12 @@ class Predictor:
         )
 
     def fine_tune(
-        self, texts: Sequence[str], labels: Sequence[str], workdir: str | Path, epochs: int = 3
+        self,
+        texts: Sequence[str],
+        labels: Sequence[str],
+        workdir: str | Path,
+        epochs: int = 3,
+        show_progress: bool = True,
     ) -> "Predictor":
         """Trains on further texts, starting from these weights and this tokenizer.
 
@@ -106,6 +111,7 @@ class Predictor:
             labels: the name of each text's label.
             workdir: folder of the new run, which keeps the texts too.
             epochs: passes over the texts.
+            show_progress: whether to draw bars and print the development part's scores.
 
         Returns:
             A predictor of the new run's best checkpoint.
@@ -151,7 +157,7 @@ class Predictor:
         config = dataclasses.replace(
             before, data=data, training=training, init_from=str(self._trained.path)
         )
-        train(config, workdir, split="development", show_progress=False)
+        train(config, workdir, split="development", show_progress=show_progress)
         return Predictor.from_checkpoint(workdir)
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
