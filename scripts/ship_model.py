@@ -35,6 +35,9 @@ def ship(run: Path, folder: Path) -> None:
     checkpoints = CheckpointFolder(folder, keep=1)
     checkpoints.save_slim(trained.step, trained.params, metadata)
     checkpoints.close()
+    # Orbax's marks that a save has ended name this machine's folders; on a disk nothing reads them.
+    for mark in folder.rglob("commit_success.txt"):
+        mark.unlink()
 
 
 def without_places(config: Config) -> Config:

@@ -33,6 +33,8 @@ def test_it_answers_as_the_run_and_knows_nothing_of_this_machine(run: Path, tmp_
         assert a.probabilities["pos"] == pytest.approx(b.probabilities["pos"], abs=2e-2)
     data = theirs.metadata.config.data
     assert (data.data_dir, data.archive, data.cache_dir, data.token_cache) == (None,) * 4
+    files = [path for path in (tmp_path / "model").rglob("*") if path.is_file()]
+    assert [path for path in files if str(tmp_path).encode() in path.read_bytes()] == []
     sizes = [
         sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         for folder in (run / "best", tmp_path / "model")
