@@ -43,6 +43,12 @@ class Command:
         """As one types it."""
         return shlex.join(["lstm-flax", *self.words])
 
+    @property
+    def results(self) -> Path:
+        """The file that holds its figures once it has ended well."""
+        kept = "evaluation.json" if self.words[0] == "evaluate" else "results.json"
+        return self.workdir / kept
+
 
 class Driver:
     """Runs commands until somebody says stop, and reports on them in `report.json` of a folder.
@@ -101,8 +107,7 @@ class Driver:
 
     def run(self, command: Command) -> int:
         """One command, unless it is done and its run is there: its exit status, or `STOPPED`."""
-        there = (command.workdir / "results.json").exists()
-        if there and self.is_done(command.name, str(command)):
+        if command.results.exists() and self.is_done(command.name, str(command)):
             return 0
         if self.must_stop:
             return STOPPED
@@ -160,8 +165,7 @@ class Driver:
             lines = log_lines(command.workdir)
             known["epochs"] = [line for line in lines if line["event"] == "epoch"]
         if status == 0:
-            results = (command.workdir / "results.json").read_text(encoding="utf-8")
-            known["results"] = json.loads(results)
+            known["results"] = json.loads(command.results.read_text(encoding="utf-8"))
         self.note(command.name, known)
 
     def note(self, name: str, known: dict[str, Any]) -> None:
