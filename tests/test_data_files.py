@@ -168,6 +168,38 @@ def test_every_mistake_names_file_and_line(tmp_path, name, content, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "a.csv",
+            "text,label\n,x\nb\nc,\n" + "d,x,y\n" * 9 + "good,x\n",
+            "a.csv:2: the text is empty; fill it in or remove the example (wrong too: "
+            "a.csv:3: 1 column, the header has 2, a.csv:4: the label is empty, "
+            "a.csv:5: 3 columns, the header has 2, a.csv:6: 3 columns, the header has 2, "
+            "a.csv:7: 3 columns, the header has 2 and 6 more)",
+        ),
+        (
+            "a.jsonl",
+            '{"text": "a", "label": 1}\n[]\n{"text": 2, "label": 1}\n',
+            "a.jsonl:2: not a JSON object; write one object a line (wrong too: "
+            "a.jsonl:3: 'text' is 2, not a string)",
+        ),
+        (
+            "a.jsonl",
+            GOOD + '{"text": "<br>", "label": 1}\n{"text": "<br />", "label": 2}\n',
+            "a.jsonl:3: the text is empty; fill it in or remove the example (empty too: a.jsonl:4)",
+        ),
+    ],
+)
+def test_all_mistakes_in_rows_are_told_together(tmp_path, monkeypatch, name, content, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError) as caught:
+        load_examples(config_of(name), "train")
+    assert str(caught.value) == message
+
+
 def test_missing_files_are_named_before_anything_is_read(tmp_path):
     train = write(tmp_path / "a.csv")
     for field in ("development_path", "test_path"):
@@ -180,11 +212,12 @@ def test_missing_files_are_named_before_anything_is_read(tmp_path):
 def test_label_that_training_lacks(tmp_path):
     train, test = (
         write(tmp_path / "a.csv"),
-        write(tmp_path / "b.csv", [("x", "pos"), ("y", "mixed")]),
+        write(tmp_path / "b.csv", [("x", "pos"), ("y", "mixed"), ("z", "so-so")]),
     )
     with pytest.raises(
         UserError,
-        match=r"b\.csv:3: label 'mixed' is not in the training part, which has 'neg', 'pos'",
+        match=r"b\.csv:3: label 'mixed' is not in the training part, which has 'neg', 'pos'; .*"
+        r"\(unknown too: .*b\.csv:4: 'so-so'\)",
     ):
         load_examples(config_of(train, test_path=str(test)), "test")
 

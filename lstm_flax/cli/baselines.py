@@ -23,9 +23,7 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--analyzer", choices=("word", "char"), default="word", help="char: for text without spaces"
     )
-    parser.add_argument(
-        "--workdir", type=Path, help="a run whose last evaluation is printed beside them"
-    )
+    parser.add_argument("--workdir", type=Path, help="a run whose results are printed beside them")
     add_overrides(parser)
 
 
@@ -44,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
             beside = [(f"{arguments.workdir}, {results['split']}", results["accuracy"])]
         except (OSError, ValueError, KeyError) as error:
             raise UserError(
-                f"{path}: no accuracy to read; run `lstm-flax evaluate` on a classifier's run first"
+                f"{path}: no accuracy to read; name a classifier's run whose training has ended"
             ) from error
     scores = score_baselines(*load_splits(config.data), arguments.analyzer)
     print(comparison_table(scores, beside))

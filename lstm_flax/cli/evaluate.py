@@ -2,6 +2,8 @@
 
 import argparse
 import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lstm_flax.cli.arguments import (
     Commands,
@@ -12,6 +14,10 @@ from lstm_flax.cli.arguments import (
     add_split,
 )
 from lstm_flax.config_files import load_config
+from lstm_flax.errors import UserError
+
+if TYPE_CHECKING:
+    from lstm_flax.training.trained_model import TrainedModel
 
 
 def add_to(commands: Commands) -> None:
@@ -20,8 +26,9 @@ def add_to(commands: Commands) -> None:
         commands,
         "evaluate",
         run,
-        help="score a checkpoint on a split",
-        epilog="example:\n  lstm-flax evaluate --workdir=runs/imdb --split=development\n"
+        help="score a checkpoint on a split, or on a labelled file",
+        epilog="examples:\n  lstm-flax evaluate --workdir=runs/imdb --split=development\n"
+        "  lstm-flax evaluate --workdir=runs/imdb --file=more.csv --label_column=sentiment\n"
         "next:\n  lstm-flax predict --workdir=runs/imdb 'What a film!'",
     )
     parser.add_argument("--config", help="the run's configuration, to say where its data lies")
@@ -29,32 +36,56 @@ def add_to(commands: Commands) -> None:
     add_split(parser)
     add_checkpoint(parser)
     add_overrides(parser)
+    parser.add_argument(
+        "--file",
+        type=Path,
+        help="score on these labelled texts alone: .jsonl, .csv, .tsv, or a folder per class",
+    )
+    parser.add_argument("--text_column", help="of --file; default: text")
+    parser.add_argument("--label_column", help="of --file; default: label")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the scores; of a run, keeps them in its folder too."""
-    from lstm_flax.config import Config, as_config_dict, data_places, refuse_changes
+    """Prints the scores; of a run on a split of its data, keeps them in its folder too."""
     from lstm_flax.inference.shipped import model_folder
     from lstm_flax.training.compilation import keep_compiled_programs
     from lstm_flax.training.progress import result_table, write_text
-    from lstm_flax.training.scoring import default_split, evaluate_trained_model
+    from lstm_flax.training.scoring import evaluate_file
     from lstm_flax.training.trained_model import load_trained_model
 
+    of_data = arguments.config or arguments.split or arguments.overrides
+    if arguments.file is not None and of_data:
+        raise UserError("--file: says itself what to score; leave out --config, --split and fields")
+    if arguments.file is None and (arguments.text_column or arguments.label_column):
+        raise UserError("--text_column and --label_column: they are of --file; add --file=PATH")
     keep_compiled_programs()
     workdir = model_folder(arguments.workdir)
     trained = load_trained_model(workdir, arguments.checkpoint)
+    if arguments.file is not None:
+        columns = (arguments.text_column or "text", arguments.label_column or "label")
+        results = evaluate_file(trained, arguments.file, *columns, show_progress=True)
+    else:
+        results = _on_split(arguments, workdir, trained)
+    print(result_table(results))
+    print(json.dumps(results))
+    if arguments.file is None and (workdir / "config.json").exists():  # not a copied checkpoint
+        write_text(workdir / "evaluation.json", json.dumps(results) + "\n")
+    return 0
+
+
+def _on_split(
+    arguments: argparse.Namespace, workdir: Path, trained: "TrainedModel"
+) -> dict[str, Any]:
+    from lstm_flax.config import Config, as_config_dict, data_places, refuse_changes
+    from lstm_flax.training.scoring import default_split, evaluate_trained_model
+
     saved = trained.metadata.config
     given = load_config(arguments.config, arguments.overrides, base=as_config_dict(saved))
     config = Config.from_config_dict(given)
     advice = (
         "a model is evaluated as it was trained: leave that field out; what may differ is where "
-        f"the data lies, config.data.{', '.join(data_places())}"
+        f"the data lies, config.data.{', '.join(data_places())}; --file scores any labelled texts"
     )
     refuse_changes(saved, config, str(workdir), advice)
     split = arguments.split or default_split(config)
-    results = evaluate_trained_model(trained, config, split, show_progress=True)
-    print(result_table(results))
-    print(json.dumps(results))
-    if (workdir / "config.json").exists():  # a run, not a copied checkpoint
-        write_text(workdir / "evaluation.json", json.dumps(results) + "\n")
-    return 0
+    return evaluate_trained_model(trained, config, split, show_progress=True)

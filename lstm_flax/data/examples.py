@@ -21,7 +21,7 @@ from lstm_flax.data.package_texts import PackageSource
 from lstm_flax.data.splits import cut
 from lstm_flax.data.text import normalize, text_hash
 from lstm_flax.data.tfds_text import TfdsSource, fingerprint_of, text_of
-from lstm_flax.errors import UserError
+from lstm_flax.errors import UserError, some
 
 SPLITS = ("train", "development", "test", "unsupervised")
 
@@ -207,10 +207,15 @@ def _check_training_examples(examples: Examples, config: DataConfig) -> None:
     if np.count_nonzero(counts) < 2:
         only = examples.label_names[int(counts.argmax())]
         raise UserError(f"{where}: every label is {only!r}; a classifier needs two labels or more")
-    for text, id_ in zip(examples.texts, examples.ids, strict=True):
-        # A long text cannot consist of breaks and invisible characters alone, for all we care.
-        if len(text) < 64 and not normalize(text, lowercase=False):
-            raise UserError(f"{id_}: the text is empty; fill it in or remove the example")
+    # A long text cannot consist of breaks and invisible characters alone, for all we care.
+    empty = [
+        id_
+        for text, id_ in zip(examples.texts, examples.ids, strict=True)
+        if len(text) < 64 and not normalize(text, lowercase=False)
+    ]
+    if empty:
+        also = f" (empty too: {some(empty[1:], limit=5)})" if empty[1:] else ""
+        raise UserError(f"{empty[0]}: the text is empty; fill it in or remove the example{also}")
 
 
 def _hashes(texts: Sequence[str]) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The user's own texts: .jsonl, .csv, .tsv, or a folder with a folder per class."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from lstm_flax.config import DataConfig
 from lstm_flax.data.labelled import Examples, sorted_label_names
 from lstm_flax.data.rows import Row, folder_files, read_rows, some_names
-from lstm_flax.errors import UserError
+from lstm_flax.errors import UserError, some
 
 
 class FileSource:
@@ -55,26 +56,13 @@ class FileSource:
         """Reads one part; for another part than `train`, that one too for its label names.
 
         Raises:
-            UserError: naming the file, the line and what is wrong with it.
+            UserError: naming the file, the lines and what is wrong with them.
         """
         rows = self._read(split)
-        if split == "train":
-            names = sorted_label_names({row.label for row in rows})
-        else:
-            names = sorted_label_names({row.label for row in self._read("train")})
-        number = {name: i for i, name in enumerate(names)}
-        for row in rows:
-            if row.label not in number:
-                raise UserError(
-                    f"{row.id}: label {row.label!r} is not in the training part, which has "
-                    f"{some_names(names)}; correct it or add training examples"
-                )
-        return Examples(
-            [row.text for row in rows],
-            np.array([number[row.label] for row in rows], dtype=np.int32),
-            [row.id for row in rows],
-            names,
-        )
+        known = rows if split == "train" else self._read("train")
+        names = sorted_label_names({row.label for row in known})
+        labels = _number_labels(rows, names, "not in the training part, which has")
+        return Examples([row.text for row in rows], labels, [row.id for row in rows], names)
 
     def check(self, split: str) -> None:
         """Reads a part that has a file of its own for its mistakes alone.
@@ -86,8 +74,45 @@ class FileSource:
             self.load(split)
 
     def _read(self, split: str) -> list[Row]:
-        path = self._paths[split]
-        rows = list(read_rows(path, *self._columns))
-        if not rows:
-            raise UserError(f"{path}: no examples; the {split} data is empty")
-        return rows
+        return _read_all(self._paths[split], *self._columns)
+
+
+def read_labelled(
+    path: Path, text_column: str, label_column: str, label_names: Sequence[str]
+) -> tuple[list[str], np.ndarray]:
+    """Texts of a file, with the numbers of their labels, i32[N], among known names.
+
+    Args:
+        path: see `read_rows`.
+        text_column: name of the text's column or field.
+        label_column: likewise of the label.
+        label_names: C names.
+
+    Raises:
+        UserError: there is no such file, or naming its lines and what is wrong with them.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder; check the path")
+    rows = _read_all(path, text_column, label_column)
+    labels = _number_labels(rows, label_names, "not known to the model, which has")
+    return [row.text for row in rows], labels
+
+
+def _read_all(path: Path, text_column: str, label_column: str) -> list[Row]:
+    rows = list(read_rows(path, text_column, label_column))
+    if not rows:
+        raise UserError(f"{path}: no examples; it is empty")
+    return rows
+
+
+def _number_labels(rows: Sequence[Row], names: Sequence[str], problem: str) -> np.ndarray:
+    """Each row's label as an index into the names, i32[N]."""
+    number = {name: i for i, name in enumerate(names)}
+    if unknown := [row for row in rows if row.label not in number]:
+        first, *others = unknown
+        more = some([f"{row.id}: {row.label!r}" for row in others], limit=5)
+        raise UserError(
+            f"{first.id}: label {first.label!r} is {problem} {some_names(names)}; correct it"
+            + (f" (unknown too: {more})" if others else "")
+        )
+    return np.array([number[row.label] for row in rows], dtype=np.int32)

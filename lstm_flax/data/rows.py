@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from lstm_flax.errors import UserError, some
 
+_MEND = "fill it in or remove the example"
 _LONGEST_FIELD = 2**31 - 1  # characters; the csv module's default of 131,072 refuses long texts
 
 
@@ -29,8 +30,16 @@ class Row(NamedTuple):
     id: str
 
 
+class _Mistake(NamedTuple):
+    """What is wrong with one row, by itself: the rows after it are read all the same."""
+
+    where: str
+    what: str
+    advice: str
+
+
 def read_rows(path: Path, text_column: str, label_column: str) -> Iterator[Row]:
-    """The examples of one file or folder, in order.
+    """The examples of one file or folder, in order; all mistakes in rows are told together.
 
     Args:
         path: a .jsonl, .csv or .tsv file (the last two with a header), or a folder per class.
@@ -38,48 +47,68 @@ def read_rows(path: Path, text_column: str, label_column: str) -> Iterator[Row]:
         label_column: likewise of the label, a string or a whole number.
 
     Raises:
-        UserError: naming file and line.
+        UserError: naming file and line of every row that is wrong, once the others are read; at
+            once where none of those after it can be read.
     """
     if path.is_dir():
-        yield from _read_folder(path)
-        return
-    readers = {".jsonl": _read_jsonl, ".csv": _read_csv, ".tsv": _read_tsv}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise UserError(
-            f"{path}: cannot tell the format from the name; it must end in {' or '.join(readers)}, "
-            "or be a folder with a folder of texts per class"
-        )
-    yield from reader(path, text_column, label_column)
-
-
-def _read_jsonl(path: Path, text_column: str, label_column: str) -> Iterator[Row]:
-    for number, line in _lines(path):
-        where = f"{path}:{number}"
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{where}: not JSON ({error}); write one object a line") from error
-        if not isinstance(record, dict):
-            raise UserError(f"{where}: not a JSON object; write one object a line")
-        _require_columns(where, record, text_column, label_column)
-        text, label = record[text_column], record[label_column]
-        if not isinstance(text, str):
-            raise UserError(f"{where}: {text_column!r} is {_json(text)}, not a string")
-        if not isinstance(label, str | int):
+        found = _read_folder(path)
+    else:
+        readers = {".jsonl": _read_jsonl, ".csv": _read_csv, ".tsv": _read_tsv}
+        reader = readers.get(path.suffix.lower())
+        if reader is None:
             raise UserError(
-                f"{where}: label {label_column!r} is {_json(label)}, not a string or whole number"
+                f"{path}: cannot tell the format from the name; it must end in "
+                f"{' or '.join(readers)}, or be a folder with a folder of texts per class"
             )
-        yield _row(text, _json(label) if isinstance(label, bool) else str(label), where)
+        found = reader(path, text_column, label_column)
+    mistakes = []
+    for row in found:
+        if isinstance(row, _Mistake):
+            mistakes.append(row)
+        else:
+            yield row
+    if mistakes:
+        raise UserError(_all_of(mistakes))
+
+
+def _all_of(mistakes: Sequence[_Mistake]) -> str:
+    """One line: the first in full, of the next few what and where, and how many there are more."""
+    first, *others = mistakes
+    more = some([f"{mistake.where}: {mistake.what}" for mistake in others], limit=5)
+    told = f" (wrong too: {more})" if others else ""
+    return f"{first.where}: {first.what}; {first.advice}{told}"
+
+
+def _read_jsonl(path: Path, text_column: str, label_column: str) -> Iterator[Row | _Mistake]:
+    for number, line in _lines(path):
+        if line.strip():
+            yield _json_row(line, f"{path}:{number}", text_column, label_column)
+
+
+def _json_row(line: str, where: str, text_column: str, label_column: str) -> Row | _Mistake:
+    one_a_line = "write one object a line"
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return _Mistake(where, f"not JSON ({error})", one_a_line)
+    if not isinstance(record, dict):
+        return _Mistake(where, "not a JSON object", one_a_line)
+    if missing := _missing_columns(where, record, text_column, label_column):
+        return missing
+    text, label = record[text_column], record[label_column]
+    if not isinstance(text, str):
+        return _Mistake(where, f"{text_column!r} is {_json(text)}, not a string", _MEND)
+    if not isinstance(label, str | int):
+        what = f"label {label_column!r} is {_json(label)}, not a string or whole number"
+        return _Mistake(where, what, _MEND)
+    return _row(text, _json(label) if isinstance(label, bool) else str(label), where)
 
 
 def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)[:60]
 
 
-def _read_csv(path: Path, text_column: str, label_column: str) -> Iterator[Row]:
+def _read_csv(path: Path, text_column: str, label_column: str) -> Iterator[Row | _Mistake]:
     before = csv.field_size_limit(_LONGEST_FIELD)
     try:
         lines = (line for _, line in _lines(path))
@@ -127,7 +156,7 @@ def _numbered_records(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]
             yield number, record
 
 
-def _read_tsv(path: Path, text_column: str, label_column: str) -> Iterator[Row]:
+def _read_tsv(path: Path, text_column: str, label_column: str) -> Iterator[Row | _Mistake]:
     # Tab-separated files are written with and without quoting. A quote inside a field is a plain
     # character, as most have it; only a field that is quoted as a whole is unquoted.
     records = (
@@ -148,27 +177,28 @@ def _unquote(field: str) -> str:
 
 def _read_table(
     path: Path, records: Iterator[tuple[int, list[str]]], text_column: str, label_column: str
-) -> Iterator[Row]:
+) -> Iterator[Row | _Mistake]:
     first = next(records, None)
     if first is None:
         return
     header = [name.strip() for name in first[1]]
-    _require_columns(f"{path}:{first[0]}", header, text_column, label_column)
+    if missing := _missing_columns(f"{path}:{first[0]}", header, text_column, label_column):
+        raise UserError(_all_of([missing]))
     text_at, label_at = header.index(text_column), header.index(label_column)
     for number, record in records:
         where = f"{path}:{number}"
-        if len(record) != len(header):
-            hint = "quote texts that contain the separator"
-            if len(record) < len(header):
-                hint = "fill in what is missing"
-            plural = "" if len(record) == 1 else "s"
-            raise UserError(
-                f"{where}: {len(record)} column{plural}, the header has {len(header)}; {hint}"
-            )
-        yield _row(record[text_at], record[label_at].strip(), where)
+        if len(record) == len(header):
+            yield _row(record[text_at], record[label_at].strip(), where)
+            continue
+        advice = "quote texts that contain the separator"
+        if len(record) < len(header):
+            advice = "fill in what is missing"
+        plural = "" if len(record) == 1 else "s"
+        what = f"{len(record)} column{plural}, the header has {len(header)}"
+        yield _Mistake(where, what, advice)
 
 
-def _read_folder(path: Path) -> Iterator[Row]:
+def _read_folder(path: Path) -> Iterator[Row | _Mistake]:
     files = folder_files(path)
     folders = {file.relative_to(path).parts[0] for file in files}
     if folders & {"train", "test"}:
@@ -213,24 +243,24 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from error
 
 
-def _row(text: str, label: str, where: str) -> Row:
+def _row(text: str, label: str, where: str) -> Row | _Mistake:
     if not text.strip():
-        raise UserError(f"{where}: the text is empty; fill it in or remove the example")
+        return _Mistake(where, "the text is empty", _MEND)
     if not label:
-        raise UserError(f"{where}: the label is empty; fill it in or remove the example")
+        return _Mistake(where, "the label is empty", _MEND)
     return Row(text, label, where)
 
 
-def _require_columns(where: str, present: "Sequence[str] | dict", *columns: str) -> None:
+def _missing_columns(where: str, present: "Sequence[str] | dict", *columns: str) -> _Mistake | None:
     fields = ("text_column", "label_column")
     missing = [i for i, column in enumerate(columns) if column not in present]
-    if missing:
-        names = " or ".join(repr(columns[i]) for i in missing)
-        flags = " and ".join(f"--config.data.{fields[i]}=NAME" for i in missing)
-        header = "" if isinstance(present, dict) else ", or add a first line of column names"
-        raise UserError(
-            f"{where}: no column {names}, only {some_names(list(present))}; set {flags}{header}"
-        )
+    if not missing:
+        return None
+    names = " or ".join(repr(columns[i]) for i in missing)
+    flags = " and ".join(f"--config.data.{fields[i]}=NAME" for i in missing)
+    header = "" if isinstance(present, dict) else ", or add a first line of column names"
+    what = f"no column {names}, only {some_names(list(present))}"
+    return _Mistake(where, what, f"set {flags}{header}")
 
 
 def some_names(names: Sequence[str]) -> str:

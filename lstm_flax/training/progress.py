@@ -124,8 +124,9 @@ def result_table(results: dict[str, Any]) -> str:
             f"({results['calibration_error']:.2%} before, temperature "
             f"{results['temperature']:.2f})",
         }
+    where = "split" if "split" in results else "file"
     rows = {
-        "split": results["split"],
+        where: results[where],
         **what,
         "checkpoint step": f"{results['checkpoint_step']:,}",
         "seconds": f"{results['seconds']:.1f}",

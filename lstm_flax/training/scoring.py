@@ -4,6 +4,7 @@ import importlib.metadata
 import logging
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ import numpy as np
 
 from lstm_flax.config import Config
 from lstm_flax.data.dataset import Dataset, open_dataset
+from lstm_flax.data.files import read_labelled
 from lstm_flax.data.films import film_table
 from lstm_flax.data.token_cache import TokenizedSplit
 from lstm_flax.errors import UserError
@@ -70,12 +72,58 @@ def evaluate_trained_model(
     return {
         "split": split,
         **figures,
-        "checkpoint_step": trained.step,
-        "train_steps": trained.step,
+        **_describe(trained),
         "compilations": evaluator.compilations,
-        "seed": trained.metadata.config.training.seed,
-        "label_names": list(names),
         "seconds": round(time.perf_counter() - start, 3),
+    }
+
+
+def evaluate_file(
+    trained: TrainedModel, path: Path, text_column: str, label_column: str, show_progress: bool
+) -> dict[str, Any]:
+    """Scores a classifier on labelled texts of a file; no other data of its is needed.
+
+    Args:
+        trained: the model.
+        path: see `read_rows`.
+        text_column: name of the text's column or field.
+        label_column: likewise of the label: one of the model's label names.
+        show_progress: whether to draw a bar.
+
+    Returns:
+        As `evaluate_trained_model`, with `file` in the place of `split`.
+
+    Raises:
+        UserError: naming file and line of what cannot be read, or of a label unknown to the model.
+    """
+    start = time.perf_counter()
+    if isinstance(trained.model, LanguageModel):
+        raise UserError(
+            f"{trained.path}: holds a language model, which knows no labels; name a "
+            "classifier's run"
+        )
+    texts, labels = read_labelled(path, text_column, label_column, trained.metadata.label_names)
+    examples = TokenizedSplit.from_sequences(trained.metadata.tokenizer.encode_batch(texts), labels)
+    data, metadata = trained.metadata.config.data, trained.metadata
+    evaluator = Evaluator(trained.model, data, trained.mesh, metadata.ngrams)
+    logits = evaluator.logits(
+        trained.params, examples, f"evaluating {path.name}" if show_progress else ""
+    )
+    return {
+        "file": str(path),
+        **classification_metrics(logits, examples.labels, metadata.history.temperature),
+        **_describe(trained),
+        "compilations": evaluator.compilations,
+        "seconds": round(time.perf_counter() - start, 3),
+    }
+
+
+def _describe(trained: TrainedModel) -> dict[str, Any]:
+    """What was scored, and on what."""
+    return {
+        "checkpoint_step": trained.step,
+        "seed": trained.metadata.config.training.seed,
+        "label_names": list(trained.metadata.label_names),
         **describe_environment(),
     }
 
