@@ -44,9 +44,12 @@ class TorchPredictor:
         names = metadata.label_names
         return [
             Prediction(
-                text, names[int(row.argmax())], dict(zip(names, map(float, row), strict=True))
+                text,
+                names[int(row.argmax())],
+                dict(zip(names, map(float, row), strict=True)),
+                unknown=metadata.tokenizer.unknown_part(text, ids),
             )
-            for text, row in zip(texts, rows, strict=True)
+            for text, ids, row in zip(texts, encoded, rows, strict=True)
         ]
 
     def _probabilities(self, split: TokenizedSplit, rows: np.ndarray) -> torch.Tensor:

@@ -22,7 +22,12 @@ class Echo:
 
     def predict(self, texts: Sequence[str]) -> list[SimpleNamespace]:
         self.sizes.append(len(texts))
-        return [SimpleNamespace(label=str(len(text)), probabilities={"x": 1.0}) for text in texts]
+        return [
+            SimpleNamespace(
+                label=str(len(text)), probabilities={"x": 1.0}, unknown=text.count("?") / len(text)
+            )
+            for text in texts
+        ]
 
 
 def test_order_is_kept_and_bad_lines_stay_in_their_place() -> None:
@@ -47,6 +52,13 @@ def test_order_is_kept_and_bad_lines_stay_in_their_place() -> None:
 def test_a_line_with_a_nul_byte_is_no_text() -> None:
     ((record,),) = predict_lines(Echo(), [b"fi\0ne\n"])
     assert record["error"] == "line 1 holds a NUL byte; give plain text in UTF-8"
+
+
+def test_the_answer_for_a_mostly_unknown_text_has_a_warning() -> None:
+    (records,) = predict_lines(Echo(), [b"so?\n", b"so??\n", b"???s"])
+    warnings = [record.get("warning") for record in records]
+    assert warnings == [None, None, "75% of the text is unknown to the model"]
+    assert records[2]["label"] == "4"
 
 
 @pytest.fixture

@@ -41,6 +41,15 @@ def test_any_length_is_answered(predictor: Predictor) -> None:
     assert predictor.predict([long, "x", "🎬 映画"])[0].label == "pos"
 
 
+def test_how_much_of_a_text_is_unknown(predictor: Predictor) -> None:
+    shares = [
+        answer.unknown for answer in predictor.predict(["superb film", "superb 映画", "映画"])
+    ]
+    assert shares[0] == 0
+    assert 0 < shares[1] < 1
+    assert shares[2] > 0.5
+
+
 def test_an_empty_text_is_refused_by_its_place(predictor: Predictor) -> None:
     with pytest.raises(UserError, match=r"texts\[1\] is empty"):
         predictor.predict(["fine", "  "])

@@ -1,11 +1,13 @@
 """The model that comes with the package: how a run becomes it, and what it answers."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import ship_model
 
+from lstm_flax.cli import main
 from lstm_flax.config import Config
 from lstm_flax.errors import UserError
 from lstm_flax.inference import shipped
@@ -54,6 +56,17 @@ def test_only_weak_ratios_are_left_out(run: Path) -> None:
     assert values[kept].min() >= ship_model.NEGLIGIBLE > values[~kept].max()
     np.testing.assert_array_equal(strong.tables[0, :-1], whole.tables[0, :-1][kept])
     np.testing.assert_array_equal(strong.tables[:, -1], whole.tables[:, -1])
+
+
+def test_predict_says_whose_answers_they_are_where_no_run_is_named(
+    capsys: pytest.CaptureFixture[str], run: Path
+) -> None:
+    assert main(["predict", "Qwrty zxcvb good"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == f"{shipped.SHIPPED_NAME}\n"
+    assert json.loads(printed.out)["warning"] == "71% of the text is unknown to the model"
+    assert main(["predict", f"--workdir={run}", "A warm film."]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_without_a_model_a_run_must_be_named(

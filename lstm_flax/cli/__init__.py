@@ -23,9 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
     keep_freed_memory()
     words = sys.argv[1:] if argv is None else argv
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO)
-    logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS and Orbax tell of every file
-    logging.getLogger("jax").setLevel(logging.WARNING)  # it tells of every backend that is absent
+    if not words:
+        _parser().print_help(sys.stderr)
+        return 2
     try:
         arguments, overrides = _parser().parse_known_args(words)
         unknown = overrides
@@ -45,6 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"`lstm-flax {arguments.command} --help` lists what there is"
             )
         arguments.overrides = overrides
+        logging.basicConfig(format="%(levelname)s: %(message)s", level=arguments.log_level)
+        logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS and Orbax tell of every file
+        logging.getLogger("jax").setLevel(logging.WARNING)  # it tells of every backend it lacks
         status: int = arguments.run(arguments)
         return status
     except UserError as error:

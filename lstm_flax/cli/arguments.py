@@ -5,6 +5,7 @@ are the `--config.AREA.FIELD=VALUE` flags, none for a command that takes no conf
 """
 
 import argparse
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TypeAlias
@@ -27,7 +28,12 @@ Commands: TypeAlias = "argparse._SubParsersAction[Parser]"  # generic for type c
 
 
 def add_command(
-    commands: Commands, name: str, run: Callable[[argparse.Namespace], int], help: str, epilog: str
+    commands: Commands,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    help: str,
+    epilog: str,
+    log_level: int = logging.INFO,
 ) -> Parser:
     """The parser of a new command, to add its arguments to.
 
@@ -37,6 +43,7 @@ def add_command(
         run: what it does.
         help: its line in the list of commands.
         epilog: an example and what comes next, below its own help.
+        log_level: what it logs on standard error.
     """
     parser = commands.add_parser(
         name,
@@ -46,7 +53,7 @@ def add_command(
         allow_abbrev=False,
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of a mistake")
-    parser.set_defaults(run=run, takes_config=False)
+    parser.set_defaults(run=run, takes_config=False, log_level=log_level)
     return parser
 
 

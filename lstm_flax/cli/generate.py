@@ -1,6 +1,7 @@
 """`lstm-flax generate`."""
 
 import argparse
+import logging
 from pathlib import Path
 
 from lstm_flax.cli.arguments import Commands, add_checkpoint, add_command
@@ -18,6 +19,7 @@ def add_to(commands: Commands) -> None:
         "  lstm-flax generate runs/imdb_pretrain --temperature=0.8 --top_p=0.95 --seed=1\n"
         "next:\n  lstm-flax train --config=imdb_finetune --config.init_from=runs/imdb_pretrain "
         "--workdir=DIR\n  trains a classifier from the same weights",
+        log_level=logging.WARNING,
     )
     parser.add_argument(
         "folder",

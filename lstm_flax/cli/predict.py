@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterable
@@ -24,6 +25,7 @@ def add_to(commands: Commands) -> None:
         "  cat reviews.txt | lstm-flax predict --workdir=runs/imdb\n"
         "next:\n  lstm-flax train ... --config.init_from=runs/imdb goes on from this run with\n"
         "  texts of your own",
+        log_level=logging.WARNING,
     )
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="default: standard input, by line")
     parser.add_argument(
@@ -49,17 +51,19 @@ def run(arguments: argparse.Namespace) -> int:
             raise UserError("no texts, no --file, and standard input is closed; give one of them")
         else:
             # Not sys.stdin.buffer, whose lock the reading thread would hold when Python ends; and
-            # no `with` (SIM115), since standard input is not ours to close.
+            # no `with` (SIM115), whose close would wait for that thread's read.
             lines = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
             if sys.stdin.isatty():
                 print("one text a line, please; Ctrl-D ends", file=sys.stderr)
 
         # Only now, so that a mistake in what was given is told at once.
         from lstm_flax.inference.predictor import Predictor
-        from lstm_flax.inference.shipped import model_folder
+        from lstm_flax.inference.shipped import SHIPPED_NAME, model_folder
         from lstm_flax.training.compilation import keep_compiled_programs
 
         keep_compiled_programs()
+        if arguments.workdir is None:
+            print(SHIPPED_NAME, file=sys.stderr)
         predictor = Predictor.from_checkpoint(model_folder(arguments.workdir), arguments.checkpoint)
         failed = False
         for records in predict_lines(predictor, lines, "text" if arguments.texts else "line"):

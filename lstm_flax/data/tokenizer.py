@@ -145,11 +145,27 @@ class Tokenizer:
             One i32[length] per text, never empty: a text of which nothing is left becomes the
             unknown token. Whether an empty text is a mistake is for the caller to judge.
         """
-        prepared = [normalize(text, self.lowercase) for text in texts]
-        if self.kind == "word":
-            prepared = [" ".join(_WORD.findall(text)) for text in prepared]
+        prepared = [self._prepare(text) for text in texts]
         encoded = self._processor.EncodeAsIds(prepared, num_threads=num_threads or -1)
         return [np.array(ids or [UNKNOWN_ID], dtype=np.int32) for ids in encoded]
+
+    def _prepare(self, text: str) -> str:
+        normalized = normalize(text, self.lowercase)
+        return " ".join(_WORD.findall(normalized)) if self.kind == "word" else normalized
+
+    def unknown_part(self, text: str, ids: np.ndarray) -> float:
+        """Part of a text's characters that stand in unknown tokens, from 0 to 1.
+
+        One unknown token may stand for several words, so tokens are not what is counted.
+
+        Args:
+            text: raw.
+            ids: i32[length], what `encode_batch` made of it.
+        """
+        if UNKNOWN_ID not in ids:
+            return 0.0
+        known = sum(len(piece) for piece in self.pieces(ids[ids != UNKNOWN_ID]))
+        return 1 - known / (1 + len(self._prepare(text)))  # the first word has a space before it
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of token ids; special pieces other than the unknown one are left out."""

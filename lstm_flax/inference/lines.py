@@ -10,6 +10,7 @@ from lstm_flax.errors import UserError
 
 _CHUNK = 4096  # lines answered together at most: enough to batch by length, small to hold
 _PATIENCE = 0.02  # seconds to wait for a further line before those at hand are answered
+_MOSTLY = 0.5  # part of a text: with more of it unknown, an answer says little
 
 
 class _Predicts(Protocol):
@@ -42,7 +43,10 @@ def open_lines(path: Path) -> BinaryIO:
 def predict_lines(
     predictor: _Predicts, lines: Iterable[bytes], unit: str = "line"
 ) -> Iterator[list[dict[str, Any]]]:
-    """One record a line, in order; a line that holds no text gets an `error` instead of a label.
+    """One record a line, in order.
+
+    A line that holds no text gets an `error` instead of a label; the answer for a text that is
+    mostly unknown to the model has a `warning` beside it.
 
     A line that comes alone is answered at once, lines that come fast up to 4,096 together.
 
@@ -64,6 +68,8 @@ def predict_lines(
         answers = predictor.predict([record["text"] for record in good])
         for record, answer in zip(good, answers, strict=True):
             record |= {"label": answer.label, "probabilities": answer.probabilities}
+            if answer.unknown > _MOSTLY:
+                record["warning"] = f"{answer.unknown:.0%} of the text is unknown to the model"
         yield records
 
 

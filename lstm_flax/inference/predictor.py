@@ -38,11 +38,14 @@ class Prediction:
         label: the most probable label's name.
         probabilities: of every label, by name; they sum to 1. Calibrated on the development part
             of the data that the model was trained on.
+        unknown: part of the text's characters in tokens that the model does not know, from 0 to 1.
+            The answer for a text of mostly unknown tokens says little, however sure it is.
     """
 
     text: str
     label: str
     probabilities: dict[str, float]
+    unknown: float
 
 
 class Predictor:
@@ -186,19 +189,21 @@ class Predictor:
         iterator = iter(texts)
         with ThreadPoolExecutor(_WORKERS) as pool:
             while chunk := list(itertools.islice(iterator, _CHUNK)):
-                for text, row in zip(chunk, self._answer(chunk, pool), strict=True):
+                encoded = self._tokenizer.encode_batch(chunk)
+                answers = zip(chunk, encoded, self._probabilities_of(encoded, pool), strict=True)
+                for text, ids, row in answers:
                     yield Prediction(
                         text=text,
                         label=self.label_names[int(row.argmax())],
                         probabilities=dict(zip(self.label_names, map(float, row), strict=True)),
+                        unknown=self._tokenizer.unknown_part(text, ids),
                     )
 
-    def _answer(self, texts: Sequence[str], pool: Executor) -> np.ndarray:
+    def _probabilities_of(self, encoded: Sequence[np.ndarray], pool: Executor) -> np.ndarray:
         """Probabilities [N, C], batched by length, several batches at once."""
         data = self._data
-        encoded = self._tokenizer.encode_batch(texts)
-        split = TokenizedSplit.from_sequences(encoded, np.zeros(len(texts)))
-        size = 1 if len(texts) == 1 else data.batch_size
+        split = TokenizedSplit.from_sequences(encoded, np.zeros(len(encoded)))
+        size = 1 if len(encoded) == 1 else data.batch_size
         plan = BatchPlan(
             split.lengths, size, data.bucket_widths, data.max_length, seed=0, epoch=0, shuffle=False
         )
