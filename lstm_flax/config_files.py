@@ -54,9 +54,7 @@ def load_config(name: str | None, overrides: Sequence[str], base: Any = None) ->
         for flag in overrides:
             if str(error).startswith(f"flag {flag}:"):
                 raise UserError(_wrong_type(flag)) from None
-        raise UserError(
-            f"{one_line(error)}; `python -m pydoc lstm_flax.config` documents every field"
-        ) from None
+        raise UserError(f"{one_line(error)}; `lstm-flax fields` lists every field") from None
     except Exception as error:  # the file is a program: whatever it raises
         raise UserError(
             f"--config={name}: cannot be read as a configuration "

@@ -2,7 +2,9 @@
 
 import dataclasses
 import difflib
+import inspect
 import math
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -31,6 +33,26 @@ def leaves(cls: type, prefix: str = "") -> Iterator[tuple[str, dataclasses.Field
             yield from leaves(typing.cast(type, field.type), f"{prefix}{field.name}.")
         else:
             yield f"{prefix}{field.name}", field
+
+
+def meanings(cls: type, prefix: str = "") -> dict[str, str]:
+    """What the classes' docstrings say of every field of a nested dataclass, by dotted path."""
+    lines = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")[2].splitlines()
+    told: dict[str, str] = {}
+    name = ""
+    for line in lines:
+        if match := re.match(r" {4}(\w+): (.*)", line):
+            name, words = match.groups()
+            told[name] = words
+        elif name:
+            told[name] += " " + line.strip()
+    found: dict[str, str] = {}
+    for field in dataclasses.fields(cls):
+        if dataclasses.is_dataclass(field.type):
+            found |= meanings(typing.cast(type, field.type), f"{prefix}{field.name}.")
+        else:
+            found[f"{prefix}{field.name}"] = told[field.name].strip()
+    return found
 
 
 def value_at(instance: Any, path: str) -> Any:

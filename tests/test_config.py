@@ -2,13 +2,13 @@
 
 import dataclasses
 import json
-import pydoc
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-import lstm_flax.config
+from lstm_flax.cli import main
 from lstm_flax.config import (
     Config,
     LanguageModelConfig,
@@ -194,12 +194,6 @@ def test_only_an_attribute_of_the_area_reads_a_field(code: str, read: bool) -> N
     assert ("data.invented" in fields_read(code)) == read
 
 
-def test_pydoc_of_the_package_documents_every_field() -> None:
-    shown = pydoc.plain(pydoc.render_doc(lstm_flax.config))
-    for path, field in leaves(Config):
-        assert f"|      {field.name}: " in shown, f"{path} is not documented"
-
-
 def test_a_run_continues_only_as_it_was() -> None:
     base = Config()
     refuse_changes(base, with_field("training.log_interval", 7), "runs/x")
@@ -211,3 +205,28 @@ def test_a_run_continues_only_as_it_was() -> None:
     constant = with_field("optimizer.schedule", "constant")
     more = dataclasses.replace(constant, training=dataclasses.replace(base.training, epochs=9))
     refuse_changes(constant, more, "runs/x")
+
+
+def test_every_field_is_listed_with_its_value_and_its_meaning(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["fields", "--config.data.bucket_widths=64,512"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    meanings = [line for line in printed if line.startswith("    ")]
+    flags = [line for line in printed if not line.startswith("    ")]
+    names = [f"--config.{path}" for path, _ in leaves(Config)]
+    assert [flag.split("=")[0] for flag in flags] == names
+    assert "--config.data.bucket_widths=64,512   (whole numbers, separated by commas)" in flags
+    assert "--config.data.archive=   (text)" in flags
+    assert "    rows of every batch." in meanings
+    assert {"--"}.isdisjoint(after[:2] for line, after in pairwise(printed) if line in flags)
+
+
+def test_fields_by_a_part_of_their_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fields", "head_dropout", "--config=imdb"]) == 0
+    (flag, meaning) = capsys.readouterr().out.splitlines()
+    value = load_config("imdb", []).model.head_dropout
+    assert flag == f"--config.model.head_dropout={value}   (a number)"
+    assert meaning.startswith("    ")
+    assert main(["fields", "dropuot"]) == 2
+    assert "no field's name holds 'dropuot'" in capsys.readouterr().err

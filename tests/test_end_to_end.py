@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,12 +13,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lstm_flax.cli import main
 from lstm_flax.config import Config
 from lstm_flax.training.checkpoints import holds_checkpoint
 from tests.run_files import figures, leaves, write_config
 from tests.step_cases import changed
 
 ROOT = Path(__file__).parents[1]
+COMMANDS = (
+    "train",
+    "evaluate",
+    "inspect",
+    "prepare",
+    "baselines",
+    "predict",
+    "generate",
+    "fields",
+)
 SIZES = {"train": 100, "development": 30, "test": 37}
 
 
@@ -211,7 +223,6 @@ def test_a_checkpoint_of_two_devices_opens_on_one(
         (["evaluate", "--workdir=nowhere"], "no checkpoint"),
         (["predict", "--workdir=nowhere", "text"], "no checkpoint"),
         (["train"], "required: --config, --workdir; `lstm-flax train --help`"),
-        ([], "required: COMMAND; `lstm-flax --help`"),
         (["trian"], "invalid choice: 'trian'"),
         (["evaluate", "--workdir=x", "--split=all"], "argument --split: invalid choice: 'all'"),
         (["predict", "--workdir=x", "-dull"], "texts that begin with - go after --"),
@@ -231,9 +242,17 @@ def test_a_mistake_is_one_line_and_status_two(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_without_a_command_all_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    for name in COMMANDS:
+        assert re.search(rf"^    {name}\b", printed.err, re.MULTILINE)
+
+
 def test_version_and_help() -> None:
     assert command("--version", text=True).stdout.startswith("lstm-flax ")
-    for name in ("train", "evaluate", "inspect", "prepare", "baselines", "predict", "generate"):
+    for name in COMMANDS:
         shown = command(name, "--help", text=True).stdout
         assert "example" in shown
         assert f"  lstm-flax {name} " in shown

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from lstm_flax.allocator import keep_freed_memory
-from lstm_flax.cli import baselines, evaluate, generate, inspect, predict, prepare, train
+from lstm_flax.cli import baselines, evaluate, fields, generate, inspect, predict, prepare, train
 from lstm_flax.cli.arguments import Parser
 from lstm_flax.errors import UserError
 from lstm_flax.version import __version__
@@ -81,4 +81,5 @@ def _parser() -> Parser:
     baselines.add_to(commands)
     predict.add_to(commands)
     generate.add_to(commands)
+    fields.add_to(commands)
     return parser

@@ -21,7 +21,7 @@ def add_to(commands: Commands) -> None:
         "      --config.data.train_path=mine.csv --workdir=runs/mine\n"
         "next:\n  lstm-flax predict --workdir=runs/quickstart 'What a film!'\n"
         "The same command again continues a run that was stopped.\n"
-        "`python -m pydoc lstm_flax.config` documents every field.",
+        "`lstm-flax fields` lists every field.",
     )
     parser.add_argument(
         "--config",

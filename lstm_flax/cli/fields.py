@@ -1,0 +1,51 @@
+"""`lstm-flax fields`."""
+
+import argparse
+import textwrap
+
+from lstm_flax.cli.arguments import Commands, add_command, add_overrides
+from lstm_flax.config_files import load_config
+from lstm_flax.errors import UserError
+
+
+def add_to(commands: Commands) -> None:
+    """Adds the command to the program's."""
+    parser = add_command(
+        commands,
+        "fields",
+        run,
+        help="list the fields of a configuration: name, value, meaning",
+        epilog="examples:\n  lstm-flax fields\n  lstm-flax fields dropout --config=imdb\n"
+        "next:\n  lstm-flax train --config=imdb --config.model.head_dropout=0.3 --workdir=DIR",
+    )
+    parser.add_argument("part", nargs="?", default="", help="only names that hold this")
+    parser.add_argument("--config", help="whose values to show; default: the defaults")
+    add_overrides(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints a line a field, and its meaning below."""
+    from lstm_flax.config import Config, default_config
+    from lstm_flax.fields import in_words, leaves, meanings, value_at
+
+    given = load_config(arguments.config, arguments.overrides, base=default_config())
+    config = Config.from_config_dict(given)
+    meaning = meanings(Config)
+    shown = [(path, field) for path, field in leaves(Config) if arguments.part in path]
+    if not shown:
+        raise UserError(f"no field's name holds {arguments.part!r}; `lstm-flax fields` lists all")
+    for path, field in shown:
+        print(f"--config.{path}={_flag_value(value_at(config, path))}   ({in_words(field.type)})")
+        print(textwrap.fill(meaning[path], 96, initial_indent="    ", subsequent_indent="    "))
+    return 0
+
+
+def _flag_value(value: object) -> str:
+    """A field's value as its flag takes it.
+
+    >>> _flag_value((64, 128)), _flag_value(None)
+    ('64,128', '')
+    """
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return "" if value is None else str(value)
