@@ -332,3 +332,13 @@ def test_importing_the_data_half_imports_nothing_heavy():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+def test_what_takes_long_is_said_before_and_only_when_it_is_done(data_config, caplog):
+    caplog.set_level("INFO")
+    open_dataset(data_config)
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["reading texts: train", "training a word tokenizer on 100 texts"]
+    caplog.clear()
+    open_dataset(data_config)
+    assert not caplog.records

@@ -308,6 +308,20 @@ def test_mistakes_are_named(options: dict, arguments: tuple, message: str) -> No
         LSTM(4, **options).init(jax.random.key(0), *arguments)
 
 
+@pytest.mark.parametrize(
+    ("cell", "implementation"), [*((cell, "scan") for cell in CELLS), ("LSTM", "fused")]
+)
+def test_parameters_of_another_size_are_refused(cell: str, implementation: str) -> None:
+    layer, variables, inputs, _ = make(cell, implementation=implementation)
+    message = r"^4 features, hidden_size = 5: .* layers_0_forward are for 3 features, hidden_size"
+    with pytest.raises(UserError, match=message):
+        layer.apply(variables, jnp.pad(inputs, [(0, 0), (0, 0), (0, 1)]))
+    with pytest.raises(UserError, match=r"^3 features, hidden_size = 6: .*hidden_size = 5"):
+        layer.copy(hidden_size=6).apply(variables, inputs)
+    with pytest.raises(UserError, match=r"layers_1_forward are for 10 features"):
+        layer.copy(bidirectional=False).apply(variables, inputs)
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_arguments_in_torch_s_order_are_refused(cell: str) -> None:
     for arguments in ((16, 64), (16, 64, 2)):

@@ -235,7 +235,7 @@ def test_a_test_file_that_is_missing_is_refused_before_training(
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(
-    brief_config: Config, tmp_path: Path
+    brief_config: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     wild = changed(
         brief_config, optimizer={"name": "sgd", "weight_decay": 0.0, "learning_rate": 1e38}
@@ -244,6 +244,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(
     with pytest.raises(UserError, match=r"not finite at step \d+"):
         train(wild, tmp_path, show_progress=False)
     assert not holds_checkpoint(tmp_path / "last")
+    caplog.set_level("INFO")
+    with pytest.raises(UserError, match=r"not finite at step \d+"):
+        train(wild, tmp_path, show_progress=False)
+    assert "ended before its first checkpoint; starts again at step 0" in caplog.text
 
 
 def test_early_stopping_ends_the_run(brief_config: Config, tmp_path: Path) -> None:
@@ -273,10 +277,14 @@ def test_a_finished_run_keeps_its_results(
     assert train(elsewhere, workdir, "development", show_progress=False)["examples"] == 30
 
 
-def test_more_epochs_under_a_constant_rate_continue(brief_config: Config, tmp_path: Path) -> None:
+def test_more_epochs_under_a_constant_rate_continue(
+    brief_config: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     train(brief_config, tmp_path / "grown", show_progress=False)
     longer = changed(brief_config, training={"epochs": 2})
+    caplog.set_level("INFO")
     train(longer, tmp_path / "grown", show_progress=False)
+    assert "grown: continues after step 7 of 14" in caplog.text
     train(longer, tmp_path / "whole", show_progress=False)
     for a, b in zip(leaves(tmp_path / "whole"), leaves(tmp_path / "grown"), strict=True):
         np.testing.assert_array_equal(a, b)

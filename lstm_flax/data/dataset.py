@@ -10,16 +10,12 @@ Layout of the cache, every name with a fingerprint of what it was made from:
         train/  development/  test/  ...          as `token_cache` describes
 """
 
-import contextlib
-import hashlib
 import itertools
 import json
 import logging
-import os
 import re
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from lstm_flax.config import Config
+from lstm_flax.data.cache_files import digest, read_manifest, read_tokenizer, write_file, writing
 from lstm_flax.data.examples import (
     Source,
     available_splits,
@@ -41,6 +38,8 @@ from lstm_flax.data.text import NORMALIZATION_VERSION
 from lstm_flax.data.token_cache import DamagedCacheError, TokenizedSplit, read_split, write_split
 from lstm_flax.data.tokenizer import Tokenizer
 from lstm_flax.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 2
 _CHUNK = 2_000  # texts encoded between two updates of the progress bar
@@ -155,7 +154,7 @@ class Dataset:
                 if found := read_split(folder, fingerprint):
                     return found
             except DamagedCacheError as error:
-                logging.getLogger(__name__).warning("%s; it is made again", error)
+                logger.warning("%s; it is made again", error)
         examples = examples or self.texts(name)
         self._write(name, examples, str(fingerprint))
         written = read_split(folder)
@@ -208,7 +207,7 @@ class Dataset:
                 texts = examples.texts[start : start + _CHUNK]
                 sequences += self.tokenizer.encode_batch(texts)
                 bar.update(len(texts))
-        with _writing(self.folder):
+        with writing(self.folder):
             write_split(
                 self.folder / name,
                 sequences,
@@ -241,24 +240,27 @@ def open_dataset(config: Config, tokenizer: Tokenizer | None = None) -> Dataset:
         settings = {**config.to_dict()["tokenizer"], "lowercase": config.data.lowercase}
         learned_from = vocabulary_splits(config, source.splits)
         settings["texts"] = [source.fingerprint(name) for name in learned_from]
-        path = cache / f"tokenizer-{_digest([description, settings, NORMALIZATION_VERSION])}"
-        tokenizer = _read_tokenizer(path)
+        path = cache / f"tokenizer-{digest([description, settings, NORMALIZATION_VERSION])}"
+        tokenizer = read_tokenizer(path)
         if tokenizer is None:
+            logger.info("reading texts: %s", ", ".join(learned_from))
             read = {name: load_examples(config.data, name, source) for name in learned_from}
+            number = sum(map(len, read.values()))
+            logger.info("training a %s tokenizer on %s texts", config.tokenizer.kind, f"{number:,}")
             texts = itertools.chain.from_iterable(examples.texts for examples in read.values())
             tokenizer = Tokenizer.train(texts, config.tokenizer, config.data.lowercase)
-            _write_file(path, tokenizer.to_bytes())
+            write_file(path, tokenizer.to_bytes())
     elif tokenizer.lowercase != config.data.lowercase:
         raise UserError(
             f"config.data.lowercase = {config.data.lowercase}, but the checkpoint's tokenizer was "
             f"trained with {tokenizer.lowercase}; use the checkpoint's value"
         )
-    fingerprint = _digest([description, tokenizer.fingerprint])
+    fingerprint = digest([description, tokenizer.fingerprint])
     name = re.sub(r"[^a-z0-9_]+", "_", config.data.source.lower())
     folder = cache / f"{name}-{fingerprint}"
     splits = available_splits(config.data, source)
-    manifest = _read_manifest(folder)
-    if manifest is None or _read_tokenizer(folder / "tokenizer") is None:
+    manifest = read_manifest(folder, FORMAT_VERSION)
+    if manifest is None or read_tokenizer(folder / "tokenizer") is None:
         train = read["train"] if read else load_examples(config.data, "train", source)
         manifest = {
             "format": FORMAT_VERSION,
@@ -267,8 +269,8 @@ def open_dataset(config: Config, tokenizer: Tokenizer | None = None) -> Dataset:
             "splits": list(splits),
             "settings": _settings(config),
         }
-        _write_file(folder / "tokenizer", tokenizer.to_bytes())
-        _write_file(folder / "dataset.json", json.dumps(manifest, ensure_ascii=False).encode())
+        write_file(folder / "tokenizer", tokenizer.to_bytes())
+        write_file(folder / "dataset.json", json.dumps(manifest, ensure_ascii=False).encode())
     dataset = Dataset(config, folder, manifest, tokenizer, source)
     for split, examples in read.items():  # at hand now: encode them before they go
         dataset.encode(split, examples)
@@ -283,7 +285,7 @@ def vocabulary_splits(config: Config, splits: Sequence[str]) -> list[str]:
 
 def _open_cache_alone(config: Config, folder: Path, tokenizer: Tokenizer | None) -> Dataset:
     where = f"config.data.token_cache = {str(folder)!r}"
-    manifest, kept = _read_manifest(folder), _read_tokenizer(folder / "tokenizer")
+    manifest, kept = read_manifest(folder, FORMAT_VERSION), read_tokenizer(folder / "tokenizer")
     if manifest is None or kept is None:
         raise UserError(
             f"{where}: no folder of encoded splits, or a damaged one; name one that a run "
@@ -308,49 +310,3 @@ def _open_cache_alone(config: Config, folder: Path, tokenizer: Tokenizer | None)
 def _settings(config: Config) -> dict[str, dict[str, Any]]:
     values = config.to_dict()
     return {area: {f: values[area][f] for f in fields} for area, fields in _SETTINGS.items()}
-
-
-def _digest(values: Any) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _read_manifest(folder: Path) -> dict[str, Any] | None:
-    try:
-        manifest = json.loads((folder / "dataset.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    usable = isinstance(manifest, dict) and manifest.get("format") == FORMAT_VERSION
-    return manifest if usable else None
-
-
-def _read_tokenizer(path: Path) -> Tokenizer | None:
-    try:
-        return Tokenizer.from_bytes(path.read_bytes())
-    except (OSError, UserError):
-        return None
-
-
-@contextlib.contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """Makes a folder of the cache; a failure to write names it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        raise UserError(
-            f"{folder}: cannot be written ({error.strerror}); make room there, or name another "
-            "folder in --config.data.cache_dir"
-        ) from error
-
-
-def _write_file(path: Path, content: bytes) -> None:
-    """Under a temporary name, then renamed: nobody reads half a file."""
-    with _writing(path.parent):
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise

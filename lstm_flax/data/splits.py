@@ -66,8 +66,8 @@ def cut(
             classes = len(strata)
             if 2 * classes > len(unique):
                 raise UserError(
-                    f"{classes} labels for {len(unique)} different texts leave no {name} part; is "
-                    "config.data.label_column the right column?"
+                    f"{classes} labels for {len(unique)} different texts leave no {name} part; "
+                    "give each label several texts (or is another column the label's?)"
                 )
             raise UserError(
                 f"config.data.{name}_fraction = {fraction:g}: {len(labels)} examples are too few "

@@ -16,7 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from lstm_flax.errors import UserError
-from lstm_flax.model.cells import GRU_SPEC, LSTM_SPEC, RNN_SPEC, CellSpec, direction_name
+from lstm_flax.model.cells import (
+    GRU_SPEC,
+    LSTM_SPEC,
+    RNN_SPEC,
+    CellParams,
+    CellSpec,
+    direction_name,
+)
 from lstm_flax.model.initializers import orthogonal
 from lstm_flax.model.masking import sequence_mask
 from lstm_flax.model.recurrent_choice import choose_implementation
@@ -174,6 +181,7 @@ class _Stack(nn.Module):
             param_dtype=self.param_dtype,
             name=name,
         )
+        self._check_width(name, features)
         if self.is_initializing():
             cell(to_carry(start), jnp.zeros((x.shape[1], features), x.dtype))
             if self.spec.name == "LSTM":
@@ -182,6 +190,19 @@ class _Stack(nn.Module):
                 forget = {"hf": {"bias": jnp.ones(self.hidden_size, self.param_dtype)}}
                 self.put_variable("params", name, forget)
         return cell
+
+    def _check_width(self, name: str, features: int) -> None:
+        """Makes sure that parameters that are there already take inputs of this width."""
+        params: CellParams | None = self.get_variable("params", name)
+        if params is None:
+            return
+        width, hidden_size = params[f"i{self.spec.gates[0]}"]["kernel"].shape
+        if (width, hidden_size) != (features, self.hidden_size):
+            raise UserError(
+                f"{features} features, hidden_size = {self.hidden_size}: the parameters {name} are "
+                f"for {width} features, hidden_size = {hidden_size}; give inputs of that width to "
+                "a layer of that size, or initialise anew"
+            )
 
 
 class LSTM(_Stack):

@@ -1,5 +1,6 @@
 """What a run starts from: weights of another run, vectors of words, ratios of n-grams."""
 
+import logging
 from typing import Any
 
 import jax
@@ -12,6 +13,8 @@ from lstm_flax.data.token_cache import TokenizedSplit
 from lstm_flax.data.word_vectors import fit_word_vectors
 from lstm_flax.errors import UserError, some
 from lstm_flax.training.trained_model import TrainedModel
+
+logger = logging.getLogger(__name__)
 
 
 def ngram_ratios(
@@ -44,6 +47,11 @@ def ngram_ratios(
         and not there.counted_any_of(split)
     ):
         return there, there
+    logger.info(
+        "counting n-grams of up to %d tokens in %s texts",
+        config.model.ngram_order,
+        f"{len(split):,}",
+    )
     return fit_ngram_ratios(split, len(dataset.label_names), config.model.ngram_order)
 
 
@@ -53,6 +61,7 @@ def first_params(config: Config, dataset: Dataset, initial: TrainedModel | None)
         return kept_params(initial, dataset.label_names)
     if config.model.embedding_init == "normal":
         return {}
+    logger.info("vectors of tokens from their neighbours in the texts")
     vectors = fit_word_vectors(
         [dataset.split(name) for name in vocabulary_splits(config, dataset.splits)],
         dataset.tokenizer.vocab_size,

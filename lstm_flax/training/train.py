@@ -86,6 +86,7 @@ def train(
         kept = kept_params(initial, dataset.label_names)
         fresh = jax.eval_shape(task.init_params, jax.random.PRNGKey(0))
         logger.info("%s", describe_taken(fresh, kept, config.init_from))
+    begun = (workdir / "log.jsonl").exists()
     run = Run(task, config, workdir, dataset, mesh, initial)
     if run.is_finished and same_places:
         scored = run.history.best_step if checkpoint == "best" else run.step
@@ -98,6 +99,8 @@ def train(
             return stored
     if run.step and not run.is_finished:
         logger.info("%s: continues after step %d of %d", workdir, run.step, run.total_steps)
+    elif begun and not run.step:
+        logger.info("%s: ended before its first checkpoint; starts again at step 0", workdir)
     try:
         run.train(show_progress)
     finally:

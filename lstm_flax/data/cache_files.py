@@ -1,0 +1,66 @@
+"""The small files of a data set's cache: written whole or not at all, read if they are usable."""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lstm_flax.data.tokenizer import Tokenizer
+from lstm_flax.errors import UserError
+
+
+def digest(values: Any) -> str:
+    """A short hash of plain values, for names that change whenever a value does."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def read_manifest(folder: Path, version: int) -> dict[str, Any] | None:
+    """The `dataset.json` of a folder; None where there is none, or one of another version."""
+    try:
+        manifest = json.loads((folder / "dataset.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    usable = isinstance(manifest, dict) and manifest.get("format") == version
+    return manifest if usable else None
+
+
+def read_tokenizer(path: Path) -> Tokenizer | None:
+    """The tokenizer of a file; None where there is none, or a damaged one."""
+    try:
+        return Tokenizer.from_bytes(path.read_bytes())
+    except (OSError, UserError):
+        return None
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Makes a folder of the cache to write in; `UserError` naming it where that fails."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{folder}: cannot be written ({error.strerror}); make room there, or name another "
+            "folder in --config.data.cache_dir"
+        ) from error
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Writes a file under a temporary name, then renames it: nobody reads half a file.
+
+    Raises:
+        UserError: its folder cannot be made or written.
+    """
+    with writing(path.parent):
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
