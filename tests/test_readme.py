@@ -83,7 +83,8 @@ def test_every_block_runs(
     records = templated_texts(80, seed=1)
     write_jsonl(tmp_path / "texts.jsonl", records)
     rows = "".join(f"{record['text']},{record['label']}\n" for record in records)
-    (tmp_path / "mine.csv").write_text("body,mood\n" + rows, encoding="utf-8")
+    for name in ("mine.csv", "more.csv"):
+        (tmp_path / name).write_text("body,mood\n" + rows, encoding="utf-8")
     (tmp_path / "new.txt").write_text("a superb film\ndull and hollow\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     blocks = read_blocks()
