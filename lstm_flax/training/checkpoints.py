@@ -8,6 +8,7 @@ whole model: parameters, their average, optimiser state, configuration, label na
 import contextlib
 import dataclasses
 import logging
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from lstm_flax.training.train_state import TrainState
 # What Orbax raises for missing or damaged files. Anything else, such as memory that ran out, says
 # nothing of the checkpoint.
 DAMAGE = (ValueError, FileNotFoundError, KeyError)
+_ROOM_FOR_SMALL_FILES = 2_000_000  # bytes; a checkpoint of a model of no size has 100 kB
 _KEPT = {"last": 2, "best": 1}
 
 
@@ -45,6 +47,38 @@ def _quiet_absl() -> Iterator[None]:
         yield
     finally:
         absl.setLevel(level)
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Tells of what Orbax cannot write, now or in the background, as a `UserError`."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        if isinstance(error, ValueError) and "os_error_code" not in str(error):
+            raise
+        # TensorStore names the database, the file and the call before it comes to the reason.
+        raise _cannot_write(
+            folder, str(error).split(": ")[-1].split(" [os_error_code")[0]
+        ) from error
+
+
+def _require_room(folder: Path, items: Any) -> None:
+    """Makes sure, before Orbax begins, that the arrays fit on the disk.
+
+    It compresses them a little, and adds some files of its own.
+    """
+    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(items)) + _ROOM_FOR_SMALL_FILES
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise _cannot_write(folder, f"it needs {needed / 1e6:.1f} MB, {free / 1e6:.1f} are free")
+
+
+def _cannot_write(folder: Path, reason: str) -> UserError:
+    return UserError(
+        f"{folder}: a checkpoint cannot be written ({reason}); make room, and the same command "
+        "continues from the one before"
+    )
 
 
 class CheckpointFolder:
@@ -69,7 +103,11 @@ class CheckpointFolder:
             self._manager = ocp.CheckpointManager(path.absolute(), options=options)
 
     def save(self, step: int, state: TrainState, metadata: Metadata) -> None:
-        """Begins to save in the background; a step that is there already is left alone."""
+        """Begins to save in the background; a step that is there already is left alone.
+
+        Raises:
+            UserError: this checkpoint, or the one begun before, cannot be written.
+        """
         if step in self._manager.all_steps():
             return
         rest = state.replace(params=None, averaged_params=None)
@@ -82,7 +120,7 @@ class CheckpointFolder:
             items["averaged_params"] = ocp.args.StandardSave(state.averaged_params)
         if metadata.ngrams is not None:
             items["ngrams"] = ocp.args.StandardSave(ngram_arrays(metadata.ngrams))
-        self._manager.save(step, args=ocp.args.Composite(**items))
+        self._save(step, items)
 
     def save_slim(self, step: int, params: Any, metadata: Metadata) -> None:
         """Saves what evaluation and prediction need, and no more, the weights in half precision.
@@ -100,16 +138,23 @@ class CheckpointFolder:
         }
         if metadata.ngrams is not None:
             items["ngrams"] = ocp.args.StandardSave(ngram_arrays(metadata.ngrams))
-        self._manager.save(step, args=ocp.args.Composite(**items))
+        self._save(step, items)
+
+    def _save(self, step: int, items: dict[str, Any]) -> None:
+        arrays = [item.item for item in items.values() if isinstance(item, ocp.args.StandardSave)]
+        _require_room(self.path, arrays)
+        with _writing(self.path):
+            self._manager.save(step, args=ocp.args.Composite(**items))
 
     def wait(self) -> None:
         """Returns when everything begun is on disk."""
-        self._manager.wait_until_finished()
+        with _writing(self.path):
+            self._manager.wait_until_finished()
 
     def close(self) -> None:
         """Waits, then lets go of the folder."""
-        self.wait()
-        self._manager.close()
+        with _writing(self.path):
+            self._manager.close()
 
     def steps(self) -> list[int]:
         """Steps of the whole checkpoints, newest first."""

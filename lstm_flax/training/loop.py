@@ -1,5 +1,6 @@
 """The training loop: take the steps that are left, log, select, save."""
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -100,10 +101,10 @@ class Run:
         self.log = RunLog(workdir / "log.jsonl", self.step)
 
     def close(self) -> None:
-        """Waits for saves in the background and closes the files."""
-        self.last.close()
-        self.best.close()
-        self.log.close()
+        """Waits for saves in the background and closes the files, whichever of them fails."""
+        with contextlib.ExitStack() as stack:
+            for part in (self.log, self.best, self.last):
+                stack.callback(part.close)
 
     @property
     def is_finished(self) -> bool:
