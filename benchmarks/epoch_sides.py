@@ -10,7 +10,8 @@ import numpy as np
 from measuring import torch_device
 
 from lstm_flax.config import Config
-from lstm_flax.data.batching import BatchPlan, PlannedBatch, make_batch, prefetch
+from lstm_flax.data.batching import BatchPlan, PlannedBatch, make_batch
+from lstm_flax.data.prefetching import prefetch
 from lstm_flax.data.token_cache import TokenizedSplit
 from lstm_flax.model.classifier import apply_classifier
 from lstm_flax.training.compilation import BucketedFunction

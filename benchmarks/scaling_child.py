@@ -13,7 +13,8 @@ import numpy as np
 from train_case import Size, Trainer, random_batch
 
 from lstm_flax.allocator import keep_freed_memory
-from lstm_flax.data.batching import BatchPlan, prefetch
+from lstm_flax.data.batching import BatchPlan
+from lstm_flax.data.prefetching import prefetch
 from lstm_flax.data.token_cache import read_split, write_split
 from lstm_flax.training.sharding import place_batch
 

@@ -8,8 +8,9 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 from lstm_flax.config import DataConfig
-from lstm_flax.data.batching import BatchPlan, make_batch, prefetch
+from lstm_flax.data.batching import BatchPlan, make_batch
 from lstm_flax.data.ngrams import NgramRatios
+from lstm_flax.data.prefetching import prefetch
 from lstm_flax.data.token_cache import TokenizedSplit
 from lstm_flax.model.classifier import TextClassifier, apply_classifier
 from lstm_flax.training.compilation import BucketedFunction

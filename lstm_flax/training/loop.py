@@ -12,8 +12,8 @@ import jax
 from jax.sharding import Mesh
 
 from lstm_flax.config import Config, refuse_changes
-from lstm_flax.data.batching import prefetch
 from lstm_flax.data.dataset import Dataset
+from lstm_flax.data.prefetching import prefetch
 from lstm_flax.errors import UserError, one_line
 from lstm_flax.training.checkpoint_metadata import History, Metadata, describe_machine
 from lstm_flax.training.checkpoints import DAMAGE, CheckpointFolder, open_checkpoints

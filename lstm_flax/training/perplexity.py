@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 from lstm_flax.config import Config
-from lstm_flax.data.batching import prefetch
+from lstm_flax.data.prefetching import prefetch
 from lstm_flax.data.streams import Streams, running_text
 from lstm_flax.data.token_cache import TokenizedSplit
 from lstm_flax.model.language_model import Carry, LanguageModel, read_piece, softmax_weights
