@@ -170,13 +170,11 @@ class CheckpointFolder:
 
     def metadata(self, step: int) -> Metadata:
         """Reads what a checkpoint says of itself."""
-        args = ocp.args.Composite(metadata=ocp.args.JsonRestore())
-        values = self._manager.restore(step, args=args)["metadata"]
+        values = self._restore(step, metadata=ocp.args.JsonRestore())["metadata"]
         shape, ngrams = values.get("ngrams"), None
         if shape is not None:
-            args = ocp.args.Composite(ngrams=ocp.args.StandardRestore(ngram_template(shape)))
-            arrays = self._manager.restore(step, args=args)["ngrams"]
-            ngrams = ngrams_from(shape, arrays)
+            template = ocp.args.StandardRestore(ngram_template(shape))
+            ngrams = ngrams_from(shape, self._restore(step, ngrams=template)["ngrams"])
         return Metadata.from_json(values, self.path / str(step), ngrams)
 
     def restore_state(self, step: int, like: TrainState) -> TrainState:
@@ -194,7 +192,7 @@ class CheckpointFolder:
         }
         if like.averaged_params is not None:
             items["averaged_params"] = ocp.args.StandardRestore(like.averaged_params)
-        restored = self._manager.restore(step, args=ocp.args.Composite(**items))
+        restored = self._restore(step, **items)
         return rest.replace(
             **restored["training"]
             | {
@@ -215,8 +213,17 @@ class CheckpointFolder:
     def restore_params(self, step: int, like: Any, averaged: bool) -> Any:
         """Reads the parameters to evaluate with, into the shapes and shardings of `like`."""
         name = _evaluation_item(averaged)
-        args = ocp.args.Composite(**{name: ocp.args.StandardRestore(like)})
-        return self._manager.restore(step, args=args)[name]
+        return self._restore(step, **{name: ocp.args.StandardRestore(like)})[name]
+
+    def _restore(self, step: int, **items: Any) -> Any:
+        """Reads items of a checkpoint; raises one of `DAMAGE` where they are damaged."""
+        try:
+            return self._manager.restore(step, args=ocp.args.Composite(**items))
+        except Exception as error:
+            # For an array whose file is cut short, Orbax hides the reason behind a bare Exception.
+            if type(error) is Exception and isinstance(error.__cause__, DAMAGE):
+                raise error.__cause__ from None
+            raise
 
 
 def open_checkpoints(workdir: Path, kind: str) -> CheckpointFolder:
