@@ -32,7 +32,7 @@ class TorchPredictor:
     def predict(self, texts: Sequence[str], batch_size: int) -> list[Prediction]:
         """Answers in order; batches of equal lengths, as far as there are."""
         metadata = self._metadata
-        encoded = metadata.tokenizer.encode_batch(texts)
+        encoded, unknown = metadata.tokenizer.encode_measured(texts)
         split = TokenizedSplit.from_sequences(encoded, np.zeros(len(texts)))
         order = np.argsort(split.lengths, kind="stable")
         parts = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
@@ -47,9 +47,9 @@ class TorchPredictor:
                 text,
                 names[int(row.argmax())],
                 dict(zip(names, map(float, row), strict=True)),
-                unknown=metadata.tokenizer.unknown_part(text, ids),
+                unknown=float(part),
             )
-            for text, ids, row in zip(texts, encoded, rows, strict=True)
+            for text, row, part in zip(texts, rows, unknown, strict=True)
         ]
 
     def _probabilities(self, split: TokenizedSplit, rows: np.ndarray) -> torch.Tensor:

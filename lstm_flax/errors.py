@@ -11,14 +11,14 @@ class UserError(ValueError):
     """
 
 
-def some(items: Sequence[str], limit: int = 8) -> str:
+def some(items: Sequence[str], limit: int = 8, separator: str = ", ") -> str:
     """The first few items, and how many more there are.
 
     >>> some(["a", "b", "c", "d"], limit=2)
     'a, b and 2 more'
     """
     more = f" and {len(items) - limit} more" if len(items) > limit else ""
-    return ", ".join(items[:limit]) + more
+    return separator.join(items[:limit]) + more
 
 
 def one_line(error: BaseException) -> str:

@@ -51,7 +51,7 @@ def meanings(cls: type, prefix: str = "") -> dict[str, str]:
         if dataclasses.is_dataclass(field.type):
             found |= meanings(typing.cast(type, field.type), f"{prefix}{field.name}.")
         else:
-            found[f"{prefix}{field.name}"] = told[field.name].strip()
+            found[f"{prefix}{field.name}"] = told.get(field.name, "").strip()
     return found
 
 
@@ -106,6 +106,7 @@ def _checked(value: Any, hint: Any, path: str) -> Any:
     rule = f"must be {in_words(hint)}"
     if typing.get_origin(hint) is tuple:
         item = typing.get_args(hint)[0]
+        value = () if value in ("", ("",)) else value  # what `--config.area.field=` gives
         fits = isinstance(value, list | tuple) and all(_fits(v, item) for v in value)
         require(fits, path, value, rule)
         return tuple(_checked(v, item, f"{path}[{i}]") for i, v in enumerate(value))

@@ -222,6 +222,17 @@ def test_every_field_is_listed_with_its_value_and_its_meaning(
     assert {"--"}.isdisjoint(after[:2] for line, after in pairwise(printed) if line in flags)
 
 
+@pytest.mark.parametrize("name", ["quickstart", "imdb", "imdb_finetune", "imdb_gpu_student"])
+def test_listed_flags_give_the_values_they_show(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fields", f"--config={name}"]) == 0
+    shown = [line for line in capsys.readouterr().out.splitlines() if line.startswith("--")]
+    flags = [line.rsplit("   (", 1)[0] for line in shown]
+    config = Config.from_config_dict(load_config(name, []))
+    assert Config.from_config_dict(load_config(None, flags, base=default_config())) == config
+
+
 def test_fields_by_a_part_of_their_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fields", "head_dropout", "--config=imdb"]) == 0
     (flag, meaning) = capsys.readouterr().out.splitlines()

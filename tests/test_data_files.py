@@ -174,21 +174,27 @@ def test_every_mistake_names_file_and_line(tmp_path, name, content, message):
         (
             "a.csv",
             "text,label\n,x\nb\nc,\n" + "d,x,y\n" * 9 + "good,x\n",
-            "a.csv:2: the text is empty; fill it in or remove the example (wrong too: "
-            "a.csv:3: 1 column, the header has 2, a.csv:4: the label is empty, "
-            "a.csv:5: 3 columns, the header has 2, a.csv:6: 3 columns, the header has 2, "
-            "a.csv:7: 3 columns, the header has 2 and 6 more)",
+            "a.csv:2: the text is empty; fill it in or remove the example; wrong too: "
+            "a.csv:3: 1 column, the header has 2; a.csv:4: the label is empty; "
+            "a.csv:5: 3 columns, the header has 2; a.csv:6: 3 columns, the header has 2; "
+            "a.csv:7: 3 columns, the header has 2 and 6 more",
         ),
         (
             "a.jsonl",
             '{"text": "a", "label": 1}\n[]\n{"text": 2, "label": 1}\n',
-            "a.jsonl:2: not a JSON object; write one object a line (wrong too: "
-            "a.jsonl:3: 'text' is 2, not a string)",
+            "a.jsonl:2: not a JSON object; write one object a line; wrong too: "
+            "a.jsonl:3: 'text' is 2, not a string",
+        ),
+        (
+            "a.csv",
+            'text,label\n,x\nb,y\n"c,x\n',
+            "a.csv:2: the text is empty; fill it in or remove the example; wrong too: "
+            "a.csv:4: not CSV (unexpected end of data)",
         ),
         (
             "a.jsonl",
             GOOD + '{"text": "<br>", "label": 1}\n{"text": "<br />", "label": 2}\n',
-            "a.jsonl:3: the text is empty; fill it in or remove the example (empty too: a.jsonl:4)",
+            "a.jsonl:3: the text is empty; fill it in or remove the example; empty too: a.jsonl:4",
         ),
     ],
 )
@@ -198,6 +204,25 @@ def test_all_mistakes_in_rows_are_told_together(tmp_path, monkeypatch, name, con
     with pytest.raises(UserError) as caught:
         load_examples(config_of(name), "train")
     assert str(caught.value) == message
+
+
+def test_all_files_of_a_folder_that_cannot_be_read_are_told_together(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, text in {
+        "x/1.txt": b"fine",
+        "x/2.txt": b"",
+        "y/3.txt": b"\xff",
+        "y/4.txt": b" ",
+    }.items():
+        path = tmp_path / "texts" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text)
+    with pytest.raises(UserError) as caught:
+        load_examples(config_of("texts"), "train")
+    assert str(caught.value) == (
+        "texts/x/2.txt: the text is empty; fill it in or remove the example; wrong too: "
+        "texts/y/3.txt:1: not UTF-8 (byte 0xff at column 1); texts/y/4.txt: the text is empty"
+    )
 
 
 def test_missing_files_are_named_before_anything_is_read(tmp_path):
@@ -212,12 +237,12 @@ def test_missing_files_are_named_before_anything_is_read(tmp_path):
 def test_label_that_training_lacks(tmp_path):
     train, test = (
         write(tmp_path / "a.csv"),
-        write(tmp_path / "b.csv", [("x", "pos"), ("y", "mixed"), ("z", "so-so")]),
+        write(tmp_path / "b.csv", [("x", "pos"), ("y", "mixed"), ("w", "mixed"), ("z", "so-so")]),
     )
     with pytest.raises(
         UserError,
         match=r"b\.csv:3: label 'mixed' is not in the training part, which has 'neg', 'pos'; .*"
-        r"\(unknown too: .*b\.csv:4: 'so-so'\)",
+        r"unknown too: .*b\.csv:5: 'so-so'$",
     ):
         load_examples(config_of(train, test_path=str(test)), "test")
 

@@ -1,5 +1,6 @@
 """A disk that runs full while a run trains: one line, and nothing of what was saved is lost."""
 
+import errno
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ import pytest
 
 from lstm_flax.config import Config
 from lstm_flax.errors import UserError
+from lstm_flax.training.progress import RunLog
 from lstm_flax.training.train import train
 from tests.run_files import leaves
 from tests.step_cases import changed
@@ -31,11 +33,11 @@ def test_a_checkpoint_that_would_not_fit_is_not_begun(
     room = [10**9] * 4 + [10**5]  # for the fifth of all saves there is none
 
     def usage(folder: Path) -> SimpleNamespace:
-        return SimpleNamespace(free=room.pop(0))
+        return SimpleNamespace(free=room.pop(0), total=10**9)
 
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", usage)
-        with pytest.raises(UserError, match=r"it needs 2\.\d MB, 0\.1 are free\); make room, and"):
+        with pytest.raises(UserError, match=r"it needs 2\.\d MB, 0\.1 are free\); make room or"):
             train(two_epochs, tmp_path / "stopped", show_progress=False)
     assert not room
     before = saved_steps(tmp_path / "stopped")
@@ -47,20 +49,48 @@ def test_a_checkpoint_that_would_not_fit_is_not_begun(
         assert (a == b).all()
 
 
+FULL = (
+    ValueError(
+        'RESOURCE_EXHAUSTED: Error writing "a/0" in OCDBT database at local file "/x/": '
+        "Failed to write 99 bytes to file 9: No space left on device [os_error_code='28']"
+    ),
+    OSError(errno.ENOSPC, "No space left on device", "/x/5"),
+)
+
+
+@pytest.mark.parametrize("error", FULL, ids=["TensorStore", "Orbax"])
 @pytest.mark.parametrize("when", ["save", "wait_until_finished"])
-def test_what_orbax_says_of_a_full_disk_becomes_one_line(
-    two_epochs: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+def test_what_is_raised_on_a_full_disk_becomes_one_line(
+    two_epochs: Config,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    when: str,
+    error: Exception,
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
-        raise ValueError(
-            'RESOURCE_EXHAUSTED: Error writing "a/0" in OCDBT database at local file "/x/": '
-            "Failed to write 99 bytes to file 9: No space left on device [os_error_code='28']"
-        )
+        raise error
 
     monkeypatch.setattr(ocp.CheckpointManager, when, fail)
     message = (
-        r"(last|best): a checkpoint cannot be written \(No space left on device\); make room, and "
-        "the same command continues from the one before$"
+        r"(last|best): a checkpoint cannot be saved \(No space left on device\); make room or give "
+        "the right to write there, and the same command continues from the newest there is$"
     )
     with pytest.raises(UserError, match=message):
         train(two_epochs, tmp_path, show_progress=False)
+
+
+def test_a_file_system_that_does_not_tell_its_size_is_written_to(
+    brief_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0, total=0))
+    train(brief_config, tmp_path, show_progress=False)
+    assert saved_steps(tmp_path) == ["4", "7"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux alone has /dev/full")
+def test_a_log_that_cannot_be_written_is_named_when_it_is_closed_too(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").symlink_to("/dev/full")
+    log = RunLog(tmp_path / "log.jsonl", resumed_step=0)
+    for attempt in (lambda: log.write("train", 1), log.close):
+        with pytest.raises(UserError, match=r"log\.jsonl: cannot be written .*No space left"):
+            attempt()

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import flax.errors
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -320,6 +321,15 @@ def test_parameters_of_another_size_are_refused(cell: str, implementation: str) 
         layer.copy(hidden_size=6).apply(variables, inputs)
     with pytest.raises(UserError, match=r"layers_1_forward are for 10 features"):
         layer.copy(bidirectional=False).apply(variables, inputs)
+
+
+def test_parameters_in_boxes_are_taken_and_those_of_another_cell_named_by_flax() -> None:
+    layer, variables, inputs, lengths = make()
+    boxed = jax.tree.map(lambda leaf: nn.Partitioned(leaf, (None,) * leaf.ndim), variables)
+    expected, found = apply(layer, variables, inputs, lengths), layer.apply(boxed, inputs, lengths)
+    np.testing.assert_array_equal(found[0], expected[0])
+    with pytest.raises(flax.errors.ScopeParamNotFoundError, match="kernel"):
+        layer.apply(make("GRU")[1], inputs, lengths)
 
 
 @pytest.mark.parametrize("cell", CELLS)

@@ -65,11 +65,19 @@ def test_a_labelled_file_is_scored_as_the_split_of_the_same_texts(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--file={folder}/gone.csv"], "gone.csv: no such file or folder; check the path"),
+        (
+            ["--file={folder}/gone.csv", "--workdir=nowhere"],
+            "error: --file={folder}/gone.csv: no such file or folder; check the path",
+        ),
+        (
+            ["--file={folder}/other.csv", "--label_column=mood"],
+            "no column 'mood', only 'text', 'label'; set --label_column=NAME, or add a first line "
+            "of column names",
+        ),
         (
             ["--file={folder}/other.csv"],
             "other.csv:3: label 'mixed' is not known to the model, which has 'neg', 'pos'; correct "
-            "it (unknown too: {folder}/other.csv:4: 'odd')",
+            "it; unknown too: {folder}/other.csv:4: 'odd'",
         ),
         (["--file={folder}/other.csv", "--split=test"], "leave out --config, --split and fields"),
         (["--label_column=mood"], "they are of --file; add --file=PATH"),

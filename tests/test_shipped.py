@@ -63,7 +63,7 @@ def test_predict_says_whose_answers_they_are_where_no_run_is_named(
 ) -> None:
     assert main(["predict", "Qwrty zxcvb good"]) == 0
     printed = capsys.readouterr()
-    assert printed.err == f"{shipped.SHIPPED_NAME}\n"
+    assert printed.err == f"{shipped.SHIPPED_DESCRIPTION}\n"
     assert json.loads(printed.out)["warning"] == "71% of the text is unknown to the model"
     assert main(["predict", f"--workdir={run}", "A warm film."]) == 0
     assert capsys.readouterr().err == ""

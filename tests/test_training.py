@@ -247,7 +247,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(
     caplog.set_level("INFO")
     with pytest.raises(UserError, match=r"not finite at step \d+"):
         train(wild, tmp_path, show_progress=False)
-    assert "ended before its first checkpoint; starts again at step 0" in caplog.text
+    assert "has no checkpoint yet; starts again at step 0" in caplog.text
 
 
 def test_early_stopping_ends_the_run(brief_config: Config, tmp_path: Path) -> None:

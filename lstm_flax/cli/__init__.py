@@ -46,7 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         arguments.overrides = overrides
         logging.basicConfig(format="%(levelname)s: %(message)s", level=arguments.log_level)
-        logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS and Orbax tell of every file
+        # TFDS and Orbax tell of every file, and of an error on many lines before they raise it.
+        for name in ("absl", "asyncio"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         logging.getLogger("jax").setLevel(logging.WARNING)  # it tells of every backend it lacks
         status: int = arguments.run(arguments)
         return status

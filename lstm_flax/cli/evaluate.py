@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,13 +42,13 @@ def add_to(commands: Commands) -> None:
         type=Path,
         help="score on these labelled texts alone: .jsonl, .csv, .tsv, or a folder per class",
     )
-    parser.add_argument("--text_column", help="of --file; default: text")
-    parser.add_argument("--label_column", help="of --file; default: label")
+    parser.add_argument("--text_column", help="of --file; default: as in the run's data")
+    parser.add_argument("--label_column", help="of --file; likewise")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the scores; of a run on a split of its data, keeps them in its folder too."""
-    from lstm_flax.inference.shipped import model_folder
+    from lstm_flax.inference.shipped import SHIPPED_DESCRIPTION, model_folder
     from lstm_flax.training.compilation import keep_compiled_programs
     from lstm_flax.training.progress import result_table, write_text
     from lstm_flax.training.scoring import evaluate_file
@@ -58,17 +59,22 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError("--file: says itself what to score; leave out --config, --split and fields")
     if arguments.file is None and (arguments.text_column or arguments.label_column):
         raise UserError("--text_column and --label_column: they are of --file; add --file=PATH")
+    file = None if arguments.file is None else arguments.file.expanduser()
+    if file is not None and not file.exists():
+        raise UserError(f"--file={file}: no such file or folder; check the path")
     keep_compiled_programs()
     workdir = model_folder(arguments.workdir)
+    if arguments.workdir is None:
+        print(SHIPPED_DESCRIPTION, file=sys.stderr)
     trained = load_trained_model(workdir, arguments.checkpoint)
-    if arguments.file is not None:
-        columns = (arguments.text_column or "text", arguments.label_column or "label")
-        results = evaluate_file(trained, arguments.file, *columns, show_progress=True)
+    if file is not None:
+        columns = (arguments.text_column, arguments.label_column)
+        results = evaluate_file(trained, file, *columns, show_progress=True)
     else:
         results = _on_split(arguments, workdir, trained)
     print(result_table(results))
     print(json.dumps(results))
-    if arguments.file is None and (workdir / "config.json").exists():  # not a copied checkpoint
+    if file is None and (workdir / "config.json").exists():  # not a copied checkpoint
         write_text(workdir / "evaluation.json", json.dumps(results) + "\n")
     return 0
 

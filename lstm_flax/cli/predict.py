@@ -58,13 +58,14 @@ def run(arguments: argparse.Namespace) -> int:
 
         # Only now, so that a mistake in what was given is told at once.
         from lstm_flax.inference.predictor import Predictor
-        from lstm_flax.inference.shipped import SHIPPED_NAME, model_folder
+        from lstm_flax.inference.shipped import SHIPPED_DESCRIPTION, model_folder
         from lstm_flax.training.compilation import keep_compiled_programs
 
         keep_compiled_programs()
+        folder = model_folder(arguments.workdir)
         if arguments.workdir is None:
-            print(SHIPPED_NAME, file=sys.stderr)
-        predictor = Predictor.from_checkpoint(model_folder(arguments.workdir), arguments.checkpoint)
+            print(SHIPPED_DESCRIPTION, file=sys.stderr)
+        predictor = Predictor.from_checkpoint(folder, arguments.checkpoint)
         failed = False
         for records in predict_lines(predictor, lines, "text" if arguments.texts else "line"):
             for record in records:

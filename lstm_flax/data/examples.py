@@ -214,7 +214,7 @@ def _check_training_examples(examples: Examples, config: DataConfig) -> None:
         if len(text) < 64 and not normalize(text, lowercase=False)
     ]
     if empty:
-        also = f" (empty too: {some(empty[1:], limit=5)})" if empty[1:] else ""
+        also = f"; empty too: {some(empty[1:], limit=5)}" if empty[1:] else ""
         raise UserError(f"{empty[0]}: the text is empty; fill it in or remove the example{also}")
 
 

@@ -1,7 +1,7 @@
 """The user's own texts: .jsonl, .csv, .tsv, or a folder with a folder per class."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -74,32 +74,36 @@ class FileSource:
             self.load(split)
 
     def _read(self, split: str) -> list[Row]:
-        return _read_all(self._paths[split], *self._columns)
+        path = self._paths[split]
+        return _require_rows(path, read_rows(path, *self._columns))
 
 
 def read_labelled(
-    path: Path, text_column: str, label_column: str, label_names: Sequence[str]
+    path: Path,
+    text_column: str,
+    label_column: str,
+    flags: tuple[str, str],
+    label_names: Sequence[str],
 ) -> tuple[list[str], np.ndarray]:
     """Texts of a file, with the numbers of their labels, i32[N], among known names.
 
     Args:
         path: see `read_rows`.
-        text_column: name of the text's column or field.
-        label_column: likewise of the label.
+        text_column: likewise.
+        label_column: likewise.
+        flags: likewise.
         label_names: C names.
 
     Raises:
-        UserError: there is no such file, or naming its lines and what is wrong with them.
+        UserError: naming lines and what is wrong with them.
     """
-    if not path.exists():
-        raise UserError(f"{path}: no such file or folder; check the path")
-    rows = _read_all(path, text_column, label_column)
+    rows = _require_rows(path, read_rows(path, text_column, label_column, flags))
     labels = _number_labels(rows, label_names, "not known to the model, which has")
     return [row.text for row in rows], labels
 
 
-def _read_all(path: Path, text_column: str, label_column: str) -> list[Row]:
-    rows = list(read_rows(path, text_column, label_column))
+def _require_rows(path: Path, found: Iterable[Row]) -> list[Row]:
+    rows = list(found)
     if not rows:
         raise UserError(f"{path}: no examples; it is empty")
     return rows
@@ -108,11 +112,15 @@ def _read_all(path: Path, text_column: str, label_column: str) -> list[Row]:
 def _number_labels(rows: Sequence[Row], names: Sequence[str], problem: str) -> np.ndarray:
     """Each row's label as an index into the names, i32[N]."""
     number = {name: i for i, name in enumerate(names)}
-    if unknown := [row for row in rows if row.label not in number]:
-        first, *others = unknown
-        more = some([f"{row.id}: {row.label!r}" for row in others], limit=5)
+    unknown: dict[str, str] = {}  # and the first row that has it
+    for row in rows:
+        if row.label not in number:
+            unknown.setdefault(row.label[:40], row.id)
+    if unknown:
+        (label, where), *others = unknown.items()
+        more = some([f"{id_}: {label!r}" for label, id_ in others], 5, "; ")
         raise UserError(
-            f"{first.id}: label {first.label!r} is {problem} {some_names(names)}; correct it"
-            + (f" (unknown too: {more})" if others else "")
+            f"{where}: label {label!r} is {problem} {some_names(names)}; correct it"
+            + (f"; unknown too: {more}" if others else "")
         )
     return np.array([number[row.label] for row in rows], dtype=np.int32)

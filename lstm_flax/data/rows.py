@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from lstm_flax.errors import UserError, some
 
-_MEND = "fill it in or remove the example"
+_FILL_IN = "fill it in or remove the example"
 _LONGEST_FIELD = 2**31 - 1  # characters; the csv module's default of 131,072 refuses long texts
 
 
@@ -31,24 +31,38 @@ class Row(NamedTuple):
 
 
 class _Mistake(NamedTuple):
-    """What is wrong with one row, by itself: the rows after it are read all the same."""
+    """What is wrong with one row, or from one line on."""
 
     where: str
     what: str
     advice: str
 
 
-def read_rows(path: Path, text_column: str, label_column: str) -> Iterator[Row]:
+class _UnreadableError(Exception):
+    """A mistake after which no row can be told from the next."""
+
+    def __init__(self, mistake: _Mistake) -> None:
+        super().__init__(mistake)
+        self.mistake = mistake
+
+
+def read_rows(
+    path: Path,
+    text_column: str,
+    label_column: str,
+    flags: tuple[str, str] = ("--config.data.text_column", "--config.data.label_column"),
+) -> Iterator[Row]:
     """The examples of one file or folder, in order; all mistakes in rows are told together.
 
     Args:
         path: a .jsonl, .csv or .tsv file (the last two with a header), or a folder per class.
         text_column: name of the column or field with the text.
         label_column: likewise of the label, a string or a whole number.
+        flags: what sets the two names, for messages.
 
     Raises:
-        UserError: naming file and line of every row that is wrong, once the others are read; at
-            once where none of those after it can be read.
+        UserError: naming file and line of the rows that are wrong, once the others are read, as
+            far as they can be.
     """
     if path.is_dir():
         found = _read_folder(path)
@@ -60,13 +74,16 @@ def read_rows(path: Path, text_column: str, label_column: str) -> Iterator[Row]:
                 f"{path}: cannot tell the format from the name; it must end in "
                 f"{' or '.join(readers)}, or be a folder with a folder of texts per class"
             )
-        found = reader(path, text_column, label_column)
+        found = reader(path, _Columns(text_column, label_column, flags))
     mistakes = []
-    for row in found:
-        if isinstance(row, _Mistake):
-            mistakes.append(row)
-        else:
-            yield row
+    try:
+        for row in found:
+            if isinstance(row, _Mistake):
+                mistakes.append(row)
+            else:
+                yield row
+    except _UnreadableError as error:
+        mistakes.append(error.mistake)
     if mistakes:
         raise UserError(_all_of(mistakes))
 
@@ -74,18 +91,38 @@ def read_rows(path: Path, text_column: str, label_column: str) -> Iterator[Row]:
 def _all_of(mistakes: Sequence[_Mistake]) -> str:
     """One line: the first in full, of the next few what and where, and how many there are more."""
     first, *others = mistakes
-    more = some([f"{mistake.where}: {mistake.what}" for mistake in others], limit=5)
-    told = f" (wrong too: {more})" if others else ""
-    return f"{first.where}: {first.what}; {first.advice}{told}"
+    told = f"{first.where}: {first.what}; {first.advice}"
+    if others:
+        told += f"; wrong too: {some([f'{m.where}: {m.what}' for m in others], 5, '; ')}"
+    return told
 
 
-def _read_jsonl(path: Path, text_column: str, label_column: str) -> Iterator[Row | _Mistake]:
+class _Columns(NamedTuple):
+    """The names of the columns, and the flags that set them."""
+
+    text: str
+    label: str
+    flags: tuple[str, str]
+
+    def missing_in(self, present: Sequence[str] | dict[str, Any], where: str) -> _Mistake | None:
+        names = (self.text, self.label)
+        missing = [i for i in range(2) if names[i] not in present]
+        if not missing:
+            return None
+        absent = " or ".join(repr(names[i]) for i in missing)
+        flags = " and ".join(f"{self.flags[i]}=NAME" for i in missing)
+        header = "" if isinstance(present, dict) else ", or add a first line of column names"
+        what = f"no column {absent}, only {some_names(list(present))}"
+        return _Mistake(where, what, f"set {flags}{header}")
+
+
+def _read_jsonl(path: Path, columns: _Columns) -> Iterator[Row | _Mistake]:
     for number, line in _lines(path):
         if line.strip():
-            yield _json_row(line, f"{path}:{number}", text_column, label_column)
+            yield _json_row(line, f"{path}:{number}", columns)
 
 
-def _json_row(line: str, where: str, text_column: str, label_column: str) -> Row | _Mistake:
+def _json_row(line: str, where: str, columns: _Columns) -> Row | _Mistake:
     one_a_line = "write one object a line"
     try:
         record = json.loads(line)
@@ -93,14 +130,15 @@ def _json_row(line: str, where: str, text_column: str, label_column: str) -> Row
         return _Mistake(where, f"not JSON ({error})", one_a_line)
     if not isinstance(record, dict):
         return _Mistake(where, "not a JSON object", one_a_line)
-    if missing := _missing_columns(where, record, text_column, label_column):
+    if missing := columns.missing_in(record, where):
         return missing
-    text, label = record[text_column], record[label_column]
+    text, label = record[columns.text], record[columns.label]
     if not isinstance(text, str):
-        return _Mistake(where, f"{text_column!r} is {_json(text)}, not a string", _MEND)
+        what = f"{columns.text!r} is {_json(text)}, not a string"
+        return _Mistake(where, what, "give a text, in quotes")
     if not isinstance(label, str | int):
-        what = f"label {label_column!r} is {_json(label)}, not a string or whole number"
-        return _Mistake(where, what, _MEND)
+        what = f"label {columns.label!r} is {_json(label)}, not a string or whole number"
+        return _Mistake(where, what, "give a name, in quotes, or a whole number")
     return _row(text, _json(label) if isinstance(label, bool) else str(label), where)
 
 
@@ -108,14 +146,14 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)[:60]
 
 
-def _read_csv(path: Path, text_column: str, label_column: str) -> Iterator[Row | _Mistake]:
+def _read_csv(path: Path, columns: _Columns) -> Iterator[Row | _Mistake]:
     before = csv.field_size_limit(_LONGEST_FIELD)
     try:
         lines = (line for _, line in _lines(path))
         first = next(lines, "")
-        separator = _separator(first, text_column, label_column)
+        separator = _separator(first, columns.text, columns.label)
         reader = csv.reader(itertools.chain([first], lines), delimiter=separator, strict=True)
-        yield from _read_table(path, _numbered_records(path, reader), text_column, label_column)
+        yield from _read_table(path, _numbered_records(path, reader), columns)
     finally:
         csv.field_size_limit(before)
 
@@ -151,12 +189,13 @@ def _numbered_records(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]
         except StopIteration:
             return
         except csv.Error as error:
-            raise UserError(f"{path}:{number}: not CSV ({error}); check its quotes") from error
+            mistake = _Mistake(f"{path}:{number}", f"not CSV ({error})", "check its quotes")
+            raise _UnreadableError(mistake) from error
         if record:
             yield number, record
 
 
-def _read_tsv(path: Path, text_column: str, label_column: str) -> Iterator[Row | _Mistake]:
+def _read_tsv(path: Path, columns: _Columns) -> Iterator[Row | _Mistake]:
     # Tab-separated files are written with and without quoting. A quote inside a field is a plain
     # character, as most have it; only a field that is quoted as a whole is unquoted.
     records = (
@@ -164,7 +203,7 @@ def _read_tsv(path: Path, text_column: str, label_column: str) -> Iterator[Row |
         for number, line in _lines(path)
         if line.strip()
     )
-    yield from _read_table(path, records, text_column, label_column)
+    yield from _read_table(path, records, columns)
 
 
 def _unquote(field: str) -> str:
@@ -176,15 +215,15 @@ def _unquote(field: str) -> str:
 
 
 def _read_table(
-    path: Path, records: Iterator[tuple[int, list[str]]], text_column: str, label_column: str
+    path: Path, records: Iterator[tuple[int, list[str]]], columns: _Columns
 ) -> Iterator[Row | _Mistake]:
     first = next(records, None)
     if first is None:
         return
     header = [name.strip() for name in first[1]]
-    if missing := _missing_columns(f"{path}:{first[0]}", header, text_column, label_column):
-        raise UserError(_all_of([missing]))
-    text_at, label_at = header.index(text_column), header.index(label_column)
+    if missing := columns.missing_in(header, f"{path}:{first[0]}"):
+        raise _UnreadableError(missing)
+    text_at, label_at = header.index(columns.text), header.index(columns.label)
     for number, record in records:
         where = f"{path}:{number}"
         if len(record) == len(header):
@@ -207,9 +246,12 @@ def _read_folder(path: Path) -> Iterator[Row | _Mistake]:
             f"labels; name one of them, such as {path / 'train'}"
         )
     for file in files:
-        relative = file.relative_to(path)
-        text = "".join(line for _, line in _lines(file))
-        yield _row(text, relative.parts[0], str(file))
+        try:
+            text = "".join(line for _, line in _lines(file))
+        except _UnreadableError as error:
+            yield error.mistake
+        else:
+            yield _row(text, file.relative_to(path).parts[0], str(file))
 
 
 def folder_files(path: Path) -> list[Path]:
@@ -234,33 +276,23 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 try:
                     text = line.decode("utf-8")
                 except UnicodeDecodeError as error:
-                    raise UserError(
-                        f"{path}:{number}: not UTF-8 (byte {line[error.start]:#04x} at column "
-                        f"{error.start + 1}); save the file as UTF-8"
-                    ) from error
+                    byte = f"byte {line[error.start]:#04x} at column {error.start + 1}"
+                    mistake = _Mistake(
+                        f"{path}:{number}", f"not UTF-8 ({byte})", "save the file as UTF-8"
+                    )
+                    raise _UnreadableError(mistake) from error
                 yield number, text.removeprefix("\ufeff") if number == 1 else text
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+        what = f"cannot be read ({error.strerror})"
+        raise _UnreadableError(_Mistake(str(path), what, "check the path")) from error
 
 
 def _row(text: str, label: str, where: str) -> Row | _Mistake:
     if not text.strip():
-        return _Mistake(where, "the text is empty", _MEND)
+        return _Mistake(where, "the text is empty", _FILL_IN)
     if not label:
-        return _Mistake(where, "the label is empty", _MEND)
+        return _Mistake(where, "the label is empty", _FILL_IN)
     return Row(text, label, where)
-
-
-def _missing_columns(where: str, present: "Sequence[str] | dict", *columns: str) -> _Mistake | None:
-    fields = ("text_column", "label_column")
-    missing = [i for i, column in enumerate(columns) if column not in present]
-    if not missing:
-        return None
-    names = " or ".join(repr(columns[i]) for i in missing)
-    flags = " and ".join(f"--config.data.{fields[i]}=NAME" for i in missing)
-    header = "" if isinstance(present, dict) else ", or add a first line of column names"
-    what = f"no column {names}, only {some_names(list(present))}"
-    return _Mistake(where, what, f"set {flags}{header}")
 
 
 def some_names(names: Sequence[str]) -> str:

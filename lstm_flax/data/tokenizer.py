@@ -4,6 +4,7 @@ A `Tokenizer` owns everything that turns raw text into token ids: the SentencePi
 and the normalisation. Its bytes, kept in each checkpoint, are all that prediction needs.
 """
 
+import functools
 import hashlib
 import io
 import json
@@ -24,6 +25,7 @@ UNKNOWN_ID = 1
 BEGIN_ID = 2
 END_ID = 3
 
+_SPACE = "\u2581"  # how pieces write it
 _MAGIC = b"lstm_flax tokenizer 1\n"
 # Words keep inner apostrophes and hyphens ("don't", "well-made"); any other sign stands alone.
 _WORD = re.compile(r"\w+(?:['\-]\w+)*|[^\w\s]")
@@ -145,27 +147,37 @@ class Tokenizer:
             One i32[length] per text, never empty: a text of which nothing is left becomes the
             unknown token. Whether an empty text is a mistake is for the caller to judge.
         """
+        return self._encode([self._prepare(text) for text in texts], num_threads)
+
+    def encode_measured(self, texts: Sequence[str]) -> tuple[list[np.ndarray], np.ndarray]:
+        """Encodes raw texts, and tells what part of each is unknown.
+
+        Returns:
+            What `encode_batch` does, and f64[N] from 0 to 1: the part of each text's characters,
+            spaces aside, that stand in unknown tokens. (One such token may stand for several
+            words, so tokens are not what is counted.)
+        """
         prepared = [self._prepare(text) for text in texts]
-        encoded = self._processor.EncodeAsIds(prepared, num_threads=num_threads or -1)
-        return [np.array(ids or [UNKNOWN_ID], dtype=np.int32) for ids in encoded]
+        encoded = self._encode(prepared)
+        lengths = [len(text) - text.count(" ") for text in prepared]
+        known = [self._piece_lengths[ids].sum() for ids in encoded]
+        return encoded, 1 - np.array(known) / np.maximum(lengths, 1)
+
+    @functools.cached_property
+    def _piece_lengths(self) -> np.ndarray:
+        """Characters of each piece, i64[V], spaces aside; none of the special ones."""
+        pieces = self.pieces(range(self.vocab_size))
+        lengths = np.array([len(piece.replace(_SPACE, "")) for piece in pieces])
+        lengths[: END_ID + 1] = 0
+        return lengths
 
     def _prepare(self, text: str) -> str:
         normalized = normalize(text, self.lowercase)
         return " ".join(_WORD.findall(normalized)) if self.kind == "word" else normalized
 
-    def unknown_part(self, text: str, ids: np.ndarray) -> float:
-        """Part of a text's characters that stand in unknown tokens, from 0 to 1.
-
-        One unknown token may stand for several words, so tokens are not what is counted.
-
-        Args:
-            text: raw.
-            ids: i32[length], what `encode_batch` made of it.
-        """
-        if UNKNOWN_ID not in ids:
-            return 0.0
-        known = sum(len(piece) for piece in self.pieces(ids[ids != UNKNOWN_ID]))
-        return 1 - known / (1 + len(self._prepare(text)))  # the first word has a space before it
+    def _encode(self, prepared: Sequence[str], num_threads: int = 0) -> list[np.ndarray]:
+        encoded = self._processor.EncodeAsIds(list(prepared), num_threads=num_threads or -1)
+        return [np.array(ids or [UNKNOWN_ID], dtype=np.int32) for ids in encoded]
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of token ids; special pieces other than the unknown one are left out."""

@@ -189,14 +189,14 @@ class Predictor:
         iterator = iter(texts)
         with ThreadPoolExecutor(_WORKERS) as pool:
             while chunk := list(itertools.islice(iterator, _CHUNK)):
-                encoded = self._tokenizer.encode_batch(chunk)
-                answers = zip(chunk, encoded, self._probabilities_of(encoded, pool), strict=True)
-                for text, ids, row in answers:
+                encoded, unknown = self._tokenizer.encode_measured(chunk)
+                answers = self._probabilities_of(encoded, pool)
+                for text, row, part in zip(chunk, answers, unknown, strict=True):
                     yield Prediction(
                         text=text,
                         label=self.label_names[int(row.argmax())],
                         probabilities=dict(zip(self.label_names, map(float, row), strict=True)),
-                        unknown=self._tokenizer.unknown_part(text, ids),
+                        unknown=float(part),
                     )
 
     def _probabilities_of(self, encoded: Sequence[np.ndarray], pool: Executor) -> np.ndarray:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lstm_flax.errors import UserError
 
-SHIPPED_NAME = "the model that comes with the package: English film reviews, pos or neg"
+SHIPPED_DESCRIPTION = "the model that comes with the package: English film reviews, pos or neg"
 SHIPPED = Path(__file__).parent.parent / "shipped_model"
 
 

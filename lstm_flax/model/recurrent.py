@@ -20,7 +20,6 @@ from lstm_flax.model.cells import (
     GRU_SPEC,
     LSTM_SPEC,
     RNN_SPEC,
-    CellParams,
     CellSpec,
     direction_name,
 )
@@ -181,7 +180,7 @@ class _Stack(nn.Module):
             param_dtype=self.param_dtype,
             name=name,
         )
-        self._check_width(name, features)
+        self._check_sizes(name, features)
         if self.is_initializing():
             cell(to_carry(start), jnp.zeros((x.shape[1], features), x.dtype))
             if self.spec.name == "LSTM":
@@ -191,12 +190,16 @@ class _Stack(nn.Module):
                 self.put_variable("params", name, forget)
         return cell
 
-    def _check_width(self, name: str, features: int) -> None:
-        """Makes sure that parameters that are there already take inputs of this width."""
-        params: CellParams | None = self.get_variable("params", name)
-        if params is None:
+    def _check_sizes(self, name: str, features: int) -> None:
+        """Makes sure that parameters that are there already are of these sizes.
+
+        Anything else that is wrong with them Flax names itself.
+        """
+        params = nn.unbox(self.get_variable("params", name, {}))
+        kernel = params.get(f"i{self.spec.gates[0]}", {}).get("kernel")
+        if kernel is None or jnp.ndim(kernel) != 2:
             return
-        width, hidden_size = params[f"i{self.spec.gates[0]}"]["kernel"].shape
+        width, hidden_size = kernel.shape
         if (width, hidden_size) != (features, self.hidden_size):
             raise UserError(
                 f"{features} features, hidden_size = {self.hidden_size}: the parameters {name} are "

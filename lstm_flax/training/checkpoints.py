@@ -17,7 +17,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from lstm_flax.errors import UserError
+from lstm_flax.errors import UserError, one_line
 from lstm_flax.training.checkpoint_metadata import (
     Metadata,
     ngram_arrays,
@@ -50,17 +50,18 @@ def _quiet_absl() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _writing(folder: Path) -> Iterator[None]:
+def _saving(folder: Path) -> Iterator[None]:
     """Tells of what Orbax cannot write, now or in the background, as a `UserError`."""
     try:
         yield
-    except (OSError, ValueError) as error:
-        if isinstance(error, ValueError) and "os_error_code" not in str(error):
-            raise
+    except OSError as error:
+        raise _cannot_save(folder, error.strerror or one_line(error)) from error
+    except ValueError as error:
         # TensorStore names the database, the file and the call before it comes to the reason.
-        raise _cannot_write(
-            folder, str(error).split(": ")[-1].split(" [os_error_code")[0]
-        ) from error
+        message, code, _ = str(error).partition(" [os_error_code")
+        if not code:
+            raise
+        raise _cannot_save(folder, message.split(": ")[-1]) from error
 
 
 def _require_room(folder: Path, items: Any) -> None:
@@ -69,15 +70,16 @@ def _require_room(folder: Path, items: Any) -> None:
     It compresses them a little, and adds some files of its own.
     """
     needed = sum(leaf.nbytes for leaf in jax.tree.leaves(items)) + _ROOM_FOR_SMALL_FILES
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise _cannot_write(folder, f"it needs {needed / 1e6:.1f} MB, {free / 1e6:.1f} are free")
+    usage = shutil.disk_usage(folder)
+    if usage.free < needed and usage.total > 0:  # some file systems do not tell
+        reason = f"it needs {needed / 1e6:.1f} MB, {usage.free / 1e6:.1f} are free"
+        raise _cannot_save(folder, reason)
 
 
-def _cannot_write(folder: Path, reason: str) -> UserError:
+def _cannot_save(folder: Path, reason: str) -> UserError:
     return UserError(
-        f"{folder}: a checkpoint cannot be written ({reason}); make room, and the same command "
-        "continues from the one before"
+        f"{folder}: a checkpoint cannot be saved ({reason}); make room or give the right to write "
+        "there, and the same command continues from the newest there is"
     )
 
 
@@ -142,18 +144,18 @@ class CheckpointFolder:
 
     def _save(self, step: int, items: dict[str, Any]) -> None:
         arrays = [item.item for item in items.values() if isinstance(item, ocp.args.StandardSave)]
-        _require_room(self.path, arrays)
-        with _writing(self.path):
+        with _saving(self.path):
+            _require_room(self.path, arrays)
             self._manager.save(step, args=ocp.args.Composite(**items))
 
     def wait(self) -> None:
         """Returns when everything begun is on disk."""
-        with _writing(self.path):
+        with _saving(self.path):
             self._manager.wait_until_finished()
 
     def close(self) -> None:
         """Waits, then lets go of the folder."""
-        with _writing(self.path):
+        with _saving(self.path):
             self._manager.close()
 
     def steps(self) -> list[int]:

@@ -43,8 +43,11 @@ class RunLog:
             raise _cannot_write(self._path, error) from error
 
     def close(self) -> None:
-        """Closes the file."""
-        self._file.close()
+        """Closes the file; `UserError` where what it still holds cannot be written."""
+        try:
+            self._file.close()
+        except OSError as error:
+            raise _cannot_write(self._path, error) from error
 
 
 def _whole_lines(path: Path) -> list[str]:

@@ -14,8 +14,10 @@ from lstm_flax.config import Config
 from lstm_flax.data.dataset import Dataset, open_dataset
 from lstm_flax.data.files import read_labelled
 from lstm_flax.data.films import film_table
+from lstm_flax.data.ngrams import NgramRatios
 from lstm_flax.data.token_cache import TokenizedSplit
 from lstm_flax.errors import UserError
+from lstm_flax.model.classifier import TextClassifier
 from lstm_flax.model.language_model import LanguageModel
 from lstm_flax.training.ensemble import mean_probabilities
 from lstm_flax.training.evaluation import Evaluator
@@ -55,38 +57,35 @@ def evaluate_trained_model(
         )
     examples = dataset.split(split)
     description = f"evaluating {split}" if show_progress else ""
-    evaluator: Evaluator | PerplexityEvaluator
     if isinstance(trained.model, LanguageModel):
         evaluator = PerplexityEvaluator(trained.model, config, trained.mesh)
         figures = evaluator.figures(trained.params, examples, description)
+        compilations = evaluator.compilations
     else:
         ngrams = trained.metadata.ngrams
         if split == "train":  # its own texts must not tell their labels
             _, ngrams = ngram_ratios(config, dataset, trained)
-        evaluator = Evaluator(trained.model, config.data, trained.mesh, ngrams)
-        logits = evaluator.logits(trained.params, examples, description)
+        logits, compilations = _classify(trained, examples, ngrams, description)
         temperature = trained.metadata.history.temperature
         figures = classification_metrics(logits, examples.labels, temperature)
         figures |= _without_shared_texts(config, split, logits, examples)
         _warn_of_training_texts(config, dataset, split, examples)
-    return {
-        "split": split,
-        **figures,
-        **_describe(trained),
-        "compilations": evaluator.compilations,
-        "seconds": round(time.perf_counter() - start, 3),
-    }
+    return {"split": split, **figures, **_describe(trained, compilations, start)}
 
 
 def evaluate_file(
-    trained: TrainedModel, path: Path, text_column: str, label_column: str, show_progress: bool
+    trained: TrainedModel,
+    path: Path,
+    text_column: str | None,
+    label_column: str | None,
+    show_progress: bool,
 ) -> dict[str, Any]:
     """Scores a classifier on labelled texts of a file; no other data of its is needed.
 
     Args:
         trained: the model.
         path: see `read_rows`.
-        text_column: name of the text's column or field.
+        text_column: name of the text's column or field; None for that of the model's own data.
         label_column: likewise of the label: one of the model's label names.
         show_progress: whether to draw a bar.
 
@@ -94,36 +93,45 @@ def evaluate_file(
         As `evaluate_trained_model`, with `file` in the place of `split`.
 
     Raises:
-        UserError: naming file and line of what cannot be read, or of a label unknown to the model.
+        UserError: naming file and lines of what cannot be read, or of labels unknown to the model.
     """
     start = time.perf_counter()
+    metadata = trained.metadata
     if isinstance(trained.model, LanguageModel):
         raise UserError(
             f"{trained.path}: holds a language model, which knows no labels; name a "
             "classifier's run"
         )
-    texts, labels = read_labelled(path, text_column, label_column, trained.metadata.label_names)
-    examples = TokenizedSplit.from_sequences(trained.metadata.tokenizer.encode_batch(texts), labels)
-    data, metadata = trained.metadata.config.data, trained.metadata
-    evaluator = Evaluator(trained.model, data, trained.mesh, metadata.ngrams)
-    logits = evaluator.logits(
-        trained.params, examples, f"evaluating {path.name}" if show_progress else ""
+    columns = (
+        text_column or metadata.config.data.text_column,
+        label_column or metadata.config.data.label_column,
     )
-    return {
-        "file": str(path),
-        **classification_metrics(logits, examples.labels, metadata.history.temperature),
-        **_describe(trained),
-        "compilations": evaluator.compilations,
-        "seconds": round(time.perf_counter() - start, 3),
-    }
+    flags = ("--text_column", "--label_column")
+    texts, labels = read_labelled(path, *columns, flags, metadata.label_names)
+    examples = TokenizedSplit.from_sequences(metadata.tokenizer.encode_batch(texts), labels)
+    description = f"evaluating {path.name}" if show_progress else ""
+    logits, compilations = _classify(trained, examples, metadata.ngrams, description)
+    figures = classification_metrics(logits, labels, metadata.history.temperature)
+    return {"file": str(path), **figures, **_describe(trained, compilations, start)}
 
 
-def _describe(trained: TrainedModel) -> dict[str, Any]:
-    """What was scored, and on what."""
+def _classify(
+    trained: TrainedModel, examples: TokenizedSplit, ngrams: NgramRatios | None, description: str
+) -> tuple[np.ndarray, int]:
+    """The logits of N examples, f32[N, C], and how many batch shapes were compiled."""
+    assert isinstance(trained.model, TextClassifier)
+    evaluator = Evaluator(trained.model, trained.metadata.config.data, trained.mesh, ngrams)
+    return evaluator.logits(trained.params, examples, description), evaluator.compilations
+
+
+def _describe(trained: TrainedModel, compilations: int, start: float) -> dict[str, Any]:
+    """What was scored, on what, and how long it took."""
     return {
         "checkpoint_step": trained.step,
+        "compilations": compilations,
         "seed": trained.metadata.config.training.seed,
         "label_names": list(trained.metadata.label_names),
+        "seconds": round(time.perf_counter() - start, 3),
         **describe_environment(),
     }
 

@@ -100,7 +100,7 @@ def train(
     if run.step and not run.is_finished:
         logger.info("%s: continues after step %d of %d", workdir, run.step, run.total_steps)
     elif begun and not run.step:
-        logger.info("%s: ended before its first checkpoint; starts again at step 0", workdir)
+        logger.info("%s: has no checkpoint yet; starts again at step 0", workdir)
     try:
         run.train(show_progress)
     finally:
