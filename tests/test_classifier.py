@@ -21,7 +21,12 @@ LENGTHS = np.array([1, 32, 7, 20, 31, 2, 15, 9], np.int32)
 
 def make(config: ModelConfig, classes: int = CLASSES) -> tuple[TextClassifier, dict]:
     model = TextClassifier(config, VOCAB, classes)
-    return model, model.init(jax.random.PRNGKey(1), jnp.ones((1, 1), int), jnp.ones(1, int))
+    return model, init(model)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def init(model: TextClassifier) -> dict:
+    return model.init(jax.random.PRNGKey(1), jnp.ones((1, 1), int), jnp.ones(1, int))
 
 
 @functools.partial(jax.jit, static_argnums=0)

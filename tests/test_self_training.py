@@ -23,11 +23,10 @@ from tests.step_cases import changed
 
 
 @pytest.fixture(scope="module")
-def config(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """The tiny run, in one bucket, from a cache that holds unlabelled texts too."""
-    cache = cache_with_unlabelled(tiny_config, tmp_path_factory.mktemp("cache"))
-    data = {"token_cache": str(cache), "bucket_widths": (64,)}
-    return changed(tiny_config, data=data, model={"ngram_order": 1, "bidirectional": False})
+def config(ngram_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """Three epochs with n-gram features, from a cache that holds unlabelled texts too."""
+    cache = cache_with_unlabelled(ngram_config, tmp_path_factory.mktemp("cache"))
+    return changed(ngram_config, data={"token_cache": str(cache)}, training={"epochs": 3})
 
 
 @pytest.fixture(scope="module")
