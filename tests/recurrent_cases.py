@@ -76,13 +76,17 @@ def random_case(seed: int, cell: str = "LSTM") -> Case:
     )
 
 
-def random_variables(layer: Any, inputs: Any, seed: int) -> Any:
-    """Variables of a layer, biases too, uniform in [-0.5, 0.5].
+def random_variables(layer: Any, inputs: Any, seed: int, *more: Any) -> Any:
+    """Variables of a layer, biases too, uniform in [-0.5, 0.5]; `more` is of its arguments.
 
     They are drawn by NumPy: the layer's own start takes seconds to compile.
     """
+    return random_like(jax.eval_shape(layer.init, jax.random.key(0), inputs, *more), seed)
+
+
+def random_like(shapes: Any, seed: int) -> Any:
+    """A tree of arrays of the shapes and types given, uniform in [-0.5, 0.5]."""
     rng = np.random.default_rng(seed)
-    shapes = jax.eval_shape(layer.init, jax.random.key(0), inputs)
     return jax.tree.map(
         lambda leaf: jnp.asarray(rng.uniform(-0.5, 0.5, leaf.shape).astype(leaf.dtype)), shapes
     )

@@ -18,18 +18,16 @@ from lstm_flax.inference.spacing import join_words
 from lstm_flax.model.language_model import (
     LanguageModel,
     forward_model,
-    read_piece,
     softmax_weights,
 )
 from lstm_flax.training.train import train
 from lstm_flax.training.trained_model import (
     TrainedModel,
-    build_language_model,
     load_trained_model,
 )
 from lstm_flax.types import PAD_ID
-from tests.language_model_cases import jit_read
-from tests.step_cases import changed, jit_init
+from tests.language_model_cases import jit_read, random_ids, small_model
+from tests.step_cases import changed
 from tests.test_errors import mistake
 
 
@@ -150,12 +148,11 @@ def test_arguments_out_of_range(generator: Generator, arguments: Any, message: s
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_the_forward_model_is_the_forward_half(lm_config: Config, bidirectional: bool) -> None:
     fields = {"bidirectional": bidirectional, "hidden_size": 12, "num_layers": 2}
-    model = build_language_model(changed(lm_config, model=fields), 40)
-    params = jit_init(model, jax.random.PRNGKey(0))
-    ids = np.random.default_rng(0).integers(4, 40, (3, model.directions, 9)).astype(np.int32)
-    queries, _, _ = read_piece(model, params, ids, model.initial_carry(3))
+    model, params = small_model(lm_config, **fields)
+    ids = random_ids(3, model.directions, 9)
+    queries, _, _ = jit_read(model, params, ids, model.initial_carry(3))
     alone, own = forward_model(model, params)
-    there, _, _ = read_piece(alone, own, ids[:, :1], alone.initial_carry(3))
+    there, _, _ = jit_read(alone, own, ids[:, :1], alone.initial_carry(3))
     np.testing.assert_array_equal(there, queries[:, :1])
 
 
