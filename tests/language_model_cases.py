@@ -17,12 +17,14 @@ VOCAB = 40
 jit_read = jax.jit(read_piece, static_argnums=0)
 
 
-def small_model(config: Config, **fields: Any) -> tuple[LanguageModel, Any]:
+def small_model(
+    config: Config, vocab_size: int = VOCAB, **fields: Any
+) -> tuple[LanguageModel, Any]:
     """The language model of a configuration with fields of `model` changed, and parameters.
 
     They are drawn by NumPy: the model's own start takes seconds to compile.
     """
-    model = build_language_model(changed(config, model=fields), VOCAB)
+    model = build_language_model(changed(config, model=fields), vocab_size)
     shapes = jax.eval_shape(functools.partial(init_params, model), jax.random.PRNGKey(0))
     return model, random_like(shapes, seed=0)
 

@@ -33,7 +33,7 @@ def apply(
     lengths: np.ndarray,
     dropout_key: jax.Array | None = None,
 ) -> jax.Array:
-    """Logits, or embedded tokens, in one program: operation by operation they take seconds to compile."""
+    """Logits, or embedded tokens, in one program: one by one its operations take seconds."""
     rngs = None if dropout_key is None else {"dropout": dropout_key}
     return model.apply(params, token_ids, lengths, deterministic=rngs is None, rngs=rngs)
 

@@ -11,7 +11,7 @@ import pytest
 
 from lstm_flax.cli import main
 from lstm_flax.config import Config
-from lstm_flax.data.tokenizer import BEGIN_ID, END_ID, UNKNOWN_ID
+from lstm_flax.data.tokenizer import BEGIN_ID, END_ID, UNKNOWN_ID, Tokenizer
 from lstm_flax.errors import UserError
 from lstm_flax.inference.generator import Generator, draw_token
 from lstm_flax.inference.spacing import join_words
@@ -26,6 +26,7 @@ from lstm_flax.training.trained_model import (
     load_trained_model,
 )
 from lstm_flax.types import PAD_ID
+from tests.conftest import templated_texts
 from tests.language_model_cases import jit_read, random_ids, small_model
 from tests.step_cases import changed
 from tests.test_errors import mistake
@@ -157,10 +158,13 @@ def test_the_forward_model_is_the_forward_half(lm_config: Config, bidirectional:
 
 
 @pytest.mark.parametrize("kind", ["unigram", "char"])
-def test_pieces_of_words_are_joined(lm_config: Config, tmp_path: Path, kind: str) -> None:
-    short = changed(lm_config, tokenizer={"kind": kind}, training={"max_steps": 3})
-    train(short, tmp_path, show_progress=False)
-    (text,) = Generator.from_checkpoint(tmp_path).generate("the fil", max_tokens=40, seed=1)
+def test_pieces_of_words_are_joined(lm_config: Config, trained: TrainedModel, kind: str) -> None:
+    texts = [record["text"] for record in templated_texts(100, seed=0)]
+    settings = dataclasses.replace(lm_config.tokenizer, kind=kind)
+    metadata = dataclasses.replace(trained.metadata, tokenizer=Tokenizer.train(texts, settings))
+    model, params = small_model(lm_config, metadata.tokenizer.vocab_size)
+    of_pieces = dataclasses.replace(trained, metadata=metadata, model=model, params=params)
+    (text,) = Generator(of_pieces).generate("the fil", max_tokens=40, seed=1)
     assert text.startswith("the fil")
     assert "▁" not in text
     assert len(text) > len("the fil")

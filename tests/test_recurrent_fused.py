@@ -29,6 +29,8 @@ REFERENCE = sorted((Path(__file__).parent / "reference").glob("lstm_*.npz"))
 # product. Over up to three layers and nine steps they differ by at most this part of the largest.
 BFLOAT16_TOLERANCE = 0.08
 FLOAT32_TOLERANCE = 1e-5
+# Three layers of two directions, as seed 302, but without an initial state, as seed 305.
+LONG = pytest.param(304, marks=pytest.mark.slow)
 
 
 def compare_with_scan(
@@ -59,7 +61,7 @@ def test_reference_vectors_of_torch(path: Path) -> None:
         compare_with_torch(load_case(arrays), arrays, implementation="fused")
 
 
-@pytest.mark.parametrize("seed", range(300, 306))
+@pytest.mark.parametrize("seed", [300, 301, 302, 303, LONG, 305])
 def test_equals_scan(seed: int) -> None:
     compare_with_scan(seed, FLOAT32_TOLERANCE, None)
 
@@ -120,7 +122,7 @@ def test_equals_scan_without_lengths_and_at_a_size_of_use() -> None:
         assert_close(actual, expected, FLOAT32_TOLERANCE)
 
 
-@pytest.mark.parametrize("seed", [300, 302, 304])
+@pytest.mark.parametrize("seed", [300, 302, LONG])
 def test_without_a_gradient_the_values_are_the_same(seed: int) -> None:
     case = random_case(seed)  # with and without an initial state: two ways through the loop
     variables = random_variables(case.build(), case.inputs, seed)
