@@ -11,6 +11,7 @@ import numpy as np
 import lstm_flax
 
 LAYERS = {"LSTM": lstm_flax.LSTM, "GRU": lstm_flax.GRU, "RNN": lstm_flax.RNN}
+CELLS = sorted(LAYERS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +91,14 @@ def random_like(shapes: Any, seed: int) -> Any:
     return jax.tree.map(
         lambda leaf: jnp.asarray(rng.uniform(-0.5, 0.5, leaf.shape).astype(leaf.dtype)), shapes
     )
+
+
+def make(cell: str = "LSTM", seed: int = 0, **options: Any) -> tuple[Any, Any, Any, Any]:
+    """A two-layer bidirectional layer with its parameters, inputs [4, 6, 3] and lengths."""
+    options = {"num_layers": 2, "bidirectional": True, "implementation": "scan"} | options
+    layer = LAYERS[cell](5, **options)
+    inputs = jax.random.normal(jax.random.key(seed), (4, 6, 3))
+    return layer, random_variables(layer, inputs, seed), inputs, jnp.array([6, 1, 4, 3])
 
 
 @functools.partial(jax.jit, static_argnames=("layer", "deterministic"))
