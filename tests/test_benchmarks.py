@@ -140,8 +140,9 @@ def test_the_sides_of_the_epoch_compute_one_loss(made_up: Config, bidirectional:
     compared = compare(names, config, split, params, vocab_size, 1e-5)
     # The padded backward direction starts in the padding, so it is not compared.
     assert set(compared) == set(names) - ({"torch_padded"} if bidirectional else set())
-    with pytest.raises(SystemExit, match="torch_tutorial differs"):
-        compare(names[:2], config, split, params, vocab_size, 0.0)
+    if not bidirectional:
+        with pytest.raises(SystemExit, match="torch_tutorial differs"):
+            compare(names[:2], config, split, params, vocab_size, 0.0)
 
 
 @needs_torch

@@ -41,9 +41,9 @@ def command(*arguments: str, **options: object) -> subprocess.CompletedProcess:
 
 
 @pytest.fixture(scope="module")
-def config_file(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny run, in one bucket, as a configuration file."""
-    config = changed(tiny_config, data={"bucket_widths": (64,)})
+def config_file(brief_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The brief run, for two epochs, as a configuration file."""
+    config = changed(brief_config, training={"epochs": 2})
     return write_config(tmp_path_factory.mktemp("config") / "tiny.py", config)
 
 

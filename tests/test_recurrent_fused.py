@@ -29,8 +29,8 @@ REFERENCE = sorted((Path(__file__).parent / "reference").glob("lstm_*.npz"))
 # product. Over up to three layers and nine steps they differ by at most this part of the largest.
 BFLOAT16_TOLERANCE = 0.08
 FLOAT32_TOLERANCE = 1e-5
-# Three layers of two directions, as seed 302, but without an initial state, as seed 305.
-LONG = pytest.param(304, marks=pytest.mark.slow)
+# Others of the quick tests have as many layers and directions as these, and an initial state or none.
+ALIKE, LONG = (pytest.param(seed, marks=pytest.mark.slow) for seed in (300, 304))
 
 
 def compare_with_scan(
@@ -61,12 +61,12 @@ def test_reference_vectors_of_torch(path: Path) -> None:
         compare_with_torch(load_case(arrays), arrays, implementation="fused")
 
 
-@pytest.mark.parametrize("seed", [300, 301, 302, 303, LONG, 305])
+@pytest.mark.parametrize("seed", [ALIKE, 301, 302, 303, LONG, 305])
 def test_equals_scan(seed: int) -> None:
     compare_with_scan(seed, FLOAT32_TOLERANCE, None)
 
 
-@pytest.mark.parametrize("seed", range(310, 313))
+@pytest.mark.parametrize("seed", [pytest.param(310, marks=pytest.mark.slow), 311, 312])
 def test_equals_scan_in_bfloat16(seed: int) -> None:
     compare_with_scan(seed, BFLOAT16_TOLERANCE, None, dtype=jnp.bfloat16)
 
