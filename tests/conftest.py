@@ -70,6 +70,12 @@ def compilation_cache(shared_folder: Path) -> None:
         jax.config.update(f"jax_persistent_cache_{name.lower()}", value)
 
 
+@pytest.fixture
+def good_file(tmp_path: Path) -> Path:
+    """A file of 60 templated texts."""
+    return write_jsonl(tmp_path / "good.jsonl", templated_texts(60, seed=3))
+
+
 @pytest.fixture(scope="session")
 def tiny_files(shared_folder: Path) -> Path:
     """A folder with train.jsonl, development.jsonl and test.jsonl of templated texts."""

@@ -28,8 +28,8 @@ from lstm_flax.training.trained_model import (
 from lstm_flax.types import PAD_ID
 from tests.conftest import templated_texts
 from tests.language_model_cases import jit_read, random_ids, small_model
+from tests.mistake_cases import mistake
 from tests.step_cases import changed
-from tests.test_errors import mistake
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ REFERENCE = sorted((Path(__file__).parent / "reference").glob("lstm_*.npz"))
 # product. Over up to three layers and nine steps they differ by at most this part of the largest.
 BFLOAT16_TOLERANCE = 0.08
 FLOAT32_TOLERANCE = 1e-5
-# Others of the quick tests have as many layers and directions as these, and an initial state or none.
+# Others of the quick tests have as many layers and directions, with an initial state or without.
 ALIKE, LONG = (pytest.param(seed, marks=pytest.mark.slow) for seed in (300, 304))
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from lstm_flax import torch_weights
 from lstm_flax.errors import UserError
-from tests.recurrent_cases import LAYERS, random_case
+from tests.recurrent_cases import LAYERS, apply, random_case, random_variables
 
 
 def state_dict(gates: int, layers: int = 1, hidden: int = 3, features: int = 2) -> dict:
