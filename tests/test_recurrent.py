@@ -40,7 +40,9 @@ def test_the_reference_vectors_are_small_and_cover_every_cell() -> None:
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("seed", [101, 103])
+@pytest.mark.parametrize(
+    "seed", [*[pytest.param(seed, marks=pytest.mark.slow) for seed in (100, 102)], 101, 103]
+)
 def test_equals_live_torch(cell: str, seed: int) -> None:
     torch = pytest.importorskip("torch")
     torch.manual_seed(seed)
