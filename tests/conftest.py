@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import fcntl
+import gc
 import json
 import os
 import random
@@ -49,6 +50,12 @@ def made_once(folder: Path, make: Callable[[Path], Any]) -> Any:
         if not returned.exists():
             returned.write_text(json.dumps(make(folder)), encoding="utf-8")
     return json.loads(returned.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def rare_collections() -> None:
+    """Python looks for garbage seldom: JAX keeps millions of objects that it would walk through."""
+    gc.set_threshold(20_000)
 
 
 @pytest.fixture(scope="session")

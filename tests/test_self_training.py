@@ -24,9 +24,9 @@ from tests.step_cases import changed
 
 @pytest.fixture(scope="module")
 def config(ngram_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """Three epochs with n-gram features, from a cache that holds unlabelled texts too."""
+    """Two epochs with n-gram features, from a cache that holds unlabelled texts too."""
     cache = cache_with_unlabelled(ngram_config, tmp_path_factory.mktemp("cache"))
-    return changed(ngram_config, data={"token_cache": str(cache)}, training={"epochs": 3})
+    return changed(ngram_config, data={"token_cache": str(cache)}, training={"epochs": 2})
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_a_student_learns_from_its_teachers_and_goes_on_without_them(
 ) -> None:
     student = taught_by(config, f"{teacher}, {teacher}")
     results = train(student, tmp_path / "whole", show_progress=False)
-    assert results["train_steps"] == 3 * 10  # epochs of 100 + 45 texts in batches of 16
+    assert results["train_steps"] == 2 * 10  # epochs of 100 + 45 texts in batches of 16
     assert results["accuracy"] > 0.9
     said = json.loads((tmp_path / "whole" / LABELS_NAME).read_text())["labels"]
     true = [("neg", "pos").index(record["label"]) for record in templated_texts(45, seed=7)]
