@@ -69,6 +69,7 @@ def test_divergence_and_entropy_equal_their_sums(columns: int) -> None:
     jax.test_util.check_grads(entropy, (a,), order=1, modes=["rev"], eps=1e-2)
 
 
+@pytest.mark.slow
 def test_a_virtual_perturbation_of_nothing_adds_nothing(config: Config) -> None:
     """Under dropout: were the masks not shared, the divergence would measure dropout."""
     batch = random_batch(6)

@@ -118,6 +118,7 @@ def test_a_token_cache_alone_is_enough(made_up: Config, tmp_path: Path) -> None:
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow  # CI has torch for the slow tests alone
 @needs_torch
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_the_sides_of_the_epoch_compute_one_loss(made_up: Config, bidirectional: bool) -> None:
@@ -145,6 +146,7 @@ def test_the_sides_of_the_epoch_compute_one_loss(made_up: Config, bidirectional:
             compare(names[:2], config, split, params, vocab_size, 0.0)
 
 
+@pytest.mark.slow  # CI has torch for the slow tests alone
 @needs_torch
 @pytest.mark.parametrize("way", ["packed", "flipped"])
 @pytest.mark.parametrize("pooling", ["last", "mean", "max", "concat"])

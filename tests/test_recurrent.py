@@ -39,10 +39,9 @@ def test_the_reference_vectors_are_small_and_cover_every_cell() -> None:
     assert sum(path.stat().st_size for path in REFERENCE) < 1_000_000
 
 
+@pytest.mark.slow  # CI has torch for the slow tests alone
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize(
-    "seed", [*[pytest.param(seed, marks=pytest.mark.slow) for seed in (100, 102)], 101, 103]
-)
+@pytest.mark.parametrize("seed", range(100, 104))
 def test_equals_live_torch(cell: str, seed: int) -> None:
     torch = pytest.importorskip("torch")
     torch.manual_seed(seed)

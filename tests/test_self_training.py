@@ -40,6 +40,7 @@ def taught_by(config: Config, teachers: str) -> Config:
     return changed(config, training={"teachers": teachers})
 
 
+@pytest.mark.slow
 def test_a_student_learns_from_its_teachers_and_goes_on_without_them(
     config: Config, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -148,6 +148,7 @@ class EarlierTrainState(flax.struct.PyTreeNode):
     first_bad_step: Any
 
 
+@pytest.mark.slow
 def test_a_checkpoint_older_than_the_carry_continues(
     tiny_config: Config,
     finished: tuple[Path, dict],
