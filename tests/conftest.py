@@ -1,9 +1,14 @@
 """Fixtures that several test files share."""
 
+import fcntl
+import gc
 import json
 import os
 import random
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import pytest
@@ -37,23 +42,58 @@ def write_jsonl(path: Path, records: list[dict[str, str]]) -> Path:
     return path
 
 
+def made_once(folder: Path, make: Callable[[Path], Any]) -> Any:
+    """What `make(folder)` returned, as JSON keeps it, in the first worker that asked."""
+    returned = folder.with_suffix(".json")
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not returned.exists():
+            returned.write_text(json.dumps(make(folder)), encoding="utf-8")
+    return json.loads(returned.read_text(encoding="utf-8"))
+
+
 @pytest.fixture(scope="session", autouse=True)
-def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+def rare_collections() -> None:
+    """Python looks for garbage seldom: JAX keeps millions of objects that it would walk through."""
+    gc.set_threshold(20_000)
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this session, the same in every worker of pytest-xdist."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compilation_cache(shared_folder: Path) -> None:
     """Compiles each program once a session, though most tests build their functions anew."""
-    folder = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("xla")))
+    folder = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(shared_folder / "xla"))
     jax.config.update("jax_compilation_cache_dir", folder)
     for name, value in {"MIN_COMPILE_TIME_SECS": 0, "MIN_ENTRY_SIZE_BYTES": -1}.items():
         os.environ[f"JAX_PERSISTENT_CACHE_{name}"] = str(value)  # for the processes tests start
         jax.config.update(f"jax_persistent_cache_{name.lower()}", value)
 
 
+@pytest.fixture
+def good_file(tmp_path: Path) -> Path:
+    """A file of 60 templated texts."""
+    return write_jsonl(tmp_path / "good.jsonl", templated_texts(60, seed=3))
+
+
 @pytest.fixture(scope="session")
-def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_files(shared_folder: Path) -> Path:
     """A folder with train.jsonl, development.jsonl and test.jsonl of templated texts."""
-    folder = tmp_path_factory.mktemp("tiny")
-    for seed, (name, count) in enumerate({"train": 100, "development": 30, "test": 37}.items()):
-        write_jsonl(folder / f"{name}.jsonl", templated_texts(count, seed))
-    return folder
+
+    def write(folder: Path) -> None:
+        folder.mkdir()
+        for seed, (name, count) in enumerate({"train": 100, "development": 30, "test": 37}.items()):
+            write_jsonl(folder / f"{name}.jsonl", templated_texts(count, seed))
+
+    made_once(shared_folder / "tiny", write)
+    return shared_folder / "tiny"
 
 
 @pytest.fixture(scope="session")
@@ -90,10 +130,25 @@ def brief_config(tiny_config: Config) -> Config:
 
 
 @pytest.fixture(scope="session")
-def finished(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+def ngram_config(brief_config: Config) -> Config:
+    """The brief run with n-gram features; one program as well."""
+    return changed(brief_config, model={"ngram_order": 2})
+
+
+def train_once(config: Config, shared: Path, workdir: Path) -> tuple[Path, dict]:
+    """Trains in a folder that the workers share; each gets a copy of the run, and its results."""
+    results = made_once(shared, lambda folder: train(config, folder, show_progress=False))
+    shutil.copytree(shared, workdir)
+    return workdir, results
+
+
+@pytest.fixture(scope="session")
+def finished(
+    tiny_config: Config, shared_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict]:
     """The folder and the results of a tiny run."""
     workdir = tmp_path_factory.mktemp("runs") / "finished"
-    return workdir, train(tiny_config, workdir, show_progress=False)
+    return train_once(tiny_config, shared_folder / "finished", workdir)
 
 
 @pytest.fixture(scope="session")
@@ -109,7 +164,9 @@ def lm_config(tiny_config: Config) -> Config:
 
 
 @pytest.fixture(scope="session")
-def finished_lm(lm_config: Config, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+def finished_lm(
+    lm_config: Config, shared_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict]:
     """The folder and the results of a language model's run."""
     workdir = tmp_path_factory.mktemp("runs") / "lm"
-    return workdir, train(lm_config, workdir, show_progress=False)
+    return train_once(lm_config, shared_folder / "lm", workdir)

@@ -1,5 +1,6 @@
 """Small language models and made-up pieces of text for them, and the softmax written out."""
 
+import functools
 from typing import Any
 
 import jax
@@ -7,18 +8,25 @@ import numpy as np
 
 from lstm_flax.config import Config
 from lstm_flax.model.language_model import LanguageModel, read_piece
-from lstm_flax.training.trained_model import build_language_model
-from tests.step_cases import changed, jit_init
+from lstm_flax.training.trained_model import build_language_model, init_params
+from tests.recurrent_cases import random_like
+from tests.step_cases import changed
 
 VOCAB = 40
 # In one program, of the model given: operation by operation it takes seconds to compile.
 jit_read = jax.jit(read_piece, static_argnums=0)
 
 
-def small_model(config: Config, **fields: Any) -> tuple[LanguageModel, Any]:
-    """The language model of a configuration with fields of `model` changed, and parameters."""
-    model = build_language_model(changed(config, model=fields), VOCAB)
-    return model, jit_init(model, jax.random.PRNGKey(0))
+def small_model(
+    config: Config, vocab_size: int = VOCAB, **fields: Any
+) -> tuple[LanguageModel, Any]:
+    """The language model of a configuration with fields of `model` changed, and parameters.
+
+    They are drawn by NumPy: the model's own start takes seconds to compile.
+    """
+    model = build_language_model(changed(config, model=fields), vocab_size)
+    shapes = jax.eval_shape(functools.partial(init_params, model), jax.random.PRNGKey(0))
+    return model, random_like(shapes, seed=0)
 
 
 def random_ids(*shape: int, seed: int = 0) -> np.ndarray:

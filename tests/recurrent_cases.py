@@ -11,6 +11,7 @@ import numpy as np
 import lstm_flax
 
 LAYERS = {"LSTM": lstm_flax.LSTM, "GRU": lstm_flax.GRU, "RNN": lstm_flax.RNN}
+CELLS = sorted(LAYERS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,16 +77,28 @@ def random_case(seed: int, cell: str = "LSTM") -> Case:
     )
 
 
-def random_variables(layer: Any, inputs: Any, seed: int) -> Any:
-    """Variables of a layer, biases too, uniform in [-0.5, 0.5].
+def random_variables(layer: Any, inputs: Any, seed: int, *more: Any) -> Any:
+    """Variables of a layer, biases too, uniform in [-0.5, 0.5]; `more` is of its arguments.
 
     They are drawn by NumPy: the layer's own start takes seconds to compile.
     """
+    return random_like(jax.eval_shape(layer.init, jax.random.key(0), inputs, *more), seed)
+
+
+def random_like(shapes: Any, seed: int) -> Any:
+    """A tree of arrays of the shapes and types given, uniform in [-0.5, 0.5]."""
     rng = np.random.default_rng(seed)
-    shapes = jax.eval_shape(layer.init, jax.random.key(0), inputs)
     return jax.tree.map(
         lambda leaf: jnp.asarray(rng.uniform(-0.5, 0.5, leaf.shape).astype(leaf.dtype)), shapes
     )
+
+
+def make(cell: str = "LSTM", seed: int = 0, **options: Any) -> tuple[Any, Any, Any, Any]:
+    """A two-layer bidirectional layer with its parameters, inputs [4, 6, 3] and lengths."""
+    options = {"num_layers": 2, "bidirectional": True, "implementation": "scan"} | options
+    layer = LAYERS[cell](5, **options)
+    inputs = jax.random.normal(jax.random.key(seed), (4, 6, 3))
+    return layer, random_variables(layer, inputs, seed), inputs, jnp.array([6, 1, 4, 3])
 
 
 @functools.partial(jax.jit, static_argnames=("layer", "deterministic"))

@@ -12,6 +12,7 @@ from lstm_flax.config import ModelConfig
 from lstm_flax.model.classifier import TextClassifier, TokenEmbedding
 from lstm_flax.model.pooling import Pooling
 from lstm_flax.types import PAD_ID
+from tests.recurrent_cases import random_variables
 
 VOCAB, CLASSES = 50, 3
 CONFIG = ModelConfig(embedding_size=8, hidden_size=8)
@@ -21,18 +22,18 @@ LENGTHS = np.array([1, 32, 7, 20, 31, 2, 15, 9], np.int32)
 
 def make(config: ModelConfig, classes: int = CLASSES) -> tuple[TextClassifier, dict]:
     model = TextClassifier(config, VOCAB, classes)
-    return model, model.init(jax.random.PRNGKey(1), jnp.ones((1, 1), int), jnp.ones(1, int))
+    return model, random_variables(model, jnp.ones((1, 1), int), 1, jnp.ones(1, int))
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def apply(
-    model: TextClassifier,
+    model: TextClassifier | TokenEmbedding,
     params: dict,
     token_ids: np.ndarray,
     lengths: np.ndarray,
     dropout_key: jax.Array | None = None,
 ) -> jax.Array:
-    """Logits, in one program: operation by operation they take seconds to compile."""
+    """Logits, or embedded tokens, in one program: one by one its operations take seconds."""
     rngs = None if dropout_key is None else {"dropout": dropout_key}
     return model.apply(params, token_ids, lengths, deterministic=rngs is None, rngs=rngs)
 
@@ -45,13 +46,19 @@ def padded(width: int, fill: int = PAD_ID) -> np.ndarray:
     return token_ids
 
 
+WEIGHTS = np.random.default_rng(6).normal(size=(len(LENGTHS), CLASSES)).astype(np.float32)
+
+
+@functools.partial(jax.jit, static_argnums=0)
 def gradient(
-    model: TextClassifier, params: dict, token_ids: np.ndarray, lengths: np.ndarray
+    model: TextClassifier,
+    params: dict,
+    token_ids: np.ndarray,
+    lengths: np.ndarray = LENGTHS,
+    weights: np.ndarray = WEIGHTS,
 ) -> dict:
-    weights = np.random.default_rng(6).normal(size=(len(lengths), CLASSES)).astype(np.float32)
-    return jax.jit(jax.grad(lambda p: jnp.sum(model.apply(p, token_ids, lengths) * weights)))(
-        params
-    )
+    """Of the sum of all logits times `weights` [B, C]."""
+    return jax.grad(lambda p: jnp.sum(model.apply(p, token_ids, lengths) * weights))(params)
 
 
 @pytest.mark.parametrize(
@@ -74,9 +81,9 @@ def test_neither_bucket_nor_padding_id_changes_logits(pooling: str, cell: str) -
 
 def test_neither_bucket_nor_padding_id_changes_gradients() -> None:
     model, params = make(CONFIG)
-    expected = gradient(model, params, padded(32), LENGTHS)
+    expected = gradient(model, params, padded(32))
     for other in (padded(96), padded(32, fill=7)):
-        got = gradient(model, params, other, LENGTHS)
+        got = gradient(model, params, other)
         for a, b in zip(jax.tree.leaves(expected), jax.tree.leaves(got), strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.abs(a).max())
 
@@ -97,13 +104,9 @@ def test_neighbours_batch_size_and_order_do_not_matter() -> None:
 def test_gradients_do_not_depend_on_batch_size_and_order() -> None:
     model, params = make(CONFIG)
     token_ids = padded(32)
-    weights = RNG.normal(size=(len(LENGTHS), CLASSES)).astype(np.float32)
 
     def gradient_of(rows: np.ndarray) -> dict:
-        def objective(params: dict) -> jax.Array:
-            return jnp.sum(model.apply(params, token_ids[rows], LENGTHS[rows]) * weights[rows])
-
-        return jax.jit(jax.grad(objective))(params)
+        return gradient(model, params, token_ids[rows], LENGTHS[rows], WEIGHTS[rows])
 
     expected = gradient_of(np.arange(len(LENGTHS)))
     permuted = gradient_of(RNG.permutation(len(LENGTHS)))
@@ -115,11 +118,12 @@ def test_gradients_do_not_depend_on_batch_size_and_order() -> None:
 
 
 def test_padding_row_of_the_embedding_is_zero_and_gets_no_gradient() -> None:
-    model, params = make(CONFIG)
+    model = TextClassifier(CONFIG, VOCAB, CLASSES)
+    params = jax.jit(model.init)(jax.random.PRNGKey(1), padded(32), LENGTHS)
     table = params["params"]["embedding"]["embedding"]
     assert not np.any(table[PAD_ID])
     assert np.all(np.any(np.asarray(table)[1:] != 0, axis=1))
-    grads = gradient(model, params, padded(96), LENGTHS)["params"]["embedding"]["embedding"]
+    grads = gradient(model, params, padded(96))["params"]["embedding"]["embedding"]
     assert not np.any(grads[PAD_ID])
     assert np.any(grads)
 
@@ -147,9 +151,8 @@ def test_embedding_dropout_is_one_mask_over_time() -> None:
     embedding = TokenEmbedding(dataclasses.replace(CONFIG, embedding_dropout=0.5), VOCAB)
     token_ids = np.full((2, 32), 9, np.int32)
     lengths = np.array([32, 32], np.int32)
-    params = embedding.init(jax.random.PRNGKey(1), token_ids, lengths)
-    rngs = {"dropout": jax.random.PRNGKey(0)}
-    embedded = embedding.apply(params, token_ids, lengths, deterministic=False, rngs=rngs)
+    params = random_variables(embedding, token_ids, 1, lengths)
+    embedded = apply(embedding, params, token_ids, lengths, jax.random.PRNGKey(0))
     dropped = np.asarray(embedded == 0)
     assert np.all(dropped == dropped[:, :1])
     assert dropped.any()
@@ -192,7 +195,7 @@ def test_pooling_equals_a_plain_loop(kind: str) -> None:
 def test_attention_weights_are_a_masked_softmax() -> None:
     outputs = RNG.normal(size=(2, 5, 4)).astype(np.float32)
     lengths, last = np.array([5, 2]), np.zeros((2, 4), np.float32)
-    params = Pooling("attention").init(jax.random.PRNGKey(0), outputs, last, lengths)
+    params = random_variables(Pooling("attention"), outputs, 0, last, lengths)
     got = Pooling("attention").apply(params, outputs, last, lengths)
     inner = params["params"]
     for row, length in enumerate(lengths):

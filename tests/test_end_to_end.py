@@ -41,9 +41,9 @@ def command(*arguments: str, **options: object) -> subprocess.CompletedProcess:
 
 
 @pytest.fixture(scope="module")
-def config_file(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny run, in one bucket, as a configuration file."""
-    config = changed(tiny_config, data={"bucket_widths": (64,)})
+def config_file(brief_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The brief run, for two epochs, as a configuration file."""
+    config = changed(brief_config, training={"epochs": 2})
     return write_config(tmp_path_factory.mktemp("config") / "tiny.py", config)
 
 
@@ -88,13 +88,15 @@ def test_a_copy_of_the_checkpoint_elsewhere_scores_the_same_to_the_last_digit(
 
 
 def test_predict_answers_from_arguments_file_and_standard_input(
-    run: tuple[Path, dict], tmp_path: Path
+    run: tuple[Path, dict], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     texts = ["a superb story, moving and warm", "dull and hollow – awful 🎬"]
     workdir = f"--workdir={run[0]}"
-    outputs = [command("predict", workdir, *texts).stdout]
     (tmp_path / "texts.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
-    outputs.append(command("predict", workdir, f"--file={tmp_path / 'texts.txt'}").stdout)
+    outputs = []
+    for arguments in (texts, [f"--file={tmp_path / 'texts.txt'}"]):
+        assert main(["predict", workdir, *arguments]) == 0
+        outputs.append(capsys.readouterr().out.encode())
     outputs.append(command("predict", workdir, input="\n".join(texts).encode()).stdout)
     assert outputs[0] == outputs[1] == outputs[2]
     records = [json.loads(line) for line in outputs[0].splitlines()]
@@ -221,7 +223,6 @@ def test_a_checkpoint_of_two_devices_opens_on_one(
         (["train", "--config=imdb", "--workdir=x", "--config.model.hidden_size=0"], "hidden_size"),
         (["train", "--config=imdb", "--workdir=x", "--bogus=3"], "--bogus"),
         (["evaluate", "--workdir=nowhere"], "no checkpoint"),
-        (["predict", "--workdir=nowhere", "text"], "no checkpoint"),
         (["train"], "required: --config, --workdir; `lstm-flax train --help`"),
         (["trian"], "invalid choice: 'trian'"),
         (["evaluate", "--workdir=x", "--split=all"], "argument --split: invalid choice: 'all'"),

@@ -11,26 +11,25 @@ import pytest
 
 from lstm_flax.cli import main
 from lstm_flax.config import Config
-from lstm_flax.data.tokenizer import BEGIN_ID, END_ID, UNKNOWN_ID
+from lstm_flax.data.tokenizer import BEGIN_ID, END_ID, UNKNOWN_ID, Tokenizer
 from lstm_flax.errors import UserError
 from lstm_flax.inference.generator import Generator, draw_token
 from lstm_flax.inference.spacing import join_words
 from lstm_flax.model.language_model import (
     LanguageModel,
     forward_model,
-    read_piece,
     softmax_weights,
 )
 from lstm_flax.training.train import train
 from lstm_flax.training.trained_model import (
     TrainedModel,
-    build_language_model,
     load_trained_model,
 )
 from lstm_flax.types import PAD_ID
-from tests.language_model_cases import jit_read
-from tests.step_cases import changed, jit_init
-from tests.test_errors import mistake
+from tests.conftest import templated_texts
+from tests.language_model_cases import jit_read, random_ids, small_model
+from tests.mistake_cases import mistake
+from tests.step_cases import changed
 
 
 @pytest.fixture(scope="module")
@@ -150,20 +149,22 @@ def test_arguments_out_of_range(generator: Generator, arguments: Any, message: s
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_the_forward_model_is_the_forward_half(lm_config: Config, bidirectional: bool) -> None:
     fields = {"bidirectional": bidirectional, "hidden_size": 12, "num_layers": 2}
-    model = build_language_model(changed(lm_config, model=fields), 40)
-    params = jit_init(model, jax.random.PRNGKey(0))
-    ids = np.random.default_rng(0).integers(4, 40, (3, model.directions, 9)).astype(np.int32)
-    queries, _, _ = read_piece(model, params, ids, model.initial_carry(3))
+    model, params = small_model(lm_config, **fields)
+    ids = random_ids(3, model.directions, 9)
+    queries, _, _ = jit_read(model, params, ids, model.initial_carry(3))
     alone, own = forward_model(model, params)
-    there, _, _ = read_piece(alone, own, ids[:, :1], alone.initial_carry(3))
+    there, _, _ = jit_read(alone, own, ids[:, :1], alone.initial_carry(3))
     np.testing.assert_array_equal(there, queries[:, :1])
 
 
 @pytest.mark.parametrize("kind", ["unigram", "char"])
-def test_pieces_of_words_are_joined(lm_config: Config, tmp_path: Path, kind: str) -> None:
-    short = changed(lm_config, tokenizer={"kind": kind}, training={"max_steps": 3})
-    train(short, tmp_path, show_progress=False)
-    (text,) = Generator.from_checkpoint(tmp_path).generate("the fil", max_tokens=40, seed=1)
+def test_pieces_of_words_are_joined(lm_config: Config, trained: TrainedModel, kind: str) -> None:
+    texts = [record["text"] for record in templated_texts(100, seed=0)]
+    settings = dataclasses.replace(lm_config.tokenizer, kind=kind)
+    metadata = dataclasses.replace(trained.metadata, tokenizer=Tokenizer.train(texts, settings))
+    model, params = small_model(lm_config, metadata.tokenizer.vocab_size)
+    of_pieces = dataclasses.replace(trained, metadata=metadata, model=model, params=params)
+    (text,) = Generator(of_pieces).generate("the fil", max_tokens=40, seed=1)
     assert text.startswith("the fil")
     assert "▁" not in text
     assert len(text) > len("the fil")

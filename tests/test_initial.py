@@ -20,17 +20,16 @@ from lstm_flax.training.train import train
 from lstm_flax.training.trained_model import TrainedModel, load_trained_model
 from tests.conftest import templated_texts
 from tests.run_files import figures, leaves
+from tests.step_cases import changed
 
 TEXTS = [record["text"] for record in templated_texts(30, seed=8)]
 
 
 @pytest.fixture(scope="module")
-def config(tiny_config: Config) -> Config:
-    """The tiny run with n-gram features and an embedding from co-occurrence."""
-    model = dataclasses.replace(tiny_config.model, ngram_order=2, embedding_init="cooccurrence")
-    training = dataclasses.replace(tiny_config.training, epochs=2)
-    data = dataclasses.replace(tiny_config.data, bucket_widths=(64,))
-    return dataclasses.replace(tiny_config, data=data, model=model, training=training)
+def config(ngram_config: Config) -> Config:
+    """Two epochs with n-gram features and an embedding from co-occurrence."""
+    fields = {"embedding_init": "cooccurrence"}
+    return changed(ngram_config, model=fields, training={"epochs": 2})
 
 
 @pytest.fixture(scope="module")

@@ -23,11 +23,10 @@ from tests.step_cases import changed
 
 
 @pytest.fixture(scope="module")
-def config(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """The tiny run, in one bucket, from a cache that holds unlabelled texts too."""
-    cache = cache_with_unlabelled(tiny_config, tmp_path_factory.mktemp("cache"))
-    data = {"token_cache": str(cache), "bucket_widths": (64,)}
-    return changed(tiny_config, data=data, model={"ngram_order": 1, "bidirectional": False})
+def config(ngram_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """Two epochs with n-gram features, from a cache that holds unlabelled texts too."""
+    cache = cache_with_unlabelled(ngram_config, tmp_path_factory.mktemp("cache"))
+    return changed(ngram_config, data={"token_cache": str(cache)}, training={"epochs": 2})
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +40,13 @@ def taught_by(config: Config, teachers: str) -> Config:
     return changed(config, training={"teachers": teachers})
 
 
+@pytest.mark.slow
 def test_a_student_learns_from_its_teachers_and_goes_on_without_them(
     config: Config, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     student = taught_by(config, f"{teacher}, {teacher}")
     results = train(student, tmp_path / "whole", show_progress=False)
-    assert results["train_steps"] == 3 * 10  # epochs of 100 + 45 texts in batches of 16
+    assert results["train_steps"] == 2 * 10  # epochs of 100 + 45 texts in batches of 16
     assert results["accuracy"] > 0.9
     said = json.loads((tmp_path / "whole" / LABELS_NAME).read_text())["labels"]
     true = [("neg", "pos").index(record["label"]) for record in templated_texts(45, seed=7)]

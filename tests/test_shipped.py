@@ -15,15 +15,14 @@ from lstm_flax.inference.predictor import Predictor
 from lstm_flax.training.train import train
 from lstm_flax.training.trained_model import load_trained_model
 from tests.conftest import templated_texts
-from tests.step_cases import changed
 
 TEXTS = [record["text"] for record in templated_texts(30, seed=8)]
 
 
 @pytest.fixture(scope="module")
-def run(brief_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(ngram_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "with_ngrams"
-    train(changed(brief_config, model={"ngram_order": 2}), folder, show_progress=False)
+    train(ngram_config, folder, show_progress=False)
     return folder
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from lstm_flax import torch_weights
 from lstm_flax.errors import UserError
-from tests.recurrent_cases import LAYERS, random_case
+from tests.recurrent_cases import LAYERS, apply, random_case, random_variables
 
 
 def state_dict(gates: int, layers: int = 1, hidden: int = 3, features: int = 2) -> dict:
@@ -86,7 +86,7 @@ def test_other_trees_are_refused() -> None:
 def test_torch_loads_what_to_torch_gives() -> None:
     torch = pytest.importorskip("torch")
     case = random_case(5)
-    params = case.build().init(jax.random.key(0), case.inputs)["params"]
+    params = random_variables(case.build(), case.inputs, 0)["params"]
     layer = torch.nn.LSTM(
         case.inputs.shape[-1],
         case.hidden_size,
@@ -97,7 +97,7 @@ def test_torch_loads_what_to_torch_gives() -> None:
     arrays = torch_weights.to_torch(params)
     layer.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
     expected, _ = layer(torch.from_numpy(case.inputs))
-    actual, _ = case.build().apply({"params": params}, case.inputs)
+    actual, _ = apply(case.build(), {"params": params}, case.inputs)
     np.testing.assert_allclose(actual, expected.detach().numpy(), atol=1e-6)
     again = torch_weights.from_torch(dict(layer.named_parameters()))  # tensors that need gradients
     jax.tree.map(np.testing.assert_array_equal, again, jax.tree.map(np.asarray, params))
