@@ -9,7 +9,7 @@ The same as the installed commands `lstm-flax train` and `lstm-flax evaluate`.
 import argparse
 import sys
 
-from lstm_flax.cli import main
+from lstm_flax.cli import program
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -20,4 +20,4 @@ if __name__ == "__main__":
     if known.mode not in ("train", "evaluate"):
         print(f"error: --mode={known.mode}: choose train or evaluate", file=sys.stderr)
         sys.exit(2)
-    sys.exit(main([known.mode, *rest]))
+    program([known.mode, *rest])

@@ -1,7 +1,5 @@
 """`python -m lstm_flax` is `lstm-flax`."""
 
-import sys
+from lstm_flax.cli import program
 
-from lstm_flax.cli import main
-
-sys.exit(main())
+program()

@@ -76,6 +76,8 @@ def find_config(name: str) -> Path:
     Raises:
         UserError: listing the built-in names.
     """
+    if not name:
+        raise UserError(f"--config: is empty; built in are {', '.join(built_in_configs())}")
     path = Path(name)
     if path.is_file() and path.suffix == ".py":
         return path

@@ -70,7 +70,9 @@ def check_path(cls: type, path: str) -> None:
     """
     known = [known for known, _ in leaves(cls)]
     if path not in known:
-        near = difflib.get_close_matches(path, known, n=1, cutoff=0.0)[0]
+        name = path.rpartition(".")[2]
+        alike = [other for other in known if other.rpartition(".")[2] == name] or known
+        near = difflib.get_close_matches(path, alike, n=1, cutoff=0.0)[0]
         raise UserError(f"config.{path}: no such field; did you mean config.{near}?")
 
 

@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from lstm_flax.allocator import keep_freed_memory
 from lstm_flax.cli import baselines, evaluate, fields, generate, inspect, predict, prepare, train
@@ -16,7 +17,19 @@ from lstm_flax.cli.arguments import Parser
 from lstm_flax.errors import UserError
 from lstm_flax.version import __version__
 
-__all__ = ["main"]
+_INTERRUPTED = 130  # as a shell has it: 128 and SIGINT's number
+
+__all__ = ["main", "program"]
+
+
+def program(argv: Sequence[str] | None = None) -> NoReturn:
+    """Runs one command as a program of its own, which ends with it."""
+    status = main(argv)
+    if status == _INTERRUPTED:  # XLA may still compile, and crash a Python that takes itself apart
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,7 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.takes_config:
             unknown = [flag for flag in overrides if not flag.startswith("--config.")]
         if unknown:
-            if arguments.takes_config and unknown[0].startswith("-"):
+            before = words[words.index(unknown[0]) - 1]
+            if before.startswith("--config.") and "=" not in before:
+                hint = f"write {before}={unknown[0]}"
+            elif arguments.takes_config and unknown[0].startswith("-"):
                 hint = "fields are set as --config.area.field=value"
             elif arguments.takes_config:
                 hint = "a run is named with --workdir=DIR"
@@ -59,10 +75,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return 130
+        return _INTERRUPTED
     except BrokenPipeError:  # the reader of our output left; nothing more to say to it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:  # a full disk, a folder that was removed: where nobody expected it
+        if "--debug" in words:
+            raise
+        where = "the output" if error.filename is None else error.filename
+        print(f"error: {where}: {error.strerror}; --debug shows where it happened", file=sys.stderr)
+        return 2
 
 
 def _parser() -> Parser:

@@ -16,6 +16,13 @@ from lstm_flax.inference.shipped import SHIPPED
 DEFAULT_MODEL = "; default: the model that comes with the package"
 
 
+def given_path(value: str) -> Path:
+    """A path that was given; an empty one, such as an unset variable leaves, is a mistake."""
+    if not value:
+        raise argparse.ArgumentTypeError("is empty; give a path")
+    return Path(value)
+
+
 class Parser(argparse.ArgumentParser):
     """One whose complaints are one line, as every other mistake's."""
 
@@ -72,7 +79,7 @@ def add_model(parser: Parser) -> None:
     """`--workdir`, which may be left out where the package holds a model."""
     parser.add_argument(
         "--workdir",
-        type=Path,
+        type=given_path,
         help="a run, or a checkpoint of it" + (DEFAULT_MODEL if SHIPPED.is_dir() else ""),
     )
 

@@ -2,9 +2,8 @@
 
 import argparse
 import json
-from pathlib import Path
 
-from lstm_flax.cli.arguments import Commands, add_command, add_overrides
+from lstm_flax.cli.arguments import Commands, add_command, add_overrides, given_path
 from lstm_flax.config_files import load_config
 from lstm_flax.errors import UserError
 
@@ -23,7 +22,9 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--analyzer", choices=("word", "char"), default="word", help="char: for text without spaces"
     )
-    parser.add_argument("--workdir", type=Path, help="a run whose results are printed beside them")
+    parser.add_argument(
+        "--workdir", type=given_path, help="a run whose results are printed beside them"
+    )
     add_overrides(parser)
 
 

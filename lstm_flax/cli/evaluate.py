@@ -13,6 +13,7 @@ from lstm_flax.cli.arguments import (
     add_model,
     add_overrides,
     add_split,
+    given_path,
 )
 from lstm_flax.config_files import load_config
 from lstm_flax.errors import UserError
@@ -39,7 +40,7 @@ def add_to(commands: Commands) -> None:
     add_overrides(parser)
     parser.add_argument(
         "--file",
-        type=Path,
+        type=given_path,
         help="score on these labelled texts alone: .jsonl, .csv, .tsv, or a folder per class",
     )
     parser.add_argument("--text_column", help="of --file; default: as in the run's data")
@@ -50,7 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints the scores; of a run on a split of its data, keeps them in its folder too."""
     from lstm_flax.inference.shipped import SHIPPED_DESCRIPTION, model_folder
     from lstm_flax.training.compilation import keep_compiled_programs
-    from lstm_flax.training.progress import result_table, write_text
+    from lstm_flax.training.progress import write_text
+    from lstm_flax.training.result_table import result_table
     from lstm_flax.training.scoring import evaluate_file
     from lstm_flax.training.trained_model import load_trained_model
 

@@ -2,9 +2,8 @@
 
 import argparse
 import logging
-from pathlib import Path
 
-from lstm_flax.cli.arguments import Commands, add_checkpoint, add_command
+from lstm_flax.cli.arguments import Commands, add_checkpoint, add_command, given_path
 from lstm_flax.errors import UserError
 
 
@@ -23,12 +22,12 @@ def add_to(commands: Commands) -> None:
     )
     parser.add_argument(
         "folder",
-        type=Path,
+        type=given_path,
         nargs="?",
         metavar="DIR",
         help="a language model's run, or a checkpoint of it",
     )
-    parser.add_argument("--workdir", type=Path, help="another way to give DIR")
+    parser.add_argument("--workdir", type=given_path, help="another way to give DIR")
     parser.add_argument("--prompt", default="", help="what each text begins with")
     parser.add_argument("--count", type=int, default=1, help="how many texts (1)")
     parser.add_argument(

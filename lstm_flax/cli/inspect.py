@@ -28,7 +28,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints a line a split, what is doubtful, and all figures as JSON."""
     from lstm_flax.config import Config
     from lstm_flax.data.dataset import open_dataset
-    from lstm_flax.data.statistics import count_shared_texts, describe_split, find_doubts
+    from lstm_flax.data.statistics import (
+        count_shared_texts,
+        describe_split,
+        find_doubts,
+        find_leaks,
+    )
 
     config = Config.from_config_dict(load_config(arguments.config, arguments.overrides))
     dataset = open_dataset(config)
@@ -41,9 +46,10 @@ def run(arguments: argparse.Namespace) -> int:
         )
         records[name] = dataclasses.asdict(figures)
         print(figures.summary(name))
-    shared = {f"{a} and {b}": n for (a, b), n in count_shared_texts(texts).items()}
+    count = count_shared_texts(texts)
+    shared = {f"{a} and {b}": n for (a, b), n in count.items()}
     print("shared texts: " + ", ".join(f"{pair} {n}" for pair, n in shared.items()))
-    doubts = find_doubts(examples)
+    doubts = find_doubts(examples) + find_leaks(count)
     for doubt in doubts:
         print(f"warning: {doubt}")
     record = {"splits": records, "shared_texts": shared, "warnings": doubts}

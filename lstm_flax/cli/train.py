@@ -3,9 +3,15 @@
 import argparse
 import json
 import sys
-from pathlib import Path
 
-from lstm_flax.cli.arguments import Commands, add_checkpoint, add_command, add_overrides, add_split
+from lstm_flax.cli.arguments import (
+    Commands,
+    add_checkpoint,
+    add_command,
+    add_overrides,
+    add_split,
+    given_path,
+)
 from lstm_flax.config_files import built_in_configs, load_config
 
 
@@ -29,7 +35,7 @@ def add_to(commands: Commands) -> None:
         help="a configuration file, a run's config.json, or one of "
         + ", ".join(built_in_configs()),
     )
-    parser.add_argument("--workdir", required=True, type=Path, help="folder of the run")
+    parser.add_argument("--workdir", required=True, type=given_path, help="folder of the run")
     add_split(parser)
     add_checkpoint(parser)
     add_overrides(parser)

@@ -75,7 +75,9 @@ class FileSource:
 
     def _read(self, split: str) -> list[Row]:
         path = self._paths[split]
-        return _require_rows(path, read_rows(path, *self._columns))
+        if split == "train":
+            return _require_rows(path, read_rows(path, *self._columns))
+        return _require_rows(path, read_rows(path, *self._columns, flags=None))
 
 
 def read_labelled(

@@ -50,7 +50,7 @@ def read_rows(
     path: Path,
     text_column: str,
     label_column: str,
-    flags: tuple[str, str] = ("--config.data.text_column", "--config.data.label_column"),
+    flags: tuple[str, str] | None = ("--config.data.text_column", "--config.data.label_column"),
 ) -> Iterator[Row]:
     """The examples of one file or folder, in order; all mistakes in rows are told together.
 
@@ -58,7 +58,7 @@ def read_rows(
         path: a .jsonl, .csv or .tsv file (the last two with a header), or a folder per class.
         text_column: name of the column or field with the text.
         label_column: likewise of the label, a string or a whole number.
-        flags: what sets the two names, for messages.
+        flags: what sets the two names, for messages; None where the training part decides them.
 
     Raises:
         UserError: naming file and line of the rows that are wrong, once the others are read, as
@@ -102,17 +102,22 @@ class _Columns(NamedTuple):
 
     text: str
     label: str
-    flags: tuple[str, str]
+    flags: tuple[str, str] | None
 
     def missing_in(self, present: Sequence[str] | dict[str, Any], where: str) -> _Mistake | None:
+        """What is wrong with a table's header, or with one record."""
         names = (self.text, self.label)
+        if twice := [name for name in names if list(present).count(name) > 1]:
+            return _Mistake(where, f"two columns {twice[0]!r}", "rename the one that is not meant")
         missing = [i for i in range(2) if names[i] not in present]
         if not missing:
             return None
         absent = " or ".join(repr(names[i]) for i in missing)
+        what = f"no column {absent}, only {some_names(list(present))}"
+        if self.flags is None:
+            return _Mistake(where, what, "name the columns as in the training part")
         flags = " and ".join(f"{self.flags[i]}=NAME" for i in missing)
         header = "" if isinstance(present, dict) else ", or add a first line of column names"
-        what = f"no column {absent}, only {some_names(list(present))}"
         return _Mistake(where, what, f"set {flags}{header}")
 
 

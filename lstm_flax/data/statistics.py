@@ -106,6 +106,22 @@ def count_shared_texts(splits: Mapping[str, Sequence[str]]) -> dict[tuple[str, s
     return {(a, b): len(hashes[a] & hashes[b]) for i, a in enumerate(names) for b in names[i + 1 :]}
 
 
+def find_leaks(shared: Mapping[tuple[str, str], int]) -> list[str]:
+    """Which scores flatter, since texts of their split are training texts too.
+
+    Args:
+        shared: from `count_shared_texts`.
+
+    >>> find_leaks({("train", "test"): 3, ("train", "unsupervised"): 5})
+    ['3 texts of test are training texts too: its score flatters']
+    """
+    return [
+        f"{count:,} texts of {other} are training texts too: its score flatters"
+        for (split, other), count in shared.items()
+        if split == "train" and other in ("development", "test") and count
+    ]
+
+
 def find_doubts(splits: Mapping[str, Examples]) -> list[str]:
     """What in the labels looks like a mistake, in one sentence each.
 

@@ -125,6 +125,7 @@ class Predictor:
         """
         if len(texts) != len(labels):
             raise UserError(f"{len(texts)} texts but {len(labels)} labels; give each text its own")
+        _check_texts(texts)
         workdir = Path(workdir)
         make_folder(workdir)
         rows = zip(texts, labels, strict=True)
@@ -173,11 +174,7 @@ class Predictor:
         if isinstance(texts, str):
             raise UserError("predict takes a list of texts; write predict([text])")
         texts = list(texts)
-        for index, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise UserError(f"texts[{index}] is {type(text).__name__}, not a string")
-            if not text.strip():
-                raise UserError(f"texts[{index}] is empty; leave it out")
+        _check_texts(texts)
         return list(self.predict_stream(texts))
 
     def predict_stream(self, texts: Iterable[str]) -> Iterator[Prediction]:
@@ -219,3 +216,11 @@ class Predictor:
         for planned, probabilities in zip(plan, pool.map(answer, plan), strict=True):
             result[planned.indices] = probabilities
         return result
+
+
+def _check_texts(texts: Sequence[str]) -> None:
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise UserError(f"texts[{index}] is {type(text).__name__}, not a string")
+        if not text.strip():
+            raise UserError(f"texts[{index}] is empty; leave it out")

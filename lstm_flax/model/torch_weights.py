@@ -44,16 +44,19 @@ def from_torch(state_dict: Mapping[str, Any]) -> dict[str, dict[str, dict[str, n
     arrays = {name: _to_numpy(value) for name, value in state_dict.items()}
     if any(name.startswith("weight_hr_l") for name in arrays):
         raise UserError("torch weights of proj_size > 0 have no counterpart here: set proj_size=0")
-    if "weight_ih_l0" not in arrays or not all(map(_KEY.fullmatch, arrays)):
+    strange = [name for name in arrays if not _KEY.fullmatch(name)]
+    if strange or "weight_ih_l0" not in arrays or "weight_hh_l0" not in arrays:
         raise UserError(
             "not the state dict of one torch.nn.LSTM, GRU or RNN: expected names such as "
-            f"weight_ih_l0, found {', '.join(list(arrays)[:3]) or 'none'} (strip a prefix first)"
+            f"weight_ih_l0, found {', '.join((strange or list(arrays))[:3]) or 'none'} (strip a "
+            "prefix first, and leave other layers out)"
         )
     if "bias_ih_l0" not in arrays:
         raise UserError("torch weights without biases have no counterpart here: set bias=True")
     spec = _spec_of(arrays["weight_hh_l0"])
     params = {}
     for layer, direction, suffix in _walk(arrays):
+        _check_shapes(arrays, suffix, len(spec.gates) * arrays["weight_hh_l0"].shape[1])
         params[direction_name(layer, direction)] = _direction_from_torch(arrays, suffix, spec)
     return params
 
@@ -92,6 +95,19 @@ def to_torch(params: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str,
 def _to_numpy(value: Any) -> np.ndarray:
     """A numpy array out of an array or a torch tensor, wherever that lies."""
     return np.asarray(value.detach().cpu().numpy() if hasattr(value, "detach") else value)
+
+
+def _check_shapes(arrays: Mapping[str, np.ndarray], suffix: str, rows: int) -> None:
+    """Makes sure that one direction's four arrays are there and have G*H rows."""
+    for name, axes in (("weight_ih", 2), ("weight_hh", 2), ("bias_ih", 1), ("bias_hh", 1)):
+        array = arrays.get(f"{name}{suffix}")
+        if array is None:
+            raise UserError(f"torch weights: {name}{suffix} is missing; pass a whole state dict")
+        if array.ndim != axes or len(array) != rows:
+            raise UserError(
+                f"torch weights: {name}{suffix} has shape {array.shape}, which does not fit "
+                f"{rows} rows of weight_hh_l0; pass the state dict of one layer"
+            )
 
 
 def _spec_of(weight_hh: np.ndarray) -> CellSpec:

@@ -260,6 +260,11 @@ def find_checkpoints(path: Path, kind: str) -> tuple[CheckpointFolder, list[int]
                 "the training, or take its newest state with --checkpoint=last (where there is no "
                 f"such flag, name {last})"
             )
+        if (path / "metadata").is_dir():
+            raise UserError(
+                f"{path}: a checkpoint whose folder has lost its name, the number of its step; "
+                f"rename it, for example to {path.with_name('1')}"
+            )
         raise UserError(
             f"{path}: no checkpoint here; name the folder of a run "
             "(lstm-flax train --config=... --workdir=DIR makes one)"

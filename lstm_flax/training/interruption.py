@@ -1,6 +1,7 @@
 """Stopping a run politely: the step in progress ends, the state is saved, the program leaves."""
 
 import signal
+import sys
 import threading
 from types import FrameType
 from typing import Any
@@ -31,4 +32,6 @@ class StopRequest:
     def _note(self, number: int, _: FrameType | None) -> None:
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
+        if not self.requested:
+            sys.stderr.write("\nstopping as soon as this step or compilation is done\n")
         self.requested = True

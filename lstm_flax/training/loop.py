@@ -114,13 +114,15 @@ class Run:
 
     def train(self, show_progress: bool) -> None:
         """Compiles for every bucket, then takes all steps that are left, an epoch at a time."""
-        if not self.is_finished:
-            self.train_step.compile(self.state, self.task.example_batches(), show_progress)
-        total, done = self._units(self.total_steps), self._units(self.step)
-        bar = progress_bar(total, done, self.task.unit, show_progress)
-        with bar, StopRequest() as stop:
-            while not self.is_finished:
-                self._train_epoch(self.step // self.task.steps_per_epoch, bar, stop)
+        with StopRequest() as stop:
+            if not self.is_finished:
+                self.train_step.compile(self.state, self.task.example_batches(), show_progress)
+            if stop.requested:
+                raise Interrupted(f"stopped at step {self.step}, before a further one was taken")
+            total, done = self._units(self.total_steps), self._units(self.step)
+            with progress_bar(total, done, self.task.unit, show_progress) as bar:
+                while not self.is_finished:
+                    self._train_epoch(self.step // self.task.steps_per_epoch, bar, stop)
 
     def _units(self, step: int) -> int:
         """Texts or tokens of the batches before a step."""

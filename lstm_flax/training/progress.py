@@ -108,31 +108,3 @@ def _cannot_write(path: Path, error: OSError) -> UserError:
         f"{path}: cannot be written ({one_line(error)}); give the right to write there or make "
         "room, or choose another folder"
     )
-
-
-def result_table(results: dict[str, Any]) -> str:
-    """The figures a person wants first, one a line."""
-    if "perplexity" in results:
-        what = {
-            "tokens": f"{results['tokens']:,}",
-            "perplexity": f"{results['perplexity']:.2f}",
-            "loss": f"{results['loss']:.4f}",
-        }
-    else:
-        what = {
-            "examples": f"{results['examples']:,}",
-            "accuracy": f"{results['accuracy']:.2%}",
-            "loss": f"{results['calibrated_loss']:.4f} ({results['loss']:.4f} before calibration)",
-            "calibration error": f"{results['calibrated_calibration_error']:.2%} "
-            f"({results['calibration_error']:.2%} before, temperature "
-            f"{results['temperature']:.2f})",
-        }
-    where = "split" if "split" in results else "file"
-    rows = {
-        where: results[where],
-        **what,
-        "checkpoint step": f"{results['checkpoint_step']:,}",
-        "seconds": f"{results['seconds']:.1f}",
-    }
-    width = max(map(len, rows))
-    return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows.items())

@@ -3,22 +3,30 @@
 import dataclasses
 import json
 import logging
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
-from lstm_flax.config import Config, read_config, refuse_changes
+from lstm_flax.config import Config
 from lstm_flax.data.dataset import open_dataset
 from lstm_flax.errors import UserError
+from lstm_flax.model.recurrent_choice import choose_implementation
 from lstm_flax.training.checkpoints import holds_checkpoint
 from lstm_flax.training.classification import ClassificationTask
 from lstm_flax.training.initial import describe_taken, kept_params
 from lstm_flax.training.language_modelling import LanguageModelTask
 from lstm_flax.training.loop import Run
-from lstm_flax.training.progress import result_table, write_text
+from lstm_flax.training.progress import write_text
+from lstm_flax.training.result_table import result_table
+from lstm_flax.training.run_folder import (
+    check_same_run,
+    check_workdir,
+    only_one,
+    stored_results,
+)
 from lstm_flax.training.scoring import default_split, evaluate_trained_model
 from lstm_flax.training.self_training import training_part
 from lstm_flax.training.sharding import data_mesh
@@ -58,6 +66,7 @@ def train(
     """
     start = time.perf_counter()
     check_workdir(workdir)
+    check_implementation(config)
     continued = holds_checkpoint(workdir / "last")
     initial = None
     if config.init_from is not None:
@@ -86,39 +95,51 @@ def train(
         kept = kept_params(initial, dataset.label_names)
         fresh = jax.eval_shape(task.init_params, jax.random.PRNGKey(0))
         logger.info("%s", describe_taken(fresh, kept, config.init_from))
-    begun = (workdir / "log.jsonl").exists()
-    run = Run(task, config, workdir, dataset, mesh, initial)
-    if run.is_finished and same_places:
-        scored = run.history.best_step if checkpoint == "best" else run.step
-        stored = _stored_results(workdir, split, run.step, scored)
-        if stored is not None:
+    with only_one(workdir):
+        begun = (workdir / "log.jsonl").exists()
+        run = Run(task, config, workdir, dataset, mesh, initial)
+        try:
+            if run.is_finished and same_places:
+                scored = run.history.best_step if checkpoint == "best" else run.step
+                stored = stored_results(workdir, split, run.step, scored)
+                if stored is not None:
+                    if show_progress:
+                        _tell_finished(run, stored)
+                    return stored
+            if run.step and not run.is_finished:
+                logger.info("%s: continues after step %d of %d", workdir, run.step, run.total_steps)
+            elif begun and not run.step:
+                logger.info("%s: has no checkpoint yet; starts again at step 0", workdir)
+            run.train(show_progress)
+        finally:
             run.close()
-            if show_progress:
-                print(f"finished at step {run.step} already; `lstm-flax evaluate` scores it again")
-                print(result_table(stored))
-            return stored
-    if run.step and not run.is_finished:
-        logger.info("%s: continues after step %d of %d", workdir, run.step, run.total_steps)
-    elif begun and not run.step:
-        logger.info("%s: has no checkpoint yet; starts again at step 0", workdir)
-    try:
-        run.train(show_progress)
-    finally:
-        run.close()
-    trained = load_trained_model(workdir, checkpoint)
-    results = evaluate_trained_model(trained, config, split, show_progress)
-    results |= {
-        "seconds": round(time.perf_counter() - start, 3),
-        "training_seconds": round(run.history.seconds, 3),
-        "train_steps": run.step,
-        "train_examples": len(dataset.split("train")),
-        "compilations": run.train_step.compilations,
-    }
-    if config.task == "classifier":
-        results["development_accuracy"] = run.history.best_score
-    write_text(workdir / "results.json", json.dumps(results) + "\n")
+        results = _score(run, workdir, split, checkpoint, show_progress)
+        results["seconds"] = round(time.perf_counter() - start, 3)
+        write_text(workdir / "results.json", json.dumps(results) + "\n")
     if show_progress:
         print(result_table(results))
+    return results
+
+
+def _tell_finished(run: Run, results: dict[str, Any]) -> None:
+    print(f"finished at step {run.step} already; `lstm-flax evaluate` scores it again")
+    print(result_table(results))
+
+
+def _score(
+    run: Run, workdir: Path, split: str, checkpoint: str, show_progress: bool
+) -> dict[str, Any]:
+    """Evaluates a run that has ended, and tells what its training was."""
+    trained = load_trained_model(workdir, checkpoint)
+    results = evaluate_trained_model(trained, run.config, split, show_progress)
+    results |= {
+        "training_seconds": round(run.history.seconds, 3),
+        "train_steps": run.step,
+        "train_examples": len(run.dataset.split("train")),
+        "compilations": run.train_step.compilations,
+    }
+    if run.config.task == "classifier":
+        results["development_accuracy"] = run.history.best_score
     return results
 
 
@@ -128,29 +149,15 @@ def adopt_reading(config: Config, source: Config) -> Config:
     return dataclasses.replace(config, data=data, tokenizer=source.tokenizer)
 
 
-def check_workdir(workdir: Path) -> None:
-    """Makes sure that a run can have this folder, without making it; `UserError` if not."""
-    there = next(path for path in (workdir, *workdir.parents) if os.path.lexists(path))
-    if not there.is_dir():
-        raise UserError(f"{there}: a file, not the folder of a run; choose another --workdir")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise UserError(
-            f"{there}: no right to write in this folder; change that, or choose another --workdir"
-        )
-
-
-def check_same_run(config: Config, workdir: Path) -> bool:
-    """Makes sure that a folder's run, if it holds one, is this one; `UserError` if not.
-
-    Returns:
-        Whether it holds one, and its data lies where it lay.
-    """
-    path = workdir / "config.json"
-    if not path.exists():
-        return False
-    before = read_config(path)
-    refuse_changes(before, config, str(workdir))
-    return before.data == config.data
+def check_implementation(config: Config) -> None:
+    """Makes sure, before any text is read, that the layers can run here; `UserError` if not."""
+    model = config.model
+    choose_implementation(
+        model.implementation,
+        model.cell.upper(),
+        jnp.dtype(model.dtype),
+        model.recurrent_dropout > 0,
+    )
 
 
 def warn_of_undivided_batches(config: Config, devices: int) -> None:
@@ -165,15 +172,3 @@ def warn_of_undivided_batches(config: Config, devices: int) -> None:
             "the whole batch, which cuDNN's call cannot divide; auto divides it",
             devices,
         )
-
-
-def _stored_results(
-    workdir: Path, split: str, step: int, checkpoint_step: int | None
-) -> dict[str, Any] | None:
-    """What was printed when this training ended; None where that is gone, or of something else."""
-    try:
-        results: dict[str, Any] = json.loads((workdir / "results.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    wanted = {"split": split, "train_steps": step, "checkpoint_step": checkpoint_step}
-    return results if wanted.items() <= results.items() else None
