@@ -283,3 +283,18 @@ def test_equal_texts_are_cut_to_one_side(tmp_path):
     assert sum(map(len, texts)) == len(set().union(*texts)) == 150
     for part in parts:
         assert abs(part.labels.mean() - 0.5) < 0.1
+
+
+def test_columns_of_a_test_file_are_those_of_the_training_file(tmp_path):
+    test = tmp_path / "b.csv"
+    test.write_text("body,label\nfine,pos\n")
+    config = config_of(write(tmp_path / "a.csv"), test_path=str(test))
+    with pytest.raises(UserError, match=r"only 'body', 'label'; name the columns as in the train"):
+        load_examples(config, "test")
+
+
+def test_two_columns_of_one_name(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text,label,text\na,x,b\n")
+    with pytest.raises(UserError, match=r"a\.csv:1: two columns 'text'; rename the one"):
+        load_examples(config_of(path), "train")

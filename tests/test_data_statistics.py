@@ -68,6 +68,7 @@ def test_inspect_prints_its_doubts_and_names_max_length(
     arguments = ["--config=imdb", "--config.data.source=files", f"--config.data.train_path={path}"]
     arguments += [f"--config.data.cache_dir={tmp_path}", "--config.data.max_length=30"]
     arguments += ["--config.tokenizer.kind=word", "--config.tokenizer.vocab_size=40"]
+    arguments += [f"--config.data.test_path={path}", "--config.data.development_fraction=0.2"]
     assert main(["inspect", *arguments]) == 0
     *lines, last = capsys.readouterr().out.splitlines()
     warnings = json.loads(last)["warnings"]
@@ -75,4 +76,5 @@ def test_inspect_prints_its_doubts_and_names_max_length(
         f"warning: {warning}" for warning in warnings
     ]
     assert "the labels 'Pos', 'pos' differ only by case or space" in " ".join(warnings)
+    assert warnings[-1].endswith("texts of test are training texts too: its score flatters")
     assert any(line.startswith("  max_length 30 cuts ") for line in lines)

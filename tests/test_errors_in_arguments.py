@@ -1,11 +1,13 @@
 """Mistakes in flags, fields and configuration files: one line that says what, where, what to do."""
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lstm_flax.cli import fields, main
 from tests.mistake_cases import mistake, train_arguments
 
 
@@ -15,6 +17,11 @@ def test_unknown_flag_and_unknown_field(capsys: Any, tmp_path: Path) -> None:
     line = mistake(capsys, *start, "--config.model.hidden=3")
     assert "did you mean config.model.hidden_size?" in line
     assert "needs a value" in mistake(capsys, *start, "--config.model.hidden_size")
+    line = mistake(capsys, *start, "--config.training.batch_size=0")
+    assert "did you mean config.data.batch_size?" in line
+    line = mistake(capsys, *start, "--config.training.epochs", "3")
+    assert "unknown argument '3' (write --config.training.epochs=3)" in line
+    assert "--config: is empty; built in are chinese, " in mistake(capsys, *start, "--config=")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -116,3 +123,35 @@ def test_an_implementation_that_cannot_do_what_is_asked(
     line = mistake(capsys, *arguments, "--config.model.implementation=cudnn")
     assert "cudnn" in line
     assert "NVIDIA" in line
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "generate", "baselines"])
+def test_an_empty_folder_such_as_an_unset_variable_leaves(
+    capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = mistake(capsys, command, "--workdir=")
+    assert "argument --workdir: is empty; give a path" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_implementation_that_cannot_run_is_told_before_any_text_is_read(
+    capsys: Any, tmp_path: Path, good_file: Path
+) -> None:
+    start = train_arguments(tmp_path, train_path=good_file)
+    line = mistake(capsys, *start, "--config.model.implementation=cudnn")
+    assert "implementation='cudnn' cannot run here" in line
+    assert list(tmp_path.iterdir()) == [good_file]
+
+
+def test_output_that_cannot_be_written(
+    capsys: Any, monkeypatch: pytest.MonkeyPatch, good_file: Path
+) -> None:
+    def fail(*_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(fields, "load_config", fail)
+    line = mistake(capsys, "fields")
+    assert line == "error: the output: No space left on device; --debug shows where it happened"
+    with pytest.raises(OSError, match="No space left"):
+        main(["fields", "--debug"])

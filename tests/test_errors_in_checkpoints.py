@@ -72,10 +72,12 @@ def test_a_checkpoint_of_another_format_version(capsys: Any, run: Path, tmp_path
     assert "checkpoint format 99" in line
 
 
-def test_a_damaged_checkpoint(capsys: Any, run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["zeros", "cut short"])
+def test_a_damaged_checkpoint(capsys: Any, run: Path, tmp_path: Path, damage: str) -> None:
     shutil.copytree(run / "best", tmp_path / "best")
     for chunk in tmp_path.glob("best/*/averaged_params/**/d/*"):
-        chunk.write_bytes(bytes(len(chunk.read_bytes())))
+        content = chunk.read_bytes()
+        chunk.write_bytes(bytes(len(content)) if damage == "zeros" else content[:-9])
     line = mistake(capsys, "predict", f"--workdir={tmp_path / 'best'}", "text")
     assert "no whole checkpoint can be read" in line
 
@@ -122,3 +124,12 @@ def test_metadata_survives_the_round_trip(run: Path) -> None:
     assert again.config == metadata.config
     assert again.label_names == ("neg", "pos")
     assert again.tokenizer.fingerprint == metadata.tokenizer.fingerprint
+
+
+def test_a_checkpoint_copied_under_another_name(capsys: Any, run: Path, tmp_path: Path) -> None:
+    (best,) = (path for path in (run / "best").iterdir() if path.name.isdigit())
+    shutil.copytree(best, tmp_path / "alone")
+    line = mistake(capsys, "predict", f"--workdir={tmp_path / 'alone'}", "text")
+    assert f"rename it, for example to {tmp_path / '1'}" in line
+    (tmp_path / "alone").rename(tmp_path / "1")
+    assert main(["predict", f"--workdir={tmp_path / '1'}", "text"]) == 0

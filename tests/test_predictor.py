@@ -105,7 +105,7 @@ def test_mistakes_in_a_call_say_what_to_do(predictor: Predictor, tmp_path: Path)
     with pytest.raises(UserError, match="every label is 'x'"):
         predictor.fine_tune(["a", "b"], ["x", "x"], tmp_path / "run")
     # A call that failed before it trained may be corrected in the same folder.
-    with pytest.raises(UserError, match="the text is empty"):
+    with pytest.raises(UserError, match=r"texts\[1\] is empty"):
         predictor.fine_tune(["a", " "], ["x", "y"], tmp_path / "run")
 
 
@@ -115,3 +115,12 @@ def test_opening_a_checkpoint_says_nothing_of_orbax(
     path = predictor._trained.path.parent
     assert Predictor.from_checkpoint(path).label_names == predictor.label_names
     assert [record for record in caplog.records if record.name == "absl"] == []
+
+
+@pytest.mark.parametrize("text", ["", " ", None, 3])
+def test_fine_tuning_names_a_text_that_is_none_by_its_place_and_writes_nothing(
+    predictor: Predictor, tmp_path: Path, text: object
+) -> None:
+    with pytest.raises(UserError, match=r"^texts\[1\] is "):
+        predictor.fine_tune(["fine", text], ["pos", "neg"], tmp_path / "run")  # type: ignore[list-item]
+    assert not (tmp_path / "run").exists()

@@ -109,3 +109,21 @@ def test_importing_it_loads_neither_torch_nor_jax() -> None:
         "assert not {'torch', 'jax'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"bias_hh_l0": None}, "bias_hh_l0 is missing; pass a whole state dict"),
+        ({"bias_ih_l1_reverse": np.zeros(5)}, r"bias_ih_l1_reverse has shape \(5,\), which does"),
+        ({"weight_ih_l0": np.zeros(8)}, r"weight_ih_l0 has shape \(8,\)"),
+        ({"weight_hh_l0": None}, "found weight_ih_l0, bias_ih_l0"),
+        ({"fc.weight": np.zeros((2, 4))}, r"found fc\.weight .*leave other layers out"),
+    ],
+)
+def test_state_dicts_that_are_not_whole_or_hold_more(change: dict, message: str) -> None:
+    arrays = {**state_dict(4, layers=2), **change}
+    with pytest.raises(UserError, match=message):
+        torch_weights.from_torch(
+            {name: array for name, array in arrays.items() if array is not None}
+        )

@@ -11,11 +11,13 @@ import flax.struct
 import numpy as np
 import pytest
 
-from lstm_flax.config import Config
+from lstm_flax.config import Config, read_config
 from lstm_flax.errors import UserError
 from lstm_flax.training.checkpoints import CheckpointFolder, holds_checkpoint
+from lstm_flax.training.compilation import BucketedFunction
 from lstm_flax.training.interruption import Interrupted
 from lstm_flax.training.loop import Run
+from lstm_flax.training.run_folder import only_one
 from lstm_flax.training.train import train
 from lstm_flax.training.train_state import TrainState
 from lstm_flax.training.trained_model import load_trained_model
@@ -225,3 +227,44 @@ def test_reading_a_run_leaves_a_save_in_progress_alone(
     unfinished.mkdir()
     load_trained_model(tmp_path / "run", "last")
     assert unfinished.is_dir()
+
+
+def test_what_failed_before_its_first_checkpoint_leaves_the_folder_free(
+    brief_config: Config, tmp_path: Path
+) -> None:
+    wild = changed(
+        brief_config, optimizer={"name": "sgd", "weight_decay": 0.0, "learning_rate": 1e38}
+    )
+    with pytest.raises(UserError, match="not finite"):
+        train(changed(wild, optimizer={"clip_norm": 0.0}), tmp_path, show_progress=False)
+    train(brief_config, tmp_path, show_progress=False)
+    assert read_config(tmp_path / "config.json") == brief_config
+    with pytest.raises(UserError, match="holds a run with"):
+        train(wild, tmp_path, show_progress=False)
+
+
+def test_a_folder_where_another_process_trains_is_left_alone(
+    brief_config: Config, tmp_path: Path
+) -> None:
+    with only_one(tmp_path), pytest.raises(UserError, match="another process trains here; wait"):
+        train(brief_config, tmp_path, show_progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    train(brief_config, tmp_path, show_progress=False)
+
+
+def test_a_stop_while_compiling_takes_no_step(
+    brief_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    compile = BucketedFunction.compile
+
+    def compile_and_stop(*arguments: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        compile(*arguments)
+
+    monkeypatch.setattr(BucketedFunction, "compile", compile_and_stop)
+    with pytest.raises(Interrupted, match="stopped at step 0, before a further one was taken"):
+        train(brief_config, tmp_path, show_progress=False)
+    assert "stopping as soon as this step or compilation is done" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    monkeypatch.undo()
+    assert train(brief_config, tmp_path, show_progress=False)["train_steps"] == 7
