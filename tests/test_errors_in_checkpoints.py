@@ -60,7 +60,9 @@ def test_a_checkpoint_that_fails_without_a_word(
 
     monkeypatch.setattr(CheckpointFolder, "metadata", fail)
     line = mistake(capsys, "predict", f"--workdir={run}", "text")
-    assert "no whole checkpoint can be read" in line
+    assert line.endswith(
+        "no whole checkpoint can be read; copy it again, or choose --checkpoint=last"
+    )
     assert "cannot be read (ValueError)" in caplog.text
 
 

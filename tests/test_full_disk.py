@@ -1,6 +1,7 @@
 """A disk that runs full while a run trains: one line, and nothing of what was saved is lost."""
 
 import errno
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -89,8 +90,10 @@ def test_a_file_system_that_does_not_tell_its_size_is_written_to(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux alone has /dev/full")
 def test_a_log_that_cannot_be_written_is_named_when_it_is_closed_too(tmp_path: Path) -> None:
-    (tmp_path / "log.jsonl").symlink_to("/dev/full")
     log = RunLog(tmp_path / "log.jsonl", resumed_step=0)
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, log._file.fileno())
+    os.close(full)
     for attempt in (lambda: log.write("train", 1), log.close):
         with pytest.raises(UserError, match=r"log\.jsonl: cannot be written .*No space left"):
             attempt()

@@ -1,5 +1,6 @@
 """A run that goes on: killed, stopped, damaged, changed; bit for bit, or refused."""
 
+import json
 import logging
 import os
 import shutil
@@ -13,7 +14,7 @@ import pytest
 
 from lstm_flax.config import Config, read_config
 from lstm_flax.errors import UserError
-from lstm_flax.training.checkpoints import CheckpointFolder, holds_checkpoint
+from lstm_flax.training.checkpoints import CheckpointFolder, find_checkpoints, holds_checkpoint
 from lstm_flax.training.compilation import BucketedFunction
 from lstm_flax.training.interruption import Interrupted
 from lstm_flax.training.loop import Run
@@ -103,6 +104,27 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     with caplog.at_level(logging.WARNING):
         train(tiny_config, workdir, show_progress=False)
     assert "cannot be read" in caplog.text
+    for a, b in zip(leaves(finished[0]), leaves(workdir), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_one_bit_of_the_weights_is_enough_to_fall_back(
+    tiny_config: Config, finished: tuple[Path, dict], tmp_path: Path, caplog: Any
+) -> None:
+    workdir = tmp_path / "copy"
+    shutil.copytree(finished[0], workdir)
+    folder, (newest, before) = find_checkpoints(workdir, "last")
+    folder.close()
+    metadata = workdir / "last" / str(newest) / "metadata" / "metadata"
+    saved = json.loads(metadata.read_text())
+    # As if the weights had changed: the sum is kept apart from them.
+    saved["checksums"]["averaged_params"] ^= 1
+    metadata.write_text(json.dumps(saved))
+    with caplog.at_level(logging.WARNING):
+        train(tiny_config, workdir, show_progress=False)
+    assert f"step {newest} cannot be read" in caplog.text
+    assert "the checksum of averaged_params differs" in caplog.text
+    assert not (workdir / "last-unreadable" / str(before)).exists()
     for a, b in zip(leaves(finished[0]), leaves(workdir), strict=True):
         np.testing.assert_array_equal(a, b)
 

@@ -8,7 +8,7 @@ whole model: parameters, their average, optimiser state, configuration, label na
 import contextlib
 import dataclasses
 import logging
-import shutil
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,19 +17,20 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from lstm_flax.errors import UserError, one_line
+from lstm_flax.errors import UserError
 from lstm_flax.training.checkpoint_metadata import (
     Metadata,
     ngram_arrays,
     ngram_template,
     ngrams_from,
 )
+from lstm_flax.training.disk_space import require_room, saving
 from lstm_flax.training.train_state import TrainState
 
 # What Orbax raises for missing or damaged files. Anything else, such as memory that ran out, says
 # nothing of the checkpoint.
 DAMAGE = (ValueError, FileNotFoundError, KeyError)
-_ROOM_FOR_SMALL_FILES = 2_000_000  # bytes; a checkpoint of a model of no size has 100 kB
+_CHECKSUMS = "checksums"  # beside what `Metadata` says
 _KEPT = {"last": 2, "best": 1}
 
 
@@ -49,38 +50,12 @@ def _quiet_absl() -> Iterator[None]:
         absl.setLevel(level)
 
 
-@contextlib.contextmanager
-def _saving(folder: Path) -> Iterator[None]:
-    """Tells of what Orbax cannot write, now or in the background, as a `UserError`."""
-    try:
-        yield
-    except OSError as error:
-        raise _cannot_save(folder, error.strerror or one_line(error)) from error
-    except ValueError as error:
-        # TensorStore names the database, the file and the call before it comes to the reason.
-        message, code, _ = str(error).partition(" [os_error_code")
-        if not code:
-            raise
-        raise _cannot_save(folder, message.split(": ")[-1]) from error
-
-
-def _require_room(folder: Path, items: Any) -> None:
-    """Makes sure, before Orbax begins, that the arrays fit on the disk.
-
-    It compresses them a little, and adds some files of its own.
-    """
-    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(items)) + _ROOM_FOR_SMALL_FILES
-    usage = shutil.disk_usage(folder)
-    if usage.free < needed and usage.total > 0:  # some file systems do not tell
-        reason = f"it needs {needed / 1e6:.1f} MB, {usage.free / 1e6:.1f} are free"
-        raise _cannot_save(folder, reason)
-
-
-def _cannot_save(folder: Path, reason: str) -> UserError:
-    return UserError(
-        f"{folder}: a checkpoint cannot be saved ({reason}); make room or give the right to write "
-        "there, and the same command continues from the newest there is"
-    )
+def _checksum(tree: Any) -> int:
+    """CRC-32 of all arrays, one after another."""
+    checksum = 0
+    for leaf in jax.tree.leaves(tree):
+        checksum = zlib.crc32(np.ascontiguousarray(leaf).data, checksum)
+    return checksum
 
 
 class CheckpointFolder:
@@ -116,10 +91,12 @@ class CheckpointFolder:
         items = {
             "params": ocp.args.StandardSave(state.params),
             "training": ocp.args.StandardSave(rest),
-            "metadata": ocp.args.JsonSave(metadata.to_json()),
         }
+        checksums = {"params": _checksum(state.params)}
         if state.averaged_params is not None:
             items["averaged_params"] = ocp.args.StandardSave(state.averaged_params)
+            checksums["averaged_params"] = _checksum(state.averaged_params)
+        items["metadata"] = ocp.args.JsonSave(metadata.to_json() | {_CHECKSUMS: checksums})
         if metadata.ngrams is not None:
             items["ngrams"] = ocp.args.StandardSave(ngram_arrays(metadata.ngrams))
         self._save(step, items)
@@ -134,9 +111,10 @@ class CheckpointFolder:
         """
         name = _evaluation_item(metadata.config.training.ema_decay > 0)
         half = jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), params)
+        checksums = {name: _checksum(jax.tree.map(np.float32, half))}  # of what is restored
         items = {
             name: ocp.args.StandardSave(half),
-            "metadata": ocp.args.JsonSave(metadata.to_json()),
+            "metadata": ocp.args.JsonSave(metadata.to_json() | {_CHECKSUMS: checksums}),
         }
         if metadata.ngrams is not None:
             items["ngrams"] = ocp.args.StandardSave(ngram_arrays(metadata.ngrams))
@@ -144,18 +122,18 @@ class CheckpointFolder:
 
     def _save(self, step: int, items: dict[str, Any]) -> None:
         arrays = [item.item for item in items.values() if isinstance(item, ocp.args.StandardSave)]
-        with _saving(self.path):
-            _require_room(self.path, arrays)
+        with saving(self.path):
+            require_room(self.path, arrays)
             self._manager.save(step, args=ocp.args.Composite(**items))
 
     def wait(self) -> None:
         """Returns when everything begun is on disk."""
-        with _saving(self.path):
+        with saving(self.path):
             self._manager.wait_until_finished()
 
     def close(self) -> None:
         """Waits, then lets go of the folder."""
-        with _saving(self.path):
+        with saving(self.path):
             self._manager.close()
 
     def steps(self) -> list[int]:
@@ -195,6 +173,8 @@ class CheckpointFolder:
         if like.averaged_params is not None:
             items["averaged_params"] = ocp.args.StandardRestore(like.averaged_params)
         restored = self._restore(step, **items)
+        for name in items.keys() & {"params", "averaged_params"}:
+            self._check(step, name, restored[name])
         return rest.replace(
             **restored["training"]
             | {
@@ -215,7 +195,16 @@ class CheckpointFolder:
     def restore_params(self, step: int, like: Any, averaged: bool) -> Any:
         """Reads the parameters to evaluate with, into the shapes and shardings of `like`."""
         name = _evaluation_item(averaged)
-        return self._restore(step, **{name: ocp.args.StandardRestore(like)})[name]
+        params = self._restore(step, **{name: ocp.args.StandardRestore(like)})[name]
+        self._check(step, name, params)
+        return params
+
+    def _check(self, step: int, name: str, params: Any) -> None:
+        """Makes sure that parameters are those that were saved, to the bit; else `ValueError`."""
+        saved = self._restore(step, metadata=ocp.args.JsonRestore())["metadata"]
+        expected = saved.get(_CHECKSUMS, {}).get(name)  # none in checkpoints older than this
+        if expected is not None and _checksum(params) != expected:
+            raise ValueError(f"the checksum of {name} differs")
 
     def _restore(self, step: int, **items: Any) -> Any:
         """Reads items of a checkpoint; raises one of `DAMAGE` where they are damaged."""

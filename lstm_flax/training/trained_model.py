@@ -108,10 +108,9 @@ def load_trained_model(path: Path, checkpoint: str = "best") -> TrainedModel:
                 logger.warning("%s/%d cannot be read (%s)", folder.path, step, one_line(error))
     finally:
         folder.close()
-    raise UserError(
-        f"{folder.path}: no whole checkpoint can be read; copy it again, or choose "
-        f"--checkpoint={'last' if checkpoint == 'best' else 'best'}"
-    )
+    other = "last" if checkpoint == "best" else "best"
+    choice = f", or choose --checkpoint={other}" if (path / other).is_dir() else ""
+    raise UserError(f"{folder.path}: no whole checkpoint can be read; copy it again{choice}")
 
 
 def _restore(folder: CheckpointFolder, step: int) -> TrainedModel:

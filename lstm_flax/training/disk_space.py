@@ -1,0 +1,51 @@
+"""A disk that is full, or cannot be written, as one line for the user."""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from lstm_flax.errors import UserError, one_line
+
+_ROOM_FOR_SMALL_FILES = 2_000_000  # bytes; a checkpoint of a model of no size has 100 kB
+
+
+@contextlib.contextmanager
+def saving(folder: Path) -> Iterator[None]:
+    """Tells of what Orbax cannot write, now or in the background, as a `UserError`."""
+    try:
+        yield
+    except OSError as error:
+        raise _cannot_save(folder, error.strerror or one_line(error)) from error
+    except ValueError as error:
+        # TensorStore names the database, the file and the call before it comes to the reason.
+        message, code, _ = str(error).partition(" [os_error_code")
+        if not code:
+            raise
+        raise _cannot_save(folder, message.split(": ")[-1]) from error
+
+
+def require_room(folder: Path, arrays: Any) -> None:
+    """Makes sure, before Orbax begins, that a checkpoint fits on the disk; `UserError` if not.
+
+    Orbax compresses the arrays a little, and adds some files of its own.
+
+    Args:
+        folder: where it is to be.
+        arrays: a tree of all that it will hold.
+    """
+    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays)) + _ROOM_FOR_SMALL_FILES
+    usage = shutil.disk_usage(folder)
+    if usage.free < needed and usage.total > 0:  # some file systems do not tell
+        reason = f"it needs {needed / 1e6:.1f} MB, {usage.free / 1e6:.1f} are free"
+        raise _cannot_save(folder, reason)
+
+
+def _cannot_save(folder: Path, reason: str) -> UserError:
+    return UserError(
+        f"{folder}: a checkpoint cannot be saved ({reason}); make room or give the right to write "
+        "there, and the same command continues from the newest there is"
+    )
