@@ -1,5 +1,7 @@
 """A run that goes on: killed, stopped, damaged, changed; bit for bit, or refused."""
 
+import errno
+import fcntl
 import json
 import logging
 import os
@@ -274,8 +276,19 @@ def test_a_folder_where_another_process_trains_is_left_alone(
     train(brief_config, tmp_path, show_progress=False)
 
 
+def test_a_file_system_without_locks_is_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with only_one(tmp_path):
+        assert tmp_path.is_dir()
+
+
 def test_a_stop_while_compiling_takes_no_step(
-    brief_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    brief_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
     compile, handler = BucketedFunction.compile, signal.getsignal(signal.SIGINT)
 
@@ -286,7 +299,7 @@ def test_a_stop_while_compiling_takes_no_step(
     monkeypatch.setattr(BucketedFunction, "compile", compile_and_stop)
     with pytest.raises(Interrupted, match="stopped at step 0, before a further one was taken"):
         train(brief_config, tmp_path, show_progress=False)
-    assert "stopping as soon as this step or compilation is done" in capsys.readouterr().err
+    assert "stopping as soon as this step or compilation is done" in capfd.readouterr().err
     assert signal.getsignal(signal.SIGINT) is handler
     monkeypatch.undo()
     assert train(brief_config, tmp_path, show_progress=False)["train_steps"] == 7

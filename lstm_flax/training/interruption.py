@@ -1,7 +1,7 @@
 """Stopping a run politely: the step in progress ends, the state is saved, the program leaves."""
 
+import os
 import signal
-import sys
 import threading
 from types import FrameType
 from typing import Any
@@ -33,5 +33,6 @@ class StopRequest:
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
         if not self.requested:
-            sys.stderr.write("\nstopping as soon as this step or compilation is done\n")
+            # Not through sys.stderr, which may be in the middle of a write.
+            os.write(2, b"\nstopping as soon as this step or compilation is done\n")
         self.requested = True
