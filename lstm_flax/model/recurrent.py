@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from lstm_flax.errors import UserError
 from lstm_flax.model.cells import (
@@ -25,6 +24,7 @@ from lstm_flax.model.cells import (
 )
 from lstm_flax.model.initializers import orthogonal
 from lstm_flax.model.masking import sequence_mask
+from lstm_flax.model.recurrent_checks import check_attributes, check_sizes, checked_inputs
 from lstm_flax.model.recurrent_choice import choose_implementation
 from lstm_flax.model.recurrent_cudnn import cudnn_layers
 from lstm_flax.model.recurrent_fused import fused_layer
@@ -67,8 +67,8 @@ class _Stack(nn.Module):
         deterministic: bool,
     ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
         """The stack: outputs and the final states h_n, and c_n for the LSTM, each [L*D, B, H]."""
-        self._check_attributes()
-        x, lengths = _checked_inputs(inputs, lengths, self.time_major)
+        check_attributes(self)
+        x, lengths = checked_inputs(inputs, lengths, self.time_major)
         x = x.astype(self.dtype or jnp.result_type(x.dtype, self.param_dtype))
         mask = None
         if lengths is not None:
@@ -102,14 +102,6 @@ class _Stack(nn.Module):
 
         stacked = tuple(jnp.stack(arrays) for arrays in zip(*finals, strict=True))
         return (x if self.time_major else x.swapaxes(0, 1)), stacked
-
-    def _check_attributes(self) -> None:
-        for name in ("dropout", "recurrent_dropout"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise UserError(f"{name} = {getattr(self, name)}: must be at least 0 and below 1")
-        for name in ("hidden_size", "num_layers"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} = {getattr(self, name)}: must be at least 1")
 
     def _initial_states(
         self, initial_state: tuple[jax.Array, ...] | None, x: jax.Array
@@ -180,7 +172,8 @@ class _Stack(nn.Module):
             param_dtype=self.param_dtype,
             name=name,
         )
-        self._check_sizes(name, features)
+        params: CellParams = self.get_variable("params", name, {})
+        check_sizes(params, name, self.spec.gates[0], features, self.hidden_size)
         if self.is_initializing():
             cell(to_carry(start), jnp.zeros((x.shape[1], features), x.dtype))
             if self.spec.name == "LSTM":
@@ -189,23 +182,6 @@ class _Stack(nn.Module):
                 forget = {"hf": {"bias": jnp.ones(self.hidden_size, self.param_dtype)}}
                 self.put_variable("params", name, forget)
         return cell
-
-    def _check_sizes(self, name: str, features: int) -> None:
-        """Makes sure that parameters that are there already are of these sizes.
-
-        Anything else that is wrong with them Flax names itself.
-        """
-        params = nn.unbox(self.get_variable("params", name, {}))
-        kernel = params.get(f"i{self.spec.gates[0]}", {}).get("kernel")
-        if kernel is None or jnp.ndim(kernel) != 2:
-            return
-        width, hidden_size = kernel.shape
-        if (width, hidden_size) != (features, self.hidden_size):
-            raise UserError(
-                f"{features} features, hidden_size = {self.hidden_size}: the parameters {name} are "
-                f"for {width} features, hidden_size = {hidden_size}; give inputs of that width to "
-                "a layer of that size, or initialise anew"
-            )
 
 
 class LSTM(_Stack):
@@ -303,32 +279,3 @@ class RNN(_Stack):
         states = None if initial_state is None else (initial_state,)
         outputs, (h_n,) = self._run(inputs, lengths, states, deterministic)
         return outputs, h_n
-
-
-def _checked_inputs(
-    inputs: jax.Array, lengths: jax.Array | None, time_major: bool
-) -> tuple[jax.Array, jax.Array | None]:
-    """Inputs as [T, B, E] and lengths as i32[B], or a `UserError`."""
-    x = jnp.asarray(inputs)
-    if x.ndim != 3:
-        raise UserError(f"inputs must have three axes (batch, time, features), not {x.shape}")
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise UserError(f"inputs must be floating point, not {x.dtype}: embed token ids first")
-    x = x if time_major else x.swapaxes(0, 1)
-    if lengths is None:
-        return x, None
-    width, batch = x.shape[:2]
-    if not isinstance(lengths, jax.core.Tracer):
-        known = np.ravel(lengths)
-        bad = np.flatnonzero((known < 1) | (known > width))
-        if bad.size > 0:
-            raise UserError(
-                f"lengths must be from 1 to {width} (the time axis of inputs), but row {bad[0]} "
-                f"has {known[bad[0]]}"
-            )
-    lengths = jnp.asarray(lengths)
-    if lengths.shape != (batch,) or not jnp.issubdtype(lengths.dtype, jnp.integer):
-        raise UserError(
-            f"lengths must be {batch} integers (one a row), not {lengths.dtype}{lengths.shape}"
-        )
-    return x, lengths.astype(jnp.int32)
