@@ -19,6 +19,7 @@ from lstm_flax.model.cells import (
     GRU_SPEC,
     LSTM_SPEC,
     RNN_SPEC,
+    CellParams,
     CellSpec,
     direction_name,
 )
