@@ -41,25 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         arguments, overrides = _parser().parse_known_args(words)
-        unknown = overrides
-        if arguments.takes_config:
-            unknown = [flag for flag in overrides if not flag.startswith("--config.")]
-        if unknown:
-            before = words[words.index(unknown[0]) - 1]
-            if before.startswith("--config.") and "=" not in before:
-                hint = f"write {before}={unknown[0]}"
-            elif arguments.takes_config and unknown[0].startswith("-"):
-                hint = "fields are set as --config.area.field=value"
-            elif arguments.takes_config:
-                hint = "a run is named with --workdir=DIR"
-            elif unknown[0].startswith("-"):
-                hint = "texts that begin with - go after --"
-            else:
-                hint = "it is one too many"
-            raise UserError(
-                f"unknown argument {unknown[0]!r} ({hint}); "
-                f"`lstm-flax {arguments.command} --help` lists what there is"
-            )
+        _refuse_unknown(arguments, overrides, words)
         arguments.overrides = overrides
         logging.basicConfig(format="%(levelname)s: %(message)s", level=arguments.log_level)
         # TFDS and Orbax tell of every file, and of an error on many lines before they raise it.
@@ -85,6 +67,38 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = "the output" if error.filename is None else error.filename
         print(f"error: {where}: {error.strerror}; --debug shows where it happened", file=sys.stderr)
         return 2
+
+
+def _refuse_unknown(
+    arguments: argparse.Namespace, overrides: Sequence[str], words: Sequence[str]
+) -> None:
+    """Makes sure that the parser left nothing but fields over, and them only where they are taken.
+
+    Args:
+        arguments: what it understood.
+        overrides: what it did not.
+        words: all that was typed.
+
+    Raises:
+        UserError: naming the first that is unknown, with what may have been meant.
+    """
+    fields_taken = arguments.takes_config
+    unknown = [word for word in overrides if not (fields_taken and word.startswith("--config."))]
+    if not unknown:
+        return
+    word, before = unknown[0], words[words.index(unknown[0]) - 1]
+    if before.startswith("--config.") and "=" not in before:
+        hint = f"write {before}={word}"
+    elif word.startswith("-"):
+        hint = "texts that begin with - go after --"
+        if fields_taken:
+            hint = "fields are set as --config.area.field=value"
+    else:
+        hint = "a run is named with --workdir=DIR" if fields_taken else "it is one too many"
+    raise UserError(
+        f"unknown argument {word!r} ({hint}); "
+        f"`lstm-flax {arguments.command} --help` lists what there is"
+    )
 
 
 def _parser() -> Parser:
