@@ -38,11 +38,8 @@ SGD |= {"learning_rate": 0.1, "b1": 0.0}
 
 @pytest.fixture
 def config(tiny_config: Config) -> Config:
-    """The tiny run by plain gradient descent, its dropout on.
-
-    Of one direction: what rows and losses have to do with each other takes half as long to compile.
-    """
-    return changed(tiny_config, optimizer=SGD, model={"bidirectional": False})
+    """The tiny run by plain gradient descent, its dropout on."""
+    return changed(tiny_config, optimizer=SGD)
 
 
 def same(a: Any, b: Any, atol: float = 0.0) -> None:
@@ -91,7 +88,7 @@ def virtual_gradient(model: TextClassifier, params: Any, batch: Batch) -> Any:
 
 def test_filler_rows_and_padding_change_no_virtual_gradient(config: Config) -> None:
     fields = {"embedding_dropout": 0.0, "head_dropout": 0.0, "word_dropout": 0.0}
-    quiet = changed(config, model=fields | {"bidirectional": True})  # one comes from the padding
+    quiet = changed(config, model=fields)
     batch, filler = random_batch(6), random_batch(2, seed=1)
     filler = filler._replace(example_mask=np.zeros(2, bool), lengths=np.ones(2, np.int32))
     # Random directions are drawn row by row of the whole batch, so the shape must stay.

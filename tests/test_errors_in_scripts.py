@@ -22,6 +22,10 @@ WEIGHTS = (
             "lengths must be from 1 to 3 (the time axis of inputs), but row 1 has 0",
         ),
         (
+            RUN.format(lengths=[4, 1]),
+            "lengths must be from 1 to 3 (the time axis of inputs), but row 0 has 4",
+        ),
+        (
             LAYER + "LSTM(16, 64, 2)",
             "LSTM(16, 64, ...): give hidden_size alone by position, num_layers=... and the rest by "
             "name; unlike in torch, the size of the inputs is not given",
@@ -35,7 +39,7 @@ WEIGHTS = (
             "torch weights without biases have no counterpart here: set bias=True",
         ),
     ],
-    ids=["length 0", "arguments in torch's order", "proj_size", "no biases"],
+    ids=["length 0", "length beyond T", "arguments in torch's order", "proj_size", "no biases"],
 )
 def test_a_script_s_mistake_is_one_line_and_status_one(script: str, expected: str) -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

@@ -31,7 +31,7 @@ def test_initial_parameters() -> None:
 
 
 def test_init_is_the_same_traced_and_abstract() -> None:
-    layer, _, inputs, _ = make(num_layers=1, bidirectional=False)
+    layer, _, inputs, _ = make(num_layers=1)
     variables = jax.jit(layer.init)(jax.random.key(1), inputs)
     eager = layer.init(jax.random.key(1), inputs)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), eager, variables)

@@ -77,7 +77,7 @@ def test_a_labelled_file_is_scored_as_the_split_of_the_same_texts(
         (
             ["--file={folder}/other.csv"],
             "other.csv:3: label 'mixed' is not known to the model, which has 'neg', 'pos'; correct "
-            "it; unknown too: {folder}/other.csv:4: 'odd'",
+            "it or leave the example out; unknown too: {folder}/other.csv:4: 'odd'",
         ),
         (["--file={folder}/other.csv", "--split=test"], "leave out --config, --split and fields"),
         (["--label_column=mood"], "they are of --file; add --file=PATH"),

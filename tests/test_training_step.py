@@ -16,7 +16,7 @@ from tests.step_cases import changed, jit_apply, jit_init, one_step, random_batc
 
 
 def test_masked_rows_change_nothing(tiny_config: Config) -> None:
-    fields = {"embedding_dropout": 0.0, "head_dropout": 0.0, "bidirectional": False}
+    fields = {"embedding_dropout": 0.0, "head_dropout": 0.0}
     config = changed(tiny_config, model=fields)
     full, filler = random_batch(6), random_batch(4, seed=1)
     filler = filler._replace(example_mask=np.zeros(4, bool), lengths=np.ones(4, np.int32))
@@ -28,7 +28,7 @@ def test_masked_rows_change_nothing(tiny_config: Config) -> None:
 
 
 def test_it_overfits_32_texts(tiny_config: Config) -> None:
-    fields = {"embedding_dropout": 0.0, "head_dropout": 0.0, "bidirectional": False}
+    fields = {"embedding_dropout": 0.0, "head_dropout": 0.0}
     config = changed(tiny_config, model=fields, optimizer={"schedule": "constant"})
     batch = random_batch(32)  # random labels: nothing to learn but the texts themselves
     model = build_model(config, 64, 2)

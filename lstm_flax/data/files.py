@@ -122,7 +122,7 @@ def _number_labels(rows: Sequence[Row], names: Sequence[str], problem: str) -> n
         (label, where), *others = unknown.items()
         more = some([f"{id_}: {label!r}" for label, id_ in others], 5, "; ")
         raise UserError(
-            f"{where}: label {label!r} is {problem} {some_names(names)}; correct it"
-            + (f"; unknown too: {more}" if others else "")
+            f"{where}: label {label!r} is {problem} {some_names(names)}; correct "
+            "it or leave the example out" + (f"; unknown too: {more}" if others else "")
         )
     return np.array([number[row.label] for row in rows], dtype=np.int32)

@@ -39,7 +39,7 @@ class _Mistake(NamedTuple):
 
 
 class _UnreadableError(Exception):
-    """A mistake after which no row can be told from the next."""
+    """A mistake after which nothing more of the file can be read."""
 
     def __init__(self, mistake: _Mistake) -> None:
         super().__init__(mistake)
@@ -104,7 +104,7 @@ class _Columns(NamedTuple):
     label: str
     flags: tuple[str, str] | None
 
-    def missing_in(self, present: Sequence[str] | dict[str, Any], where: str) -> _Mistake | None:
+    def mistake_in(self, present: Sequence[str] | dict[str, Any], where: str) -> _Mistake | None:
         """What is wrong with a table's header, or with one record."""
         names = (self.text, self.label)
         if twice := [name for name in names if list(present).count(name) > 1]:
@@ -135,8 +135,8 @@ def _json_row(line: str, where: str, columns: _Columns) -> Row | _Mistake:
         return _Mistake(where, f"not JSON ({error})", one_a_line)
     if not isinstance(record, dict):
         return _Mistake(where, "not a JSON object", one_a_line)
-    if missing := columns.missing_in(record, where):
-        return missing
+    if mistake := columns.mistake_in(record, where):
+        return mistake
     text, label = record[columns.text], record[columns.label]
     if not isinstance(text, str):
         what = f"{columns.text!r} is {_json(text)}, not a string"
@@ -226,8 +226,8 @@ def _read_table(
     if first is None:
         return
     header = [name.strip() for name in first[1]]
-    if missing := columns.missing_in(header, f"{path}:{first[0]}"):
-        raise _UnreadableError(missing)
+    if mistake := columns.mistake_in(header, f"{path}:{first[0]}"):
+        raise _UnreadableError(mistake)
     text_at, label_at = header.index(columns.text), header.index(columns.label)
     for number, record in records:
         where = f"{path}:{number}"
