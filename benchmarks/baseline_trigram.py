@@ -16,10 +16,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from lstm_flax.config import Config
-from lstm_flax.config_files import load_config
+from lstm_flax.config.files import load_config
 from lstm_flax.data.dataset import open_dataset
 from lstm_flax.data.streams import running_text
-from lstm_flax.data.tokenizer import END_ID
+from lstm_flax.text.tokenizer import END_ID
 
 # Where a text is too small to estimate discounts from, those of KenLM's --discount_fallback.
 _FALLBACK = np.array([0.0, 0.5, 1.0, 1.5])

@@ -45,12 +45,12 @@ from epoch_sides import (
 from measuring import HAS_TORCH, seconds_of, set_precision, start_report, summary, write_report
 from reviews import imdb_config, labelled_reviews
 
-from lstm_flax.allocator import keep_freed_memory
+from lstm_flax.checkpoints.restore import build_classifier, init_params
 from lstm_flax.config import Config, OptimizerConfig, TrainingConfig
 from lstm_flax.data.batching import PlannedBatch
 from lstm_flax.data.dataset import open_dataset
-from lstm_flax.data.token_cache import TokenizedSplit
-from lstm_flax.training.trained_model import build_classifier, init_params
+from lstm_flax.devices.allocator import keep_freed_memory
+from lstm_flax.text.tokenized import TokenizedSplit
 
 _STRATUM = 32  # batches whose widths differ by less count as equal
 

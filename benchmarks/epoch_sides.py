@@ -9,18 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 from measuring import torch_device
 
+from lstm_flax.checkpoints.restore import build_classifier
 from lstm_flax.config import Config
 from lstm_flax.data.batching import BatchPlan, PlannedBatch, make_batch
 from lstm_flax.data.prefetching import prefetch
-from lstm_flax.data.token_cache import TokenizedSplit
-from lstm_flax.model.classifier import apply_classifier
-from lstm_flax.training.compilation import BucketedFunction
-from lstm_flax.training.objectives import cross_entropy
+from lstm_flax.devices.compilation import BucketedFunction
+from lstm_flax.devices.sharding import data_mesh, place_batch
+from lstm_flax.models.classifier import apply_classifier
+from lstm_flax.text.tokenized import TokenizedSplit
+from lstm_flax.training.losses import cross_entropy
 from lstm_flax.training.optimizer import make_optimizer
-from lstm_flax.training.sharding import data_mesh, place_batch
 from lstm_flax.training.train_state import TrainState
 from lstm_flax.training.train_step import make_train_step
-from lstm_flax.training.trained_model import build_classifier
 from lstm_flax.types import PAD_ID, Batch
 
 SIDES = ("ours", "torch_tutorial", "torch_padded", "torch_packed")

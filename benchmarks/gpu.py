@@ -47,7 +47,12 @@ from start_up import process_environment
 
 STEPS = ("correctness", "layer", "run", "epoch", "start_up", "inference", "scaling", "shapes")
 _HERE = Path(__file__).parent
-_TESTS = ("recurrent_cudnn", "recurrent_fused", "recurrent", "classifier")
+_TESTS = (
+    "recurrent/test_cudnn",
+    "recurrent/test_fused",
+    "recurrent/test_layers",
+    "models/test_classifier",
+)
 _FULL = {"JAX_DEFAULT_MATMUL_PRECISION": "highest"}
 _SMALL_RUN = (
     "--config.data.batch_size=16",
@@ -131,7 +136,7 @@ class Driver:
 
 def correctness(driver: Driver) -> dict[str, Any]:
     """Full float32 for all; JAX's own precision for what must not depend on it."""
-    files = [f"tests/test_{name}.py" for name in _TESTS[: 1 if driver.small else None]]
+    files = [f"tests/{name}.py" for name in _TESTS[: 1 if driver.small else None]]
     precision = f"{files[0]}::test_precision_follows_jax_configuration"
     return {
         "float32": driver.tests(_FULL, *files, f"--deselect={precision}"),
@@ -141,7 +146,7 @@ def correctness(driver: Driver) -> dict[str, Any]:
 
 def shapes(driver: Driver) -> dict[str, Any]:
     """200 random shapes of cuDNN against scan."""
-    return {"float32": driver.tests(_FULL, "-m", "exhaustive", "tests/test_recurrent_cudnn.py")}
+    return {"float32": driver.tests(_FULL, "-m", "exhaustive", "tests/recurrent/test_cudnn.py")}
 
 
 def layer(driver: Driver) -> dict[str, Any]:

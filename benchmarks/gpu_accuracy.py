@@ -115,8 +115,8 @@ def score_ensemble(
     if driver.must_stop:
         return STOPPED
     # Only now: what trained before had the GPU to itself.
-    from lstm_flax.training.scoring import evaluate_ensemble
-    from lstm_flax.training.trained_model import load_trained_model
+    from lstm_flax.checkpoints.restore import load_trained_model
+    from lstm_flax.evaluation.evaluate import evaluate_ensemble
 
     print(f"\n{name}: {command}", flush=True)
     start = time.monotonic()

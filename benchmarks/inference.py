@@ -27,17 +27,17 @@ from reviews import imdb_config, review_texts
 from start_up import measure_imports_and_predict, print_start_up
 
 from lstm_flax import Predictor
-from lstm_flax.allocator import keep_freed_memory
+from lstm_flax.checkpoints.folder import open_checkpoints
+from lstm_flax.checkpoints.metadata import History, Metadata, describe_machine
+from lstm_flax.checkpoints.restore import build_classifier, init_params, load_trained_model
 from lstm_flax.config import Config
 from lstm_flax.data.dataset import open_dataset
+from lstm_flax.devices.allocator import keep_freed_memory
 from lstm_flax.errors import UserError
 from lstm_flax.inference.predictor import Prediction
-from lstm_flax.training.checkpoint_metadata import History, Metadata, describe_machine
-from lstm_flax.training.checkpoints import open_checkpoints
-from lstm_flax.training.initial import ngram_ratios
 from lstm_flax.training.optimizer import make_optimizer
 from lstm_flax.training.train_state import TrainState
-from lstm_flax.training.trained_model import build_classifier, init_params, load_trained_model
+from lstm_flax.training.warm_start import ngram_ratios
 
 TOLERANCE = 1e-4  # of probabilities
 _BATCH_SIZES = (32, 64, 128, 256)

@@ -34,7 +34,7 @@ from measuring import (
     write_report,
 )
 
-from lstm_flax.allocator import keep_freed_memory
+from lstm_flax.devices.allocator import keep_freed_memory
 
 # Relative to the largest entry. TensorFloat-32 keeps 11 bits of what enters a product.
 TOLERANCE = {"float32": 1e-4, "tf32": 0.05, "bfloat16": 0.1}

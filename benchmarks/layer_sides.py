@@ -11,8 +11,8 @@ import numpy as np
 from measuring import HAS_TORCH, torch_device
 
 from lstm_flax import LSTM, torch_weights
-from lstm_flax.model.cells import direction_name
-from lstm_flax.model.recurrent_cudnn import why_not_cudnn
+from lstm_flax.recurrent.cells import direction_name
+from lstm_flax.recurrent.cudnn import why_not_cudnn
 
 
 @dataclasses.dataclass(frozen=True)

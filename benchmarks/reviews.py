@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from lstm_flax.config import Config
-from lstm_flax.config_files import load_config
+from lstm_flax.config.files import load_config
 from lstm_flax.data.dataset import Dataset, open_dataset
-from lstm_flax.data.token_cache import TokenizedSplit, write_split
+from lstm_flax.data.token_cache import write_split
 from lstm_flax.errors import UserError
+from lstm_flax.text.tokenized import TokenizedSplit
 
 _IMDB = str(Path(__file__).parents[1] / "configs" / "imdb.py")
 _MOODS = {"neg": ("dull", "wooden", "awful", "tired"), "pos": ("bright", "superb", "warm", "brave")}

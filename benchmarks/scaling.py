@@ -34,7 +34,7 @@ import jax
 from measuring import start_report, summary, time_in_turn, write_report
 from train_case import Size, step_of
 
-from lstm_flax.allocator import keep_freed_memory
+from lstm_flax.devices.allocator import keep_freed_memory
 
 PARTS = ("width", "batch", "hidden", "examples", "devices")
 _CHILD = str(Path(__file__).with_name("scaling_child.py"))

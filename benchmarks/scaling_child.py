@@ -12,11 +12,11 @@ import jax
 import numpy as np
 from train_case import Size, Trainer, random_batch
 
-from lstm_flax.allocator import keep_freed_memory
 from lstm_flax.data.batching import BatchPlan
 from lstm_flax.data.prefetching import prefetch
 from lstm_flax.data.token_cache import read_split, write_split
-from lstm_flax.training.sharding import place_batch
+from lstm_flax.devices.allocator import keep_freed_memory
+from lstm_flax.devices.sharding import place_batch
 
 _MEAN_LENGTH = 250  # tokens of an example, about IMDB's
 _WARM_UP = 4  # steps before any is timed

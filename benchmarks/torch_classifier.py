@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from lstm_flax import torch_weights
 from lstm_flax.config import ModelConfig
-from lstm_flax.model.cells import direction_name
+from lstm_flax.recurrent.cells import direction_name
 from lstm_flax.types import PAD_ID
 
 WAYS = ("packed", "padded", "flipped")
@@ -65,7 +65,7 @@ class TorchClassifier(nn.Module):
         self.head = nn.Linear(parts * directions * hidden, outputs)
 
     def load(self, params: Mapping[str, Any]) -> "TorchClassifier":
-        """Takes the weights of `lstm_flax.model.classifier.TextClassifier`."""
+        """Takes the weights of `lstm_flax.models.classifier.TextClassifier`."""
         with torch.no_grad():
             _copy(self.embedding.weight, params["embedding"]["embedding"])
             if self.ngrams is not None:

@@ -7,10 +7,10 @@ import torch
 from measuring import torch_device
 from torch_classifier import TorchClassifier
 
+from lstm_flax.checkpoints.restore import TrainedModel
 from lstm_flax.data.batching import make_batch
-from lstm_flax.data.token_cache import TokenizedSplit
 from lstm_flax.inference.predictor import Prediction
-from lstm_flax.training.trained_model import TrainedModel
+from lstm_flax.text.tokenized import TokenizedSplit
 
 
 class TorchPredictor:

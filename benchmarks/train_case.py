@@ -8,16 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lstm_flax.checkpoints.restore import build_classifier, init_params
 from lstm_flax.config import Config, DataConfig, ModelConfig, TrainingConfig
 from lstm_flax.data.batching import PlannedBatch, make_batch
-from lstm_flax.data.token_cache import TokenizedSplit
-from lstm_flax.training.compilation import BucketedFunction
-from lstm_flax.training.metrics import MetricSums
+from lstm_flax.devices.compilation import BucketedFunction
+from lstm_flax.devices.sharding import data_mesh, place_batch, replicated
+from lstm_flax.evaluation.metrics import MetricSums
+from lstm_flax.text.tokenized import TokenizedSplit
 from lstm_flax.training.optimizer import make_optimizer
-from lstm_flax.training.sharding import data_mesh, place_batch, replicated
 from lstm_flax.training.train_state import TrainState
 from lstm_flax.training.train_step import make_train_step
-from lstm_flax.training.trained_model import build_classifier, init_params
 from lstm_flax.types import PAD_ID, Batch
 
 

@@ -10,7 +10,7 @@ an epoch from the head down, is asked for by `--config.optimizer.unfreeze_epochs
 
 from ml_collections import ConfigDict
 
-from lstm_flax.config_files import load_config
+from lstm_flax.config.files import load_config
 
 
 def get_config() -> ConfigDict:

@@ -11,7 +11,7 @@ operations. `benchmarks/gpu_accuracy.py` runs three of these and all that goes w
 
 from ml_collections import ConfigDict
 
-from lstm_flax.config_files import load_config
+from lstm_flax.config.files import load_config
 
 
 def get_config() -> ConfigDict:

@@ -12,7 +12,7 @@ arithmetic: 2,840 steps, 6e15 operations. `benchmarks/gpu_accuracy.py` runs all 
 
 from ml_collections import ConfigDict
 
-from lstm_flax.config_files import load_config
+from lstm_flax.config.files import load_config
 
 
 def get_config() -> ConfigDict:

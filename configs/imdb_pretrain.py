@@ -13,7 +13,7 @@ films among the labelled ones. Start a classifier from it with `--config.init_fr
 from ml_collections import ConfigDict
 
 from lstm_flax.config import default_config
-from lstm_flax.config_files import load_config
+from lstm_flax.config.files import load_config
 
 
 def get_config() -> ConfigDict:

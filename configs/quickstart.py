@@ -7,7 +7,7 @@ Time: 2 minutes on 2 cores. Result: 91.0% on films held out of the training spli
 
 from ml_collections import ConfigDict
 
-from lstm_flax.config_files import load_config
+from lstm_flax.config.files import load_config
 
 
 def get_config() -> ConfigDict:

@@ -49,7 +49,7 @@ class Batch(NamedTuple):
         labels: i32[B]; -1 for a text without one.
         example_mask: bool[B]; False for a row that only fills up the batch (its length is 1).
         ngram_features: f32[B, T, F], what the n-grams that end at each token say of the classes
-            (`data/ngrams.py`), zero past each row's length; None for a model that has none.
+            (`text/ngrams.py`), zero past each row's length; None for a model that has none.
     """
 
     token_ids: Array

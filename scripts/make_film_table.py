@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-import lstm_flax.data.films as films
-from lstm_flax.data.text import NORMALIZATION_VERSION, text_hash
+import lstm_flax.data.sources.imdb_films as imdb_films
+from lstm_flax.text.hashing import text_hash
+from lstm_flax.text.normalization import NORMALIZATION_VERSION
 
 _REVIEW = re.compile(r"aclImdb/(train|test)/(pos|neg|unsup)/(\d+)_\d+\.txt")
 _URLS = re.compile(r"aclImdb/train/urls_(pos|neg)\.txt")
@@ -78,7 +79,7 @@ def main(archive: Path) -> None:
         test |= set(hashes["test", folder].values())
     unsupervised = set(hashes["train", "unsup"].values())
     ordered = np.array(sorted(film_of), dtype=np.uint64)
-    target = Path(films.__file__).with_name("imdb_films.npz")
+    target = Path(imdb_films.__file__).with_name("imdb_films.npz")
     np.savez_compressed(
         target,
         hashes=ordered,

@@ -1,10 +1,10 @@
-"""Makes tests/reference/*.npz: what torch's packed LSTM, GRU and RNN compute, gradients included.
+"""Makes tests/recurrent/reference/*.npz: torch's packed LSTM, GRU and RNN, gradients included.
 
     python scripts/make_reference_vectors.py
 
 Needs torch (the `bench` extra). The tests compare with the arrays in every run, torch or not. The
-shapes are those of `tests/recurrent_cases.py`; torch computes in float64 on float32 inputs, so that
-the arrays hold its values to float32's last digit.
+shapes are those of `tests/recurrent/recurrent_cases.py`; torch computes in float64 on float32
+inputs, so that the arrays hold its values to float32's last digit.
 """
 
 import argparse
@@ -19,8 +19,8 @@ sys.path.insert(0, str(ROOT))
 # The checkout's own `tests` must be on the path before it is imported: hence E402.
 import numpy as np  # noqa: E402
 
-from tests.recurrent_cases import random_case  # noqa: E402
-from tests.torch_reference import run_torch, save_case  # noqa: E402
+from tests.recurrent.recurrent_cases import random_case  # noqa: E402
+from tests.recurrent.torch_reference import run_torch, save_case  # noqa: E402
 
 SEEDS = (1, 3, 7, 11)  # of `random_case`: one to three layers, one and two directions
 

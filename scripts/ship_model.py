@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from lstm_flax.checkpoints.folder import CheckpointFolder
+from lstm_flax.checkpoints.pretrained import SHIPPED
+from lstm_flax.checkpoints.restore import load_trained_model
 from lstm_flax.config import Config
-from lstm_flax.data.ngrams import NgramRatios
-from lstm_flax.inference.shipped import SHIPPED
-from lstm_flax.training.checkpoints import CheckpointFolder
-from lstm_flax.training.trained_model import load_trained_model
+from lstm_flax.text.ngrams import NgramRatios
 
 NEGLIGIBLE = 0.25
 

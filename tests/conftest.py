@@ -15,7 +15,7 @@ import pytest
 
 from lstm_flax.config import Config, default_config
 from lstm_flax.training.train import train
-from tests.step_cases import changed
+from tests.training.step_cases import changed
 
 GOOD = ("moving", "bright", "superb", "gentle", "warm", "lovely", "brave", "honest", "rich")
 BAD = ("dull", "wooden", "awful", "tired", "cold", "grating", "silly", "hollow", "clumsy")

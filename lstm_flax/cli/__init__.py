@@ -11,9 +11,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from lstm_flax.allocator import keep_freed_memory
 from lstm_flax.cli import baselines, evaluate, fields, generate, inspect, predict, prepare, train
 from lstm_flax.cli.arguments import Parser
+from lstm_flax.devices.allocator import keep_freed_memory
 from lstm_flax.errors import UserError
 from lstm_flax.version import __version__
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
+from lstm_flax.checkpoints.pretrained import SHIPPED
 from lstm_flax.errors import UserError
-from lstm_flax.inference.shipped import SHIPPED
 
 DEFAULT_MODEL = "; default: the model that comes with the package"
 

@@ -4,7 +4,7 @@ import argparse
 import json
 
 from lstm_flax.cli.arguments import Commands, add_command, add_overrides, given_path
-from lstm_flax.config_files import load_config
+from lstm_flax.config.files import load_config
 from lstm_flax.errors import UserError
 
 
@@ -31,8 +31,8 @@ def add_to(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints the scores of the linear models, and of the run named."""
     from lstm_flax.config import Config
-    from lstm_flax.data.examples import load_splits
-    from lstm_flax.inference.baselines import comparison_table, score_baselines
+    from lstm_flax.data.loading import load_splits
+    from lstm_flax.evaluation.linear_baselines import comparison_table, score_baselines
 
     config = Config.from_config_dict(load_config(arguments.config, arguments.overrides))
     beside = []

@@ -15,11 +15,11 @@ from lstm_flax.cli.arguments import (
     add_split,
     given_path,
 )
-from lstm_flax.config_files import load_config
+from lstm_flax.config.files import load_config
 from lstm_flax.errors import UserError
 
 if TYPE_CHECKING:
-    from lstm_flax.training.trained_model import TrainedModel
+    from lstm_flax.checkpoints.restore import TrainedModel
 
 
 def add_to(commands: Commands) -> None:
@@ -49,12 +49,12 @@ def add_to(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the scores; of a run on a split of its data, keeps them in its folder too."""
-    from lstm_flax.inference.shipped import SHIPPED_DESCRIPTION, model_folder
-    from lstm_flax.training.compilation import keep_compiled_programs
-    from lstm_flax.training.progress import write_text
-    from lstm_flax.training.result_table import result_table
-    from lstm_flax.training.scoring import evaluate_file
-    from lstm_flax.training.trained_model import load_trained_model
+    from lstm_flax.checkpoints.pretrained import SHIPPED_DESCRIPTION, model_folder
+    from lstm_flax.checkpoints.restore import load_trained_model
+    from lstm_flax.devices.compilation import keep_compiled_programs
+    from lstm_flax.evaluation.evaluate import evaluate_file
+    from lstm_flax.evaluation.tables import result_table
+    from lstm_flax.files import write_text
 
     of_data = arguments.config or arguments.split or arguments.overrides
     if arguments.file is not None and of_data:
@@ -85,7 +85,7 @@ def _on_split(
     arguments: argparse.Namespace, workdir: Path, trained: "TrainedModel"
 ) -> dict[str, Any]:
     from lstm_flax.config import Config, as_config_dict, data_places, refuse_changes
-    from lstm_flax.training.scoring import default_split, evaluate_trained_model
+    from lstm_flax.evaluation.evaluate import default_split, evaluate_trained_model
 
     saved = trained.metadata.config
     given = load_config(arguments.config, arguments.overrides, base=as_config_dict(saved))

@@ -4,7 +4,7 @@ import argparse
 import textwrap
 
 from lstm_flax.cli.arguments import Commands, add_command, add_overrides
-from lstm_flax.config_files import load_config
+from lstm_flax.config.files import load_config
 from lstm_flax.errors import UserError
 
 
@@ -26,7 +26,7 @@ def add_to(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints a line a field, and its meaning below."""
     from lstm_flax.config import Config, default_config
-    from lstm_flax.fields import in_words, leaves, meanings, value_at
+    from lstm_flax.config.fields import in_words, leaves, meanings, value_at
 
     given = load_config(arguments.config, arguments.overrides, base=default_config())
     config = Config.from_config_dict(given)

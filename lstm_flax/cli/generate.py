@@ -50,8 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
             "name one run, as DIR or as --workdir=DIR; `lstm-flax generate --help` shows an example"
         )
 
+    from lstm_flax.devices.compilation import keep_compiled_programs
     from lstm_flax.inference.generator import Generator
-    from lstm_flax.training.compilation import keep_compiled_programs
 
     keep_compiled_programs()
     generator = Generator.from_checkpoint(

@@ -5,7 +5,7 @@ import dataclasses
 import json
 
 from lstm_flax.cli.arguments import Commands, add_command, add_overrides
-from lstm_flax.config_files import load_config
+from lstm_flax.config.files import load_config
 
 
 def add_to(commands: Commands) -> None:
@@ -27,13 +27,13 @@ def add_to(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints a line a split, what is doubtful, and all figures as JSON."""
     from lstm_flax.config import Config
-    from lstm_flax.data.dataset import open_dataset
-    from lstm_flax.data.statistics import (
+    from lstm_flax.data.audit import (
         count_shared_texts,
         describe_split,
         find_doubts,
         find_leaks,
     )
+    from lstm_flax.data.dataset import open_dataset
 
     config = Config.from_config_dict(load_config(arguments.config, arguments.overrides))
     dataset = open_dataset(config)

@@ -37,7 +37,7 @@ def add_to(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints a line a text; status 2 where any could not be classified."""
-    from lstm_flax.inference.lines import open_lines, predict_lines
+    from lstm_flax.cli.lines import open_lines, predict_lines
 
     if arguments.texts and arguments.file is not None:
         raise UserError("give texts or --file, not both")
@@ -57,9 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
                 print("one text a line, please; Ctrl-D ends", file=sys.stderr)
 
         # Only now, so that a mistake in what was given is told at once.
+        from lstm_flax.checkpoints.pretrained import SHIPPED_DESCRIPTION, model_folder
+        from lstm_flax.devices.compilation import keep_compiled_programs
         from lstm_flax.inference.predictor import Predictor
-        from lstm_flax.inference.shipped import SHIPPED_DESCRIPTION, model_folder
-        from lstm_flax.training.compilation import keep_compiled_programs
 
         keep_compiled_programs()
         folder = model_folder(arguments.workdir)

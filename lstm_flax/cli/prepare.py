@@ -4,7 +4,7 @@ import argparse
 import json
 
 from lstm_flax.cli.arguments import Commands, add_command, add_overrides
-from lstm_flax.config_files import load_config
+from lstm_flax.config.files import load_config
 
 
 def add_to(commands: Commands) -> None:

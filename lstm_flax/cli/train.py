@@ -12,7 +12,7 @@ from lstm_flax.cli.arguments import (
     add_split,
     given_path,
 )
-from lstm_flax.config_files import built_in_configs, load_config
+from lstm_flax.config.files import built_in_configs, load_config
 
 
 def add_to(commands: Commands) -> None:
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = Config.from_config_dict(load_config(arguments.config, arguments.overrides))
 
     # Only now, so that a mistake in the configuration is told at once.
-    from lstm_flax.training.compilation import keep_compiled_programs
+    from lstm_flax.devices.compilation import keep_compiled_programs
     from lstm_flax.training.interruption import Interrupted
     from lstm_flax.training.train import train
 

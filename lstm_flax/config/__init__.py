@@ -14,15 +14,15 @@ from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
-from lstm_flax import fields
+from lstm_flax.config import fields
 from lstm_flax.config.data import DataConfig
+from lstm_flax.config.fields import require
 from lstm_flax.config.language_model import LanguageModelConfig
 from lstm_flax.config.model import ModelConfig
 from lstm_flax.config.optimizer import OptimizerConfig
 from lstm_flax.config.tokenizer import TokenizerConfig
 from lstm_flax.config.training import TrainingConfig
 from lstm_flax.errors import UserError
-from lstm_flax.fields import require
 
 __all__ = [
     "Config",

@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 
-from lstm_flax.fields import changeable, require
+from lstm_flax.config.fields import changeable, require
 
 
 @dataclasses.dataclass(frozen=True)

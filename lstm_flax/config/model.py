@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from lstm_flax.fields import require
+from lstm_flax.config.fields import require
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,9 +13,9 @@ class ModelConfig:
         cell: `lstm`, `gru` or `rnn` (tanh).
         embedding_size: E.
         embedding_init: `normal`, or `cooccurrence`: vectors of the training text's tokens from how
-            often they stand near each other (`data/word_vectors.py`).
+            often they stand near each other (`text/ppmi_svd.py`).
         ngram_order: n of the longest n-grams whose class ratios are inputs beside the embeddings
-            (`data/ngrams.py`); 0 for none.
+            (`text/ngrams.py`); 0 for none.
         hidden_size: H, of one direction.
         num_layers: L.
         bidirectional: a second stack reads each row from its last token to its first.

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from lstm_flax.fields import require
+from lstm_flax.config.fields import require
 
 
 @dataclasses.dataclass(frozen=True)

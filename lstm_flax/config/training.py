@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from lstm_flax.fields import changeable, require
+from lstm_flax.config.fields import changeable, require
 
 
 @dataclasses.dataclass(frozen=True)

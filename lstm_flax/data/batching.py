@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lstm_flax.data.ngrams import NgramRatios
-from lstm_flax.data.token_cache import TokenizedSplit
+from lstm_flax.text.ngrams import NgramRatios
+from lstm_flax.text.tokenized import TokenizedSplit
 from lstm_flax.types import PAD_ID, Batch
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lstm_flax.data.tokenizer import Tokenizer
 from lstm_flax.errors import UserError
+from lstm_flax.text.tokenizer import Tokenizer
 
 
 def digest(values: Any) -> str:

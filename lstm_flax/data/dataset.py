@@ -24,7 +24,8 @@ from tqdm import tqdm
 
 from lstm_flax.config import Config
 from lstm_flax.data.cache_files import digest, read_manifest, read_tokenizer, write_file, writing
-from lstm_flax.data.examples import (
+from lstm_flax.data.examples import Examples
+from lstm_flax.data.loading import (
     Source,
     available_splits,
     check_split,
@@ -32,12 +33,12 @@ from lstm_flax.data.examples import (
     load_examples,
     open_source,
 )
-from lstm_flax.data.files import FileSource
-from lstm_flax.data.labelled import Examples
-from lstm_flax.data.text import NORMALIZATION_VERSION
-from lstm_flax.data.token_cache import DamagedCacheError, TokenizedSplit, read_split, write_split
-from lstm_flax.data.tokenizer import Tokenizer
+from lstm_flax.data.sources.files import FileSource
+from lstm_flax.data.token_cache import DamagedCacheError, read_split, write_split
 from lstm_flax.errors import UserError
+from lstm_flax.text.normalization import NORMALIZATION_VERSION
+from lstm_flax.text.tokenized import TokenizedSplit
+from lstm_flax.text.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
 

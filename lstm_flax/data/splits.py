@@ -7,8 +7,7 @@ Which side a group goes to depends on the seed and the groups, not on the order 
 import numpy as np
 
 from lstm_flax.errors import UserError
-
-_MASK = (1 << 64) - 1
+from lstm_flax.text.hashing import mix
 
 
 def cut(
@@ -94,23 +93,3 @@ def _nearest_prefix(sizes: np.ndarray, fraction: float) -> int:
     """
     totals = np.concatenate([[0], np.cumsum(sizes)])
     return int(np.argmin(np.abs(totals - fraction * totals[-1])))
-
-
-def mix(values: np.ndarray, seed: int) -> np.ndarray:
-    """A random-looking u64 for each u64: the finaliser of SplitMix64, for numpy.
-
-    Reference: Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA 2014.
-    """
-    step = 0x9E3779B97F4A7C15
-    offset = (_mix_one((seed * step + step) & _MASK)) & _MASK
-    with np.errstate(over="ignore"):
-        z = values.astype(np.uint64) * np.uint64(step) + np.uint64(offset)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return z ^ (z >> np.uint64(31))
-
-
-def _mix_one(z: int) -> int:
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
-    return z ^ (z >> 31)

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lstm_flax.data.token_cache import TokenizedSplit
-from lstm_flax.data.tokenizer import END_ID
+from lstm_flax.text.tokenized import TokenizedSplit
+from lstm_flax.text.tokenizer import END_ID
 from lstm_flax.types import StreamBatch
 
 

@@ -8,17 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lstm_flax.data.tokenizer import END_ID
+from lstm_flax.checkpoints.restore import TrainedModel, load_trained_model
 from lstm_flax.errors import UserError
-from lstm_flax.inference.spacing import join_words
-from lstm_flax.model.language_model import (
+from lstm_flax.models.language_model import (
     Carry,
     LanguageModel,
     forward_model,
     read_piece,
     softmax_weights,
 )
-from lstm_flax.training.trained_model import TrainedModel, load_trained_model
+from lstm_flax.text.detokenize import join_words
+from lstm_flax.text.tokenizer import END_ID
 
 
 class Generator:

@@ -12,16 +12,16 @@ from typing import Any
 import jax
 import numpy as np
 
+from lstm_flax.checkpoints.pretrained import model_folder
+from lstm_flax.checkpoints.restore import TrainedModel, load_trained_model
 from lstm_flax.data.batching import BatchPlan, PlannedBatch, make_batch
-from lstm_flax.data.token_cache import TokenizedSplit
+from lstm_flax.devices.compilation import BucketedFunction
 from lstm_flax.errors import UserError
-from lstm_flax.inference.shipped import model_folder
-from lstm_flax.model.classifier import TextClassifier, apply_classifier
-from lstm_flax.training.compilation import BucketedFunction
-from lstm_flax.training.objectives import class_probabilities
-from lstm_flax.training.progress import make_folder, write_text
+from lstm_flax.files import make_folder, write_text
+from lstm_flax.models.classifier import TextClassifier, apply_classifier
+from lstm_flax.models.head import class_probabilities
+from lstm_flax.text.tokenized import TokenizedSplit
 from lstm_flax.training.train import train
-from lstm_flax.training.trained_model import TrainedModel, load_trained_model
 from lstm_flax.types import Batch
 
 _CHUNK = 4096  # texts read ahead of a stream: enough to batch by length, small to hold

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
+from lstm_flax.checkpoints.restore import TrainedModel, build_classifier, init_params
 from lstm_flax.config import Config
 from lstm_flax.data.batching import (
     BatchPlan,
@@ -18,16 +19,15 @@ from lstm_flax.data.batching import (
     stack_batches,
 )
 from lstm_flax.data.dataset import Dataset
-from lstm_flax.data.ngrams import NgramRatios
-from lstm_flax.data.token_cache import TokenizedSplit
-from lstm_flax.training.evaluation import Evaluator
-from lstm_flax.training.initial import ngram_ratios
-from lstm_flax.training.metrics import MetricSums, classification_metrics, fit_temperature
-from lstm_flax.training.objectives import class_weights
-from lstm_flax.training.sharding import place_batch
+from lstm_flax.devices.sharding import place_batch
+from lstm_flax.evaluation.logits import Evaluator
+from lstm_flax.evaluation.metrics import MetricSums, classification_metrics, fit_temperature
+from lstm_flax.text.ngrams import NgramRatios
+from lstm_flax.text.tokenized import TokenizedSplit
+from lstm_flax.training.losses import class_weights
 from lstm_flax.training.train_state import TrainState
 from lstm_flax.training.train_step import make_train_step
-from lstm_flax.training.trained_model import TrainedModel, build_classifier, init_params
+from lstm_flax.training.warm_start import ngram_ratios
 from lstm_flax.types import Batch
 
 

@@ -10,23 +10,23 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
+from lstm_flax.checkpoints.restore import build_language_model, init_params
 from lstm_flax.config import Config
 from lstm_flax.data.dataset import Dataset
-from lstm_flax.data.ngrams import NgramRatios
 from lstm_flax.data.streams import Streams, pieces_per_epoch, running_text
+from lstm_flax.devices.sharding import place_batch, replicated
 from lstm_flax.errors import UserError
-from lstm_flax.model.language_model import Carry, LanguageModel, read_piece, softmax_weights
-from lstm_flax.training.metrics import MetricSums
-from lstm_flax.training.perplexity import PerplexityEvaluator
-from lstm_flax.training.sharding import place_batch, replicated
-from lstm_flax.training.softmax_losses import (
+from lstm_flax.evaluation.metrics import MetricSums
+from lstm_flax.evaluation.perplexity import PerplexityEvaluator
+from lstm_flax.models.language_model import Carry, LanguageModel, read_piece, softmax_weights
+from lstm_flax.models.sampled_softmax import (
     draw_candidates,
     expected_log_counts,
     sampled_cross_entropy,
 )
+from lstm_flax.text.ngrams import NgramRatios
 from lstm_flax.training.train_state import TrainState
 from lstm_flax.training.train_step import advance
-from lstm_flax.training.trained_model import build_language_model, init_params
 from lstm_flax.types import StreamBatch
 
 

@@ -11,22 +11,23 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
+from lstm_flax.checkpoints.folder import DAMAGE, CheckpointFolder, open_checkpoints
+from lstm_flax.checkpoints.metadata import History, Metadata, describe_machine
+from lstm_flax.checkpoints.restore import TrainedModel
 from lstm_flax.config import Config, refuse_changes
 from lstm_flax.data.dataset import Dataset
 from lstm_flax.data.prefetching import prefetch
+from lstm_flax.devices.compilation import BucketedFunction
+from lstm_flax.devices.sharding import abstract, replicated
 from lstm_flax.errors import UserError, one_line
-from lstm_flax.training.checkpoint_metadata import History, Metadata, describe_machine
-from lstm_flax.training.checkpoints import DAMAGE, CheckpointFolder, open_checkpoints
-from lstm_flax.training.compilation import BucketedFunction
-from lstm_flax.training.initial import first_params, take_params
+from lstm_flax.evaluation.metrics import MetricSums
+from lstm_flax.files import make_folder, write_text
 from lstm_flax.training.interruption import Interrupted, StopRequest
-from lstm_flax.training.metrics import MetricSums
 from lstm_flax.training.optimizer import make_optimizer
-from lstm_flax.training.progress import RunLog, make_folder, progress_bar, write_text
-from lstm_flax.training.sharding import abstract, replicated
+from lstm_flax.training.progress import RunLog, progress_bar
 from lstm_flax.training.task import Task
 from lstm_flax.training.train_state import TrainState
-from lstm_flax.training.trained_model import TrainedModel
+from lstm_flax.training.warm_start import first_params, take_params
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import optax
 
 from lstm_flax.config import OptimizerConfig
 from lstm_flax.errors import UserError
-from lstm_flax.model.cells import layer_of
+from lstm_flax.recurrent.cells import layer_of
 
 
 def make_schedule(config: OptimizerConfig, total_updates: int) -> optax.Schedule:

@@ -1,14 +1,12 @@
 """What a person sees of a run, and the log that stays."""
 
-import contextlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from lstm_flax.errors import UserError, one_line
+from lstm_flax.files import cannot_write, write_text
 
 
 class RunLog:
@@ -32,7 +30,7 @@ class RunLog:
                 write_text(path, "".join(kept))
             self._file = path.open("a", encoding="utf-8")
         except OSError as error:
-            raise _cannot_write(path, error) from error
+            raise cannot_write(path, error) from error
 
     def write(self, event: str, step: int, **values: Any) -> None:
         """Appends one line and hands it to the operating system; `UserError` where it cannot."""
@@ -40,14 +38,14 @@ class RunLog:
             self._file.write(json.dumps({"event": event, "step": step, **values}) + "\n")
             self._file.flush()
         except OSError as error:
-            raise _cannot_write(self._path, error) from error
+            raise cannot_write(self._path, error) from error
 
     def close(self) -> None:
         """Closes the file; `UserError` where what it still holds cannot be written."""
         try:
             self._file.close()
         except OSError as error:
-            raise _cannot_write(self._path, error) from error
+            raise cannot_write(self._path, error) from error
 
 
 def _whole_lines(path: Path) -> list[str]:
@@ -74,37 +72,4 @@ def progress_bar(total: int, done: int, unit: str, enabled: bool) -> tqdm:
         dynamic_ncols=True,
         smoothing=0.05,
         disable=not enabled,
-    )
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file under a temporary name, then renames it: never half a file.
-
-    Raises:
-        UserError: the folder or the file cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise _cannot_write(path, error) from error
-
-
-def make_folder(folder: Path) -> None:
-    """Makes the folder of a run, where absent; `UserError` where it cannot be made."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"{folder}: cannot be made the folder of a run ({one_line(error)}); choose another"
-        ) from error
-
-
-def _cannot_write(path: Path, error: OSError) -> UserError:
-    return UserError(
-        f"{path}: cannot be written ({one_line(error)}); give the right to write there or make "
-        "room, or choose another folder"
     )

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 import jax
 import optax
 
-from lstm_flax.data.ngrams import NgramRatios
-from lstm_flax.training.metrics import MetricSums
+from lstm_flax.evaluation.metrics import MetricSums
+from lstm_flax.text.ngrams import NgramRatios
 from lstm_flax.training.train_state import TrainState
 
 

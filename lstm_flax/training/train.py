@@ -10,28 +10,28 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from lstm_flax.checkpoints.folder import holds_checkpoint
+from lstm_flax.checkpoints.restore import load_trained_model
 from lstm_flax.config import Config
 from lstm_flax.data.dataset import open_dataset
+from lstm_flax.devices.sharding import data_mesh
 from lstm_flax.errors import UserError
-from lstm_flax.model.recurrent_choice import choose_implementation
-from lstm_flax.training.checkpoints import holds_checkpoint
+from lstm_flax.evaluation.evaluate import default_split, evaluate_trained_model
+from lstm_flax.evaluation.tables import result_table
+from lstm_flax.files import write_text
+from lstm_flax.recipes.self_training import training_part
+from lstm_flax.recurrent.dispatch import choose_implementation
 from lstm_flax.training.classification import ClassificationTask
-from lstm_flax.training.initial import describe_taken, kept_params
 from lstm_flax.training.language_modelling import LanguageModelTask
 from lstm_flax.training.loop import Run
-from lstm_flax.training.progress import write_text
-from lstm_flax.training.result_table import result_table
-from lstm_flax.training.run_folder import (
+from lstm_flax.training.task import Task
+from lstm_flax.training.warm_start import describe_taken, kept_params
+from lstm_flax.training.workdir import (
     check_same_run,
     check_workdir,
     only_one,
     stored_results,
 )
-from lstm_flax.training.scoring import default_split, evaluate_trained_model
-from lstm_flax.training.self_training import training_part
-from lstm_flax.training.sharding import data_mesh
-from lstm_flax.training.task import Task
-from lstm_flax.training.trained_model import load_trained_model
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lstm_flax.training.metrics import MetricSums
+from lstm_flax.evaluation.metrics import MetricSums
 
 
 class TrainState(flax.struct.PyTreeNode):

@@ -8,15 +8,15 @@ import jax.numpy as jnp
 import optax
 
 from lstm_flax.config import TrainingConfig
-from lstm_flax.model.classifier import TextClassifier, apply_classifier
-from lstm_flax.model.masking import sequence_mask
-from lstm_flax.training.metrics import MetricSums
-from lstm_flax.training.objectives import (
+from lstm_flax.evaluation.metrics import MetricSums
+from lstm_flax.models.classifier import TextClassifier, apply_classifier
+from lstm_flax.models.head import predicted_class
+from lstm_flax.recurrent.masking import sequence_mask
+from lstm_flax.training.losses import (
     adversarial_perturbation,
     cross_entropy,
     entropy,
     kl_divergence,
-    predicted_class,
 )
 from lstm_flax.training.train_state import TrainState
 from lstm_flax.types import Batch

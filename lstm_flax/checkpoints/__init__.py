@@ -1,0 +1,1 @@
+"""Checkpoints: writing, reading, and the model that comes with the package."""

@@ -1,0 +1,180 @@
+"""What a data set is like, before anyone trains on it."""
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from lstm_flax.data.examples import Examples
+from lstm_flax.data.sources.rows import some_names
+from lstm_flax.text.hashing import text_hash
+from lstm_flax.text.tokenized import TokenizedSplit
+from lstm_flax.text.tokenizer import UNKNOWN_ID
+
+_EDGES = (0, 16, 32, 64, 128, 256, 512, 1024, 2048)
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitStatistics:
+    """Figures of one split.
+
+    Attributes:
+        examples: N.
+        label_counts: examples of each label, by name; unlabelled ones are left out.
+        length_quantiles: tokens of the shortest text, of the median one, of the one longer than 90%
+            of all, and of the longest.
+        length_histogram: texts of up to so many tokens, and more than the bound before; the last
+            bound is the longest text's length.
+        max_length: tokens that the model sees of a text.
+        unknown_rate: part of the tokens that the tokenizer does not know.
+        cut_texts: part of the texts that are longer than `max_length`.
+        cut_tokens: part of the tokens that `max_length` cuts off.
+        duplicates: texts that occurred before in the same split.
+    """
+
+    examples: int
+    label_counts: dict[str, int]
+    length_quantiles: tuple[int, int, int, int]
+    length_histogram: dict[int, int]
+    max_length: int
+    unknown_rate: float
+    cut_texts: float
+    cut_tokens: float
+    duplicates: int
+
+    def summary(self, name: str) -> str:
+        """The figures as a person reads them, with a histogram of lengths.
+
+        Args:
+            name: of the split.
+        """
+        labels = ", ".join(f"{label} {count:,}" for label, count in self.label_counts.items())
+        shortest, median, most, longest = self.length_quantiles
+        lines = [
+            f"{name}: {self.examples:,} texts; {labels}; {self.duplicates:,} duplicates",
+            f"  tokens: {shortest} to {longest}, median {median}, nine in ten up to {most}; "
+            f"{self.unknown_rate:.3%} unknown",
+            f"  max_length {self.max_length:,} cuts {self.cut_texts:.1%} of the texts, "
+            f"{self.cut_tokens:.1%} of the tokens",
+        ]
+        largest = max(self.length_histogram.values())
+        for bound, count in self.length_histogram.items():
+            lines.append(f"  up to {bound:>6,} {'█' * round(40 * count / largest)} {count:,}")
+        return "\n".join(lines)
+
+
+def describe_split(
+    split: TokenizedSplit, texts: Sequence[str], label_names: Sequence[str], max_length: int
+) -> SplitStatistics:
+    """Figures of one split.
+
+    Args:
+        split: encoded, N examples.
+        texts: raw, N of them.
+        label_names: C names.
+        max_length: tokens that the model sees.
+    """
+    lengths, tokens = split.lengths, int(split.lengths.sum())
+    labels = split.labels[split.labels >= 0]
+    counts = np.bincount(labels, minlength=len(label_names))
+    quantiles = np.quantile(lengths, [0, 0.5, 0.9, 1], method="inverted_cdf")
+    longest = int(lengths.max())
+    bounds = [*(edge for edge in _EDGES if edge < longest), longest]
+    histogram = np.histogram(lengths, bins=[bound + 0.5 for bound in bounds])[0]
+    return SplitStatistics(
+        examples=len(split),
+        label_counts=dict(zip(label_names, map(int, counts), strict=True)),
+        length_quantiles=tuple(int(q) for q in quantiles),  # type: ignore[arg-type]  # four
+        length_histogram={b: int(n) for b, n in zip(bounds[1:], histogram, strict=True)},
+        max_length=max_length,
+        unknown_rate=int(np.count_nonzero(split.token_ids[:tokens] == UNKNOWN_ID)) / tokens,
+        cut_texts=float(np.mean(lengths > max_length)),
+        cut_tokens=float(np.maximum(lengths - max_length, 0).sum() / tokens),
+        duplicates=len(texts) - len(_hashes(texts)),
+    )
+
+
+def count_shared_texts(splits: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], int]:
+    """Distinct texts, normalised and in lower case, that two splits have in common.
+
+    >>> count_shared_texts({"train": ["Fine!", "Dull."], "test": ["fine!"]})
+    {('train', 'test'): 1}
+    """
+    hashes = {name: _hashes(texts) for name, texts in splits.items()}
+    names = list(hashes)
+    return {(a, b): len(hashes[a] & hashes[b]) for i, a in enumerate(names) for b in names[i + 1 :]}
+
+
+def find_leaks(shared: Mapping[tuple[str, str], int]) -> list[str]:
+    """Which scores flatter, since texts of their split are training texts too.
+
+    Args:
+        shared: from `count_shared_texts`.
+
+    >>> find_leaks({("train", "test"): 3, ("train", "unsupervised"): 5})
+    ['3 texts of test are training texts too: its score flatters']
+    """
+    return [
+        f"{count:,} texts of {other} are training texts too: its score flatters"
+        for (split, other), count in shared.items()
+        if split == "train" and other in ("development", "test") and count
+    ]
+
+
+def find_doubts(splits: Mapping[str, Examples]) -> list[str]:
+    """What in the labels looks like a mistake, in one sentence each.
+
+    A label of one text alone, a split without one of the labels, labels that differ only by case or
+    space, and equal texts (normalised, in lower case) under different labels.
+
+    Args:
+        splits: of one data set; unlabelled texts are passed over.
+    """
+    names = next(iter(splits.values())).label_names
+    labelled = {name: part for name, part in splits.items() if (part.labels >= 0).any()}
+    counts = {
+        name: np.bincount(part.labels[part.labels >= 0], minlength=len(names))
+        for name, part in labelled.items()
+    }
+    doubts = []
+    single = [names[i] for i in np.flatnonzero(sum(counts.values()) == 1)]
+    if single:
+        doubts.append(f"labels of one text alone: {some_names(single)}; add texts, or correct them")
+    for split, count in counts.items():
+        if absent := [names[i] for i in np.flatnonzero(count == 0)]:
+            what = "learnt" if split == "train" else "scored"
+            doubts.append(
+                f"labels of no {split} text: {some_names(absent)}; they are not {what} there"
+            )
+    spellings = defaultdict(list)
+    for name in names:
+        spellings[" ".join(name.split()).casefold()].append(name)
+    for alike in spellings.values():
+        if len(alike) > 1:
+            doubts.append(
+                f"the labels {some_names(alike)} differ only by case or space; write them alike "
+                "if they are one"
+            )
+    return doubts + _contradictions(labelled)
+
+
+def _contradictions(splits: Mapping[str, Examples]) -> list[str]:
+    given = defaultdict(set)
+    first: dict[int, str] = {}
+    for part in splits.values():
+        for text, label in zip(part.texts, part.labels, strict=True):
+            if label >= 0:
+                hashed = text_hash(text)
+                given[hashed].add(part.label_names[label])
+                first.setdefault(hashed, text)
+    found = [hashed for hashed, labels in given.items() if len(labels) > 1]
+    if not found:
+        return []
+    text, labels = first[found[0]], some_names(sorted(given[found[0]]))
+    shown = repr(text if len(text) <= 60 else text[:60] + "...")
+    return [f"equal texts have different labels ({len(found):,}), such as {shown}: {labels}"]
+
+
+def _hashes(texts: Sequence[str]) -> set[int]:
+    return {text_hash(text) for text in texts}

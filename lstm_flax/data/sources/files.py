@@ -1,0 +1,128 @@
+"""The user's own texts: .jsonl, .csv, .tsv, or a folder with a folder per class."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lstm_flax.config import DataConfig
+from lstm_flax.data.examples import Examples, sorted_label_names
+from lstm_flax.data.sources.rows import Row, folder_files, read_rows, some_names
+from lstm_flax.errors import UserError, some
+
+
+class FileSource:
+    """The training part, and the development and test parts that are given."""
+
+    cut_by_film = False
+
+    def __init__(self, config: DataConfig) -> None:
+        given = {
+            "train": config.train_path,
+            "development": config.development_path,
+            "test": config.test_path,
+        }
+        self._paths = {
+            split: Path(path).expanduser() for split, path in given.items() if path is not None
+        }
+        if "train" not in self._paths:
+            raise UserError("config.data.train_path: source 'files' needs the training part")
+        # Of all of them, so that a mistyped test path does not end a run that has trained.
+        for split, path in self._paths.items():
+            if not path.exists():
+                raise UserError(
+                    f"config.data.{split}_path = {given[split]!r}: no such file or folder; "
+                    "check the path"
+                )
+        self._columns = (config.text_column, config.label_column)
+        self.splits = tuple(self._paths)
+
+    def fingerprint(self, split: str) -> str:
+        """A hash of the file; of a folder, of its files' names, sizes and times."""
+        path = self._paths[split]
+        digest = hashlib.blake2b(repr(self._columns).encode(), digest_size=8)
+        if path.is_dir():
+            for file in folder_files(path):
+                status = file.stat()
+                entry = (str(file.relative_to(path)), status.st_size, status.st_mtime_ns)
+                digest.update(repr(entry).encode())
+        else:
+            with path.open("rb") as content:
+                digest.update(hashlib.file_digest(content, "blake2b").digest())
+        return digest.hexdigest()
+
+    def load(self, split: str) -> Examples:
+        """Reads one part; for another part than `train`, that one too for its label names.
+
+        Raises:
+            UserError: naming the file, the lines and what is wrong with them.
+        """
+        rows = self._read(split)
+        known = rows if split == "train" else self._read("train")
+        names = sorted_label_names({row.label for row in known})
+        labels = _number_labels(rows, names, "not in the training part, which has")
+        return Examples([row.text for row in rows], labels, [row.id for row in rows], names)
+
+    def check(self, split: str) -> None:
+        """Reads a part that has a file of its own for its mistakes alone.
+
+        Raises:
+            UserError: as `load`.
+        """
+        if split in self._paths:
+            self.load(split)
+
+    def _read(self, split: str) -> list[Row]:
+        path = self._paths[split]
+        if split == "train":
+            return _require_rows(path, read_rows(path, *self._columns))
+        return _require_rows(path, read_rows(path, *self._columns, flags=None))
+
+
+def read_labelled(
+    path: Path,
+    text_column: str,
+    label_column: str,
+    flags: tuple[str, str],
+    label_names: Sequence[str],
+) -> tuple[list[str], np.ndarray]:
+    """Texts of a file, with the numbers of their labels, i32[N], among known names.
+
+    Args:
+        path: see `read_rows`.
+        text_column: likewise.
+        label_column: likewise.
+        flags: likewise.
+        label_names: C names.
+
+    Raises:
+        UserError: naming lines and what is wrong with them.
+    """
+    rows = _require_rows(path, read_rows(path, text_column, label_column, flags))
+    labels = _number_labels(rows, label_names, "not known to the model, which has")
+    return [row.text for row in rows], labels
+
+
+def _require_rows(path: Path, found: Iterable[Row]) -> list[Row]:
+    rows = list(found)
+    if not rows:
+        raise UserError(f"{path}: no examples; it is empty")
+    return rows
+
+
+def _number_labels(rows: Sequence[Row], names: Sequence[str], problem: str) -> np.ndarray:
+    """Each row's label as an index into the names, i32[N]."""
+    number = {name: i for i, name in enumerate(names)}
+    unknown: dict[str, str] = {}  # and the first row that has it
+    for row in rows:
+        if row.label not in number:
+            unknown.setdefault(row.label[:40], row.id)
+    if unknown:
+        (label, where), *others = unknown.items()
+        more = some([f"{id_}: {label!r}" for label, id_ in others], 5, "; ")
+        raise UserError(
+            f"{where}: label {label!r} is {problem} {some_names(names)}; correct "
+            "it or leave the example out" + (f"; unknown too: {more}" if others else "")
+        )
+    return np.array([number[row.label] for row in rows], dtype=np.int32)

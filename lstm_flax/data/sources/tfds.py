@@ -1,0 +1,150 @@
+"""Any text data set of TensorFlow Datasets, where it can be had without TensorFlow."""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstm_flax.config import DataConfig
+from lstm_flax.data.examples import Examples, sorted_label_names
+from lstm_flax.errors import UserError, one_line
+
+_OWN_NAMES = {"train": "train", "development": "validation", "test": "test"}
+
+
+def text_of(value: Any) -> str:
+    """A text feature, which TFDS gives as bytes."""
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+
+
+def fingerprint_of(builder: Any, split: str) -> str:
+    """The name, version, counts and sizes that TFDS recorded of one split."""
+    info = builder.info.splits[split]
+    described = [builder.info.full_name, split, info.num_bytes, list(info.shard_lengths)]
+    return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]
+
+
+class TfdsSource:
+    """A data set of TFDS with a text and a label feature.
+
+    TFDS's `validation` is the development split and its `test` the test split, where it has them.
+
+    Args:
+        config: names the data set (`tfds:NAME`, `tfds:NAME/CONFIG`) and its two features.
+        data_dir: folder of TFDS.
+    """
+
+    cut_by_film = False
+
+    def __init__(self, config: DataConfig, data_dir: Path) -> None:
+        self._name = config.source.removeprefix("tfds:")
+        self._where = f"config.data.source = {config.source!r}"
+        self._text, self._label = config.text_column, config.label_column
+        self._builder = self._open_builder(data_dir)
+        own = self._builder.info.splits
+        self.splits = tuple(name for name, theirs in _OWN_NAMES.items() if theirs in own)
+        if "train" not in self.splits:
+            raise UserError(f"{self._where}: has no train split, only {', '.join(own)}")
+        features = self._builder.info.features
+        for field, name in (("text_column", self._text), ("label_column", self._label)):
+            if name not in features:
+                raise UserError(
+                    f"{self._where}: has no feature {name!r}; "
+                    f"set --config.data.{field} to one of {', '.join(features)}"
+                )
+
+    def _open_builder(self, data_dir: Path) -> Any:
+        import tensorflow_datasets as tfds
+
+        try:
+            builder = tfds.builder(self._name, data_dir=os.fspath(data_dir))
+            with contextlib.redirect_stdout(sys.stderr):  # standard output is for results
+                builder.download_and_prepare(file_format="array_record")
+        except Exception as error:  # TFDS raises of any kind: unknown name, network, TensorFlow
+            raise UserError(
+                f"{self._where}: cannot be had without TensorFlow or network ({one_line(error)}); "
+                "prepare it in ArrayRecord format elsewhere, or export it to a file for source "
+                "'files'"
+            ) from error
+        return builder
+
+    def check_labelled(self, split: str) -> None:
+        """Makes sure that a split's first example has a label: some test splits hide theirs as -1.
+
+        Raises:
+            UserError: saying what to evaluate on instead.
+        """
+        class_names = getattr(self._builder.info.features[self._label], "names", None)
+        if class_names and int(self._records(split)[0][self._label]) < 0:
+            raise UserError(
+                f"{self._where}: its {split} split has no labels (they are -1); "
+                "evaluate with --split=development"
+            )
+
+    def fingerprint(self, split: str) -> str:
+        """What TFDS recorded of the split, and which features are used."""
+        recorded = fingerprint_of(self._builder, _OWN_NAMES[split])
+        return f"{recorded}-{self._text}-{self._label}"
+
+    def load(self, split: str) -> Examples:
+        """The examples in TFDS's order, without those whose text is empty."""
+        texts, raw_labels, ids = self._read(split)
+        names = self._label_names(raw_labels if split == "train" else None)
+        number = {name: i for i, name in enumerate(names)}
+        for label, id_ in zip(raw_labels, ids, strict=True):
+            if label not in number:
+                raise UserError(
+                    f"{self._where}: {id_} has label {label!r}, which no training example has; "
+                    f"known are {', '.join(names)}; choose another --config.data.label_column, or "
+                    "export the data set, correct that label and read it by source 'files'"
+                )
+        labels = np.array([number[label] for label in raw_labels], dtype=np.int32)
+        return Examples(texts, labels, ids, names)
+
+    def _records(self, split: str) -> Any:
+        try:
+            return self._builder.as_data_source(_OWN_NAMES[split])
+        except (NotImplementedError, RuntimeError, ValueError, OSError) as error:
+            raise UserError(
+                f"{self._where}: cannot be read without TensorFlow ({one_line(error)}); "
+                "choose another --config.data.data_dir"
+            ) from error
+
+    def _read(self, split: str) -> tuple[list[str], list[str], list[str]]:
+        records = self._records(split)
+        class_names = getattr(self._builder.info.features[self._label], "names", None)
+        texts: list[str] = []
+        labels: list[str] = []
+        ids: list[str] = []
+        for i in range(len(records)):
+            record = records[i]
+            text, label = text_of(record[self._text]), record[self._label]
+            if not text.strip():
+                continue
+            texts.append(text)
+            if isinstance(label, bytes):
+                labels.append(label.decode("utf-8"))
+            elif class_names and 0 <= int(label) < len(class_names):
+                labels.append(class_names[int(label)])
+            else:
+                labels.append(str(int(label)))
+            ids.append(f"{split}/{i}")
+        if len(texts) < len(records):
+            logging.getLogger(__name__).warning(
+                "%s: %d empty texts of %s left out", self._where, len(records) - len(texts), split
+            )
+        return texts, labels, ids
+
+    def _label_names(self, training_labels: list[str] | None) -> tuple[str, ...]:
+        class_names = getattr(self._builder.info.features[self._label], "names", None)
+        if class_names:
+            return tuple(class_names)
+        if training_labels is None:
+            training_labels = self._read("train")[1]
+        return sorted_label_names(set(training_labels))

@@ -1,0 +1,1 @@
+"""Placing arrays, compiling programs, keeping memory."""

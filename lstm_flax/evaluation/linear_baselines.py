@@ -1,0 +1,157 @@
+"""Linear models on the very splits of a configuration: what an LSTM has to beat.
+
+- `tfidf`: TF-IDF and logistic regression;
+- `nbsvm`: naive-Bayes log-count ratios and a linear support vector machine (Wang & Manning 2012).
+
+Both see the training part alone; the development part selects the strength of regularisation, as it
+selects the epoch of an LSTM. Needs scikit-learn (the `baselines` extra).
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+
+from lstm_flax.data.examples import Examples
+from lstm_flax.errors import UserError
+
+# n-grams of words ("a" and "I" are some) and signs; of characters for scripts without spaces.
+_NGRAMS: dict[str, dict[str, Any]] = {
+    "word": {"ngram_range": (1, 2), "token_pattern": r"\w+|[^\w\s]"},
+    "char": {"analyzer": "char", "ngram_range": (1, 3)},
+}
+# Strengths C to select from, scikit-learn's default among them.
+_TFIDF_STRENGTHS = (1.0, 10.0, 100.0)
+_NBSVM_STRENGTHS = (0.003, 0.01, 0.03, 0.1)
+
+
+def score_baselines(
+    train: Examples, development: Examples | None, test: Examples, analyzer: str
+) -> dict[str, dict[str, Any]]:
+    """Fits on the first split, selects on the second, scores on the third.
+
+    Args:
+        train: labelled texts to fit on.
+        development: labelled texts to select the strength by; None takes the middle one.
+        test: labelled texts to score.
+        analyzer: `word` or `char`: of what the n-grams are.
+
+    Returns:
+        Of `tfidf` and `nbsvm` each `accuracy`, `development_accuracy`, the strength `C`, the number
+        of `features` and the `seconds` it took.
+
+    Raises:
+        UserError: scikit-learn is not installed.
+    """
+    _text_module()
+    return {
+        name: _score(fit, train, development, test, analyzer)
+        for name, fit in {"tfidf": _fit_tfidf, "nbsvm": _fit_nbsvm}.items()
+    }
+
+
+def _score(
+    fit: Callable[[Examples, str], tuple[dict[float, Any], Any]],
+    train: Examples,
+    development: Examples | None,
+    test: Examples,
+    analyzer: str,
+) -> dict[str, Any]:
+    start = time.perf_counter()
+    models, featurize = fit(train, analyzer)
+    chosen, best = list(models)[len(models) // 2], None
+    if development is not None:
+        held_out = featurize(development.texts)
+        scores = {c: float(m.score(held_out, development.labels)) for c, m in models.items()}
+        chosen = max(scores, key=scores.__getitem__)
+        best = scores[chosen]
+    features = featurize(test.texts)
+    return {
+        "accuracy": float(models[chosen].score(features, test.labels)),
+        "development_accuracy": best,
+        "C": chosen,
+        "features": features.shape[1],
+        "seconds": round(time.perf_counter() - start, 1),
+    }
+
+
+def _fit_tfidf(train: Examples, analyzer: str) -> tuple[dict[float, Any], Any]:
+    from sklearn.linear_model import LogisticRegression
+
+    vectorizer = _text_module().TfidfVectorizer(min_df=2, sublinear_tf=True, **_NGRAMS[analyzer])
+    try:
+        features = vectorizer.fit_transform(train.texts)
+    except ValueError as error:
+        raise UserError(f"no two training texts share a {analyzer}: nothing to learn") from error
+    models = {
+        c: LogisticRegression(C=c, max_iter=1000).fit(features, train.labels)
+        for c in _TFIDF_STRENGTHS
+    }
+    return models, vectorizer.transform
+
+
+def _fit_nbsvm(train: Examples, analyzer: str) -> tuple[dict[float, Any], Any]:
+    vectorizer = _text_module().CountVectorizer(binary=True, **_NGRAMS[analyzer])
+    features = vectorizer.fit_transform(train.texts)
+    models = {c: NaiveBayesSvm(c).fit(features, train.labels) for c in _NBSVM_STRENGTHS}
+    return models, vectorizer.transform
+
+
+class NaiveBayesSvm:
+    """A linear SVM on features that stand for their own log-count ratio; one against the rest.
+
+    Attributes:
+        strength: C of the support vector machine.
+    """
+
+    def __init__(self, strength: float) -> None:
+        """Holds on to the strength of regularisation, C."""
+        self.strength = strength
+        self._ratios: list[np.ndarray] = []
+        self._machines: list[Any] = []
+
+    def fit(self, features: scipy.sparse.csr_matrix, labels: np.ndarray) -> "NaiveBayesSvm":
+        """Learns from binary counts [N, features] and i32[N] labels."""
+        from sklearn.svm import LinearSVC
+
+        classes = int(labels.max()) + 1
+        for c in range(1, 2) if classes == 2 else range(classes):
+            own = labels == c
+            p, q = (1 + np.asarray(features[rows].sum(axis=0)).ravel() for rows in (own, ~own))
+            ratio = np.log((p / p.sum()) / (q / q.sum()))
+            machine = LinearSVC(C=self.strength, random_state=0)
+            self._machines.append(machine.fit(features.multiply(ratio).tocsr(), own))
+            self._ratios.append(ratio)
+        return self
+
+    def score(self, features: scipy.sparse.csr_matrix, labels: np.ndarray) -> float:
+        """Accuracy on binary counts [N, features] and i32[N] labels."""
+        margins = np.stack(
+            [
+                machine.decision_function(features.multiply(ratio).tocsr())
+                for machine, ratio in zip(self._machines, self._ratios, strict=True)
+            ],
+            axis=1,
+        )
+        predicted = margins[:, 0] > 0 if margins.shape[1] == 1 else margins.argmax(axis=1)
+        return float((predicted == labels).mean())
+
+
+def _text_module() -> Any:
+    try:
+        import sklearn.feature_extraction.text as text
+    except ImportError as error:
+        raise UserError("the baselines need scikit-learn; pip install scikit-learn") from error
+    return text
+
+
+def comparison_table(
+    scores: dict[str, dict[str, Any]], beside: Sequence[tuple[str, float]] = ()
+) -> str:
+    """The accuracies, one a line; those of other models, (name, accuracy), below."""
+    names = {"tfidf": "TF-IDF + logistic regression", "nbsvm": "NB-SVM"}
+    lines = [(names[name], figures["accuracy"]) for name, figures in scores.items()] + list(beside)
+    width = max(len(name) for name, _ in lines)
+    return "\n".join(f"  {name:<{width}}  {accuracy:.2%}" for name, accuracy in lines)

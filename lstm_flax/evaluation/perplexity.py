@@ -1,0 +1,85 @@
+"""Perplexity of a whole split under a language model, over the whole vocabulary."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from tqdm import tqdm
+
+from lstm_flax.config import Config
+from lstm_flax.data.prefetching import prefetch
+from lstm_flax.data.streams import Streams, running_text
+from lstm_flax.devices.compilation import BucketedFunction
+from lstm_flax.devices.sharding import place_batch, replicated
+from lstm_flax.models.language_model import Carry, LanguageModel, read_piece, softmax_weights
+from lstm_flax.models.sampled_softmax import exact_cross_entropy
+from lstm_flax.text.tokenized import TokenizedSplit
+from lstm_flax.types import StreamBatch
+
+
+class PerplexityEvaluator:
+    """Reads a split's reviews one after another, as in training, dropout off.
+
+    Every token of every review and the END of each is predicted exactly once by each direction.
+    """
+
+    def __init__(self, model: LanguageModel, config: Config, mesh: Mesh) -> None:
+        """Holds on to the model, the streams' settings and the devices."""
+        self._model = model
+        self._rows = config.data.batch_size
+        self._length = config.language_model.bptt_length
+        self._mesh = mesh
+
+        def read(tree: tuple[Any, Carry], batch: StreamBatch) -> tuple[jax.Array, Carry]:
+            params, carry = tree
+            queries, _, carry = read_piece(model, params, batch.token_ids, carry)
+            losses = exact_cross_entropy(
+                queries.reshape(-1, queries.shape[-1]),
+                batch.targets.reshape(-1),
+                *softmax_weights(params),
+            )
+            losses = jnp.where(batch.target_mask, losses.reshape(batch.targets.shape), 0)
+            carry = jax.lax.with_sharding_constraint(carry, replicated(mesh))
+            return jnp.sum(losses, axis=(0, 2)), carry
+
+        self._read = BucketedFunction(read)
+
+    @property
+    def compilations(self) -> int:
+        """How many batch shapes were compiled."""
+        return self._read.compilations
+
+    def figures(self, params: Any, split: TokenizedSplit, description: str = "") -> dict[str, Any]:
+        """Scores a split.
+
+        Args:
+            params: the model's parameters, on the devices.
+            split: encoded texts.
+            description: shown beside a progress bar; empty for no bar.
+
+        Returns:
+            `tokens` (of the text, an END for each review included), `loss` (mean cross-entropy of
+            a token in nats, over both directions where there are two), `perplexity` (its
+            exponential), and `perplexities`, one a direction.
+        """
+        text = running_text([split], seed=None)
+        streams = Streams(text, self._rows, self._length, self._model.directions, pad=True)
+        carry = jax.device_put(self._model.initial_carry(self._rows), replicated(self._mesh))
+        placed = (place_batch(streams[k], self._mesh) for k in range(len(streams)))
+        sums = np.zeros(self._model.directions)
+        bar = tqdm(desc=description, total=len(streams), leave=False, disable=not description)
+        with bar, prefetch(placed) as batches:
+            for batch in batches:
+                losses, carry = self._read((params, carry), batch)
+                sums += np.asarray(losses)
+                bar.update()
+        tokens = len(text) - 1
+        loss = float(sums.sum()) / (tokens * len(sums))
+        return {
+            "tokens": tokens,
+            "loss": loss,
+            "perplexity": float(np.exp(loss)),
+            "perplexities": [float(perplexity) for perplexity in np.exp(sums / tokens)],
+        }

@@ -1,1 +1,0 @@
-"""Modules and pure functions: no files, no checkpoints, no data."""

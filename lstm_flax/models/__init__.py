@@ -1,0 +1,1 @@
+"""What is trained: the classifier and the language model."""

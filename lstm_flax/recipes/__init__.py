@@ -1,0 +1,1 @@
+"""Training recipes beside the core."""

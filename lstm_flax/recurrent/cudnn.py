@@ -1,0 +1,97 @@
+"""The LSTM on NVIDIA GPUs: cuDNN, by way of `jax.experimental.rnn`.
+
+The same parameters and results as the reference; cuDNN's flat weight vector is made inside the
+step, so that gradients arrive in the tree of Flax's cells. cuDNN computes in float32, its products
+in TensorFloat-32 unless `jax.default_matmul_precision` asks for `float32` or `highest`. It has no
+recurrent dropout, no batching rule for `vmap`, and first-order reverse mode only.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import rnn
+
+from lstm_flax.recurrent.cells import CellParams
+from lstm_flax.recurrent.fused import join_weights
+from lstm_flax.recurrent.scan import DirectionStart
+
+
+def why_not_cudnn(cell: str, dtype: Any, recurrent_dropout: bool) -> str | None:
+    """Why cuDNN cannot run a layer in this process; None where it can.
+
+    Args:
+        cell: `LSTM`, `GRU` or `RNN`.
+        dtype: of the products.
+        recurrent_dropout: whether h_{t-1} is dropped in this call.
+    """
+    if cell != "LSTM":
+        return f"jax.experimental.rnn has no {cell}"
+    if jnp.dtype(dtype) != jnp.float32:
+        return f"jax.experimental.rnn computes in float32, not {jnp.dtype(dtype).name}"
+    if recurrent_dropout:
+        return "cuDNN has no recurrent dropout"
+    device = jax.devices()[0]
+    if device.platform != "gpu" or "cuda" not in getattr(device.client, "platform_version", ""):
+        return f"it needs an NVIDIA GPU, and the device here is {device.device_kind!r}"
+    return None
+
+
+def pack_weights(cells: Sequence[CellParams]) -> jax.Array:
+    """Joins the parameters of every direction, layer by layer, to cuDNN's flat weight vector.
+
+    First the kernels of every direction, then the biases: `W_ih` [4H, E], `W_hh` [4H, H], ...,
+    `b_ih` [4H], `b_hh` [4H], ..., the gates i, f, g, o one below the other: the layout that
+    `jax.experimental.rnn.unpack_lstm_weights` reads. Flax's cell has the second bias only.
+    """
+    weights = [join_weights(cell) for cell in cells]
+    kernels = [k.T.ravel() for weight in weights for k in (weight.inputs, weight.state)]
+    biases = [b for weight in weights for b in (jnp.zeros_like(weight.bias), weight.bias)]
+    return jnp.concatenate([*kernels, *biases])
+
+
+def cudnn_layers(
+    x: jax.Array,
+    cells: Sequence[CellParams],
+    starts: Sequence[DirectionStart],
+    lengths: jax.Array | None,
+    bidirectional: bool,
+) -> tuple[jax.Array, list[tuple[jax.Array, ...]]]:
+    """One or more layers in one call.
+
+    Args:
+        x: f32[T, B, E].
+        cells: parameters of each direction of each layer, in torch's order.
+        starts: initial states, likewise.
+        lengths: i32[B] from 1 to T, or None where all steps are valid.
+        bidirectional: D = 2.
+
+    Returns:
+        outputs f32[T, B, D*H], zero past each row's length, and the final (h_n, c_n), each
+        f32[B, H], of every direction.
+    """
+    width, batch, features = x.shape
+    if lengths is None:
+        lengths = jnp.full((batch,), width, jnp.int32)
+    outputs, h_n, c_n = rnn.lstm(
+        x.swapaxes(0, 1),
+        jnp.stack([start.h_0 for start in starts]),
+        jnp.stack([start.c_0 for start in starts if start.c_0 is not None]),
+        pack_weights(cells).astype(x.dtype),
+        lengths,
+        features,
+        starts[0].h_0.shape[-1],
+        len(cells) // (2 if bidirectional else 1),
+        0.0,
+        bidirectional,
+        _precision(),
+    )
+    return outputs.swapaxes(0, 1), list(zip(h_n, c_n, strict=True))
+
+
+def _precision() -> jax.lax.Precision:
+    """HIGHEST is full float32; HIGH is TensorFloat-32, which stands for every lower one."""
+    name = getattr(jax.config, "jax_default_matmul_precision", None)
+    full = name is not None and str(name).lower() in ("highest", "float32", "f32_f32_f32")
+    return jax.lax.Precision.HIGHEST if full else jax.lax.Precision.HIGH

@@ -1,0 +1,336 @@
+"""The LSTM, fused: the products that do not wait for each other leave the loop.
+
+The same parameters and results as the reference (`recurrent_scan`), computed so:
+
+- the input's product for all T comes before the loop, the products that make `dx` and the gradients
+  of the kernels after it; a step holds one `[B, H] x [H, 4H]` product, forward and backward;
+- both directions run in one loop, so that one's arithmetic fills the gaps of the other's;
+- the gates of a padded step are saturated: input and output gate shut, forget gate open. That step
+  then carries the cell state over and gives a zero output, exactly, in either direction of time,
+  and its derivatives are zero. No state is selected, no row is reversed;
+- a sigmoid is a scaled tanh, so that all four gates are one call;
+- with c_t = f c_{t-1} + i g and h_t = o tanh(c_t), what the backward loop needs are six factors a
+  unit that the forward pass has at hand: the derivatives of c_t (for i, f, g) and of h_t (for o) by
+  each gate's sum, o (1 - tanh(c_t)^2), and f. The first four overwrite the input's product in
+  place, and the backward loop, in turn, overwrites them with the gradient of each gate's sum. Fresh
+  memory is what costs most on a CPU, next to the products.
+
+The gradient is Hochreiter & Schmidhuber's (1997) without truncation, for the cell of Gers et al.
+(2000): first-order, reverse mode. See `forbid_more_derivatives` for the rest.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from lstm_flax.errors import UserError
+from lstm_flax.recurrent.cells import LSTM_SPEC, CellParams
+from lstm_flax.recurrent.scan import DirectionStart
+
+SATURATED = 1e4  # far beyond where tanh rounds to one
+FIRST_ORDER_ONLY = (
+    "implementation='fused' has first derivatives in reverse mode only: choose "
+    "implementation='scan' for higher ones and for forward mode"
+)
+
+
+class Weights(NamedTuple):
+    """One direction's weights, the gates i, f, g, o side by side.
+
+    Attributes:
+        inputs: [E, 4H].
+        state: [H, 4H].
+        bias: [4H].
+    """
+
+    inputs: jax.Array
+    state: jax.Array
+    bias: jax.Array
+
+
+class Factors(NamedTuple):
+    """What one direction's backward loop needs of its forward loop.
+
+    Attributes:
+        gates: f32[T, B, 4H], dc_t/dz for the gates i, f, g and dh_t/dz for o, z the gate's sum.
+        state: f32[T, B, 2H], dh_t/dc_t and f = dc_t/dc_{t-1}.
+    """
+
+    gates: jax.Array
+    state: jax.Array
+
+
+def join_weights(cell: CellParams) -> Weights:
+    """Weights out of the parameters of Flax's `LSTMCell`."""
+    gates = LSTM_SPEC.gates
+    return Weights(
+        jnp.concatenate([cell[f"i{gate}"]["kernel"] for gate in gates], axis=-1),
+        jnp.concatenate([cell[f"h{gate}"]["kernel"] for gate in gates], axis=-1),
+        jnp.concatenate([cell[f"h{gate}"]["bias"] for gate in gates], axis=-1),
+    )
+
+
+def fused_layer(
+    x: jax.Array,
+    cells: Sequence[CellParams],
+    starts: Sequence[DirectionStart],
+    lengths: jax.Array | None,
+    has_initial_h: bool,
+) -> tuple[jax.Array, list[tuple[jax.Array, jax.Array]]]:
+    """One layer, all its directions.
+
+    Args:
+        x: [T, B, E]; its dtype is that of the products.
+        cells: parameters, a direction each: forward, then backward where there are two.
+        starts: initial states and recurrent dropout, likewise.
+        lengths: i32[B] from 1 to T, or None where all steps are valid.
+        has_initial_h: False where h_0 is known to be zero, which saves its product.
+
+    Returns:
+        outputs [T, B, D*H] of the dtype of `x`, zero past each row's length, and the final
+        (h_n [B, H], c_n f32[B, H]) of each direction.
+    """
+    weights = [join_weights(cell) for cell in cells]
+    drops = [start.drop for start in starts]
+    h_0 = [start.h_0 if has_initial_h else None for start in starts]
+    c_0 = [start.c_0 for start in starts]
+    try:
+        outputs, h_n, c_n = _layer(x, weights, h_0, c_0, drops, lengths)
+    except TypeError as error:
+        if "forward-mode" in str(error):  # what JAX says of any function with its own gradient
+            raise UserError(FIRST_ORDER_ONLY) from error
+        raise
+    return outputs, list(zip(h_n, c_n, strict=True))
+
+
+@jax.custom_vjp
+def _layer(x: Any, weights: Any, h_0: Any, c_0: Any, drops: Any, lengths: Any) -> Any:
+    return _forward(x, weights, h_0, c_0, drops, lengths, keep=False)[0]
+
+
+def _layer_forward(*arguments: Any) -> tuple[Any, Any]:
+    checked: Any = forbid_more_derivatives(arguments)
+    x, weights, h_0, c_0, drops, lengths = checked
+    results, factors = _forward(x, weights, h_0, c_0, drops, lengths, keep=True)
+    return results, (checked, results[0], factors)
+
+
+def _layer_backward(residuals: Any, cotangents: Any) -> Any:
+    return _backward(*forbid_more_derivatives((residuals, cotangents)))
+
+
+_layer.defvjp(_layer_forward, _layer_backward)
+
+
+def _forward(
+    x: jax.Array,
+    weights: Sequence[Weights],
+    h_0: Sequence[jax.Array | None],
+    c_0: Sequence[jax.Array],
+    drops: Sequence[jax.Array | None],
+    lengths: jax.Array | None,
+    keep: bool,
+) -> tuple[tuple[jax.Array, list[jax.Array], list[jax.Array]], list[Factors]]:
+    """Outputs, h_n, c_n; and, where `keep`, the factors of the backward pass."""
+    width, batch, _ = x.shape
+    hidden = weights[0].state.shape[0]
+    wide = c_0[0].dtype
+    scale, saturated = _gate_constants(hidden, wide)
+    inputs = [w.inputs.astype(x.dtype) for w in weights]
+    recurrent = [w.state.astype(x.dtype) for w in weights]
+    biases = [w.bias.astype(wide) for w in weights]
+    valid = None if lengths is None else jnp.arange(width)[:, None, None] < lengths[:, None]
+    # Where nothing is kept, a CPU is faster with the input's product in the loop: it stays in the
+    # cache, while that of all T is fresh memory.
+    has_h_0 = any(first is not None for first in h_0)
+    hoisted = keep or has_h_0 or jax.default_backend() != "cpu"
+
+    def step_direction(
+        direction: int, step: jax.Array, carry: Any, outputs: jax.Array
+    ) -> tuple[Any, jax.Array]:
+        h, c, gates, state = carry
+        t = _time(direction, step, width)
+        z = _at(gates, t) if hoisted else _product(_at(x, t), inputs[direction], wide)
+        z = z + _product(_drop(h, drops[direction], t), recurrent[direction], wide)
+        z = (z + biases[direction]) * scale
+        if valid is not None:
+            z = jnp.where(_at(valid, t), z, saturated)
+        u = jnp.tanh(z)
+        u_i, u_f, g, u_o = (u[:, k * hidden : (k + 1) * hidden] for k in range(4))
+        i, f, o = (0.5 * gate + 0.5 for gate in (u_i, u_f, u_o))
+        c_new = f * c + i * g
+        squashed = jnp.tanh(c_new)
+        h = (o * squashed).astype(x.dtype)
+        outputs = _put(outputs, h, t, direction * hidden)
+        if keep:
+            # A sigmoid s = (1 + u) / 2 of z with u = tanh(z / 2) has the derivative (1 - u^2) / 4.
+            gates = _put(gates, g * (0.25 - 0.25 * u_i * u_i), t, 0)
+            gates = _put(gates, c * (0.25 - 0.25 * u_f * u_f), t, hidden)
+            gates = _put(gates, i * (1.0 - g * g), t, 2 * hidden)
+            gates = _put(gates, squashed * (0.25 - 0.25 * u_o * u_o), t, 3 * hidden)
+            state = _put(state, o * (1.0 - squashed * squashed), t, 0)
+            state = _put(state, f, t, hidden)
+        return (h, c_new, gates, state), outputs
+
+    carries = []
+    for direction in range(len(weights)):
+        gates: Any = _product(x, inputs[direction], wide) if hoisted else None
+        first = h_0[direction]
+        if first is not None:
+            # It enters where its row begins, since padding would wipe it out of the carry.
+            start = _start(direction, lengths, width, batch)
+            entering = _drop(first, drops[direction], start).astype(x.dtype)
+            product = _product(entering, recurrent[direction], wide)
+            gates = gates.at[start, jnp.arange(batch)].add(product)
+        state: Any = lax.empty((width, batch, 2 * hidden), wide) if keep else None
+        carries.append((jnp.zeros((batch, hidden), x.dtype), c_0[direction], gates, state))
+    outputs = lax.empty((width, batch, len(weights) * hidden), x.dtype)
+    carries, outputs = _loop(width, step_direction, carries, outputs)
+
+    h_n = [carry[0] for carry in carries]
+    if lengths is not None:
+        last = (lengths - 1)[None, :, None]
+        h_n[0] = jnp.take_along_axis(outputs[..., :hidden], last, axis=0)[0]
+    return (outputs, h_n, [carry[1] for carry in carries]), [Factors(c[2], c[3]) for c in carries]
+
+
+def _backward(residuals: Any, cotangents: Any) -> tuple[Any, ...]:
+    """The cotangents of `_layer`'s arguments."""
+    (x, weights, h_0, c_0, drops, lengths), outputs, factors = residuals
+    d_outputs, d_h_n, d_c_n = cotangents
+    width, batch, _ = x.shape
+    hidden = weights[0].state.shape[0]
+    wide = c_0[0].dtype
+    transposed = [w.state.astype(x.dtype).T for w in weights]
+
+    def step_direction(
+        direction: int, step: jax.Array, carry: Any, unused: None
+    ) -> tuple[Any, None]:
+        dh, dc, gates = carry
+        t = _time(1 - direction, step, width)
+        columns = slice(direction * hidden, (direction + 1) * hidden)
+        dh = dh + _at(d_outputs, t)[:, columns].astype(wide)
+        if lengths is not None and direction == 0:
+            dh = dh + jnp.where(lengths[:, None] - 1 == t, d_h_n[0].astype(wide), 0.0)
+        state = _at(factors[direction].state, t)
+        dc = dc + dh * state[:, :hidden]
+        dz = jnp.concatenate([dc, dc, dc, dh], axis=-1) * _at(gates, t)
+        gates = _put(gates, dz, t, 0)
+        dh = _product(dz.astype(x.dtype), transposed[direction], wide)
+        return (_drop(dh, drops[direction], t), dc * state[:, hidden:], gates), None
+
+    carries = []
+    for direction, factor in enumerate(factors):
+        dh = d_h_n[direction].astype(wide)
+        if lengths is not None and direction == 0:
+            dh = jnp.zeros_like(dh)  # it enters at each row's last step
+        carries.append((dh, d_c_n[direction], factor.gates))
+    carries, _ = _loop(width, step_direction, carries, None)
+
+    dx = jnp.zeros((), wide)
+    d_weights, d_h_0 = [], []
+    for direction, (weight, (_, _, dz)) in enumerate(zip(weights, carries, strict=True)):
+        drop = drops[direction]
+        d_bias = jnp.sum(dz, axis=(0, 1))
+        dz_cast = dz.astype(x.dtype)
+        dx = dx + _product(dz_cast, weight.inputs.astype(x.dtype).T, wide)
+        d_inputs = _kernel_gradient(x, dz_cast, wide)
+        h = outputs[..., direction * hidden : (direction + 1) * hidden]
+        zero = jnp.zeros_like(h[:1])
+        before = [h[1:], zero] if direction == 1 else [zero, h[:-1]]
+        entering = jnp.concatenate(before)
+        entering = entering if drop is None else entering * drop
+        d_state = _kernel_gradient(entering, dz_cast, wide)
+        d_first = None
+        first = h_0[direction]
+        if first is not None:
+            start = _start(direction, lengths, width, batch)
+            dz_start = dz[start, jnp.arange(batch)].astype(x.dtype)
+            d_state += _product(_drop(first, drop, start).astype(x.dtype).T, dz_start, wide)
+            d_first = _drop(_product(dz_start, transposed[direction], wide), drop, start)
+            d_first = d_first.astype(first.dtype)
+        d_h_0.append(d_first)
+        d_weight = Weights(d_inputs, d_state, d_bias)
+        d_weights.append(jax.tree.map(lambda d, w: d.astype(w.dtype), d_weight, weight))
+    return dx.astype(x.dtype), d_weights, d_h_0, [carry[1] for carry in carries], None, None
+
+
+def _loop(
+    width: int, step_direction: Callable[..., Any], carries: list[Any], shared: Any
+) -> tuple[list[Any], Any]:
+    """Runs `step_direction(direction, step, carry, shared)` for all directions and steps."""
+
+    def step(index: jax.Array, loop: tuple[list[Any], Any]) -> tuple[list[Any], Any]:
+        carries, shared = loop
+        new = []
+        for direction, carry in enumerate(carries):
+            carry, shared = step_direction(direction, index, carry, shared)
+            new.append(carry)
+        return new, shared
+
+    return lax.fori_loop(0, width, step, (carries, shared))
+
+
+def _time(direction: int, step: jax.Array, width: int) -> jax.Array:
+    return width - 1 - step if direction == 1 else step
+
+
+def _start(direction: int, lengths: jax.Array | None, width: int, batch: int) -> jax.Array:
+    """i32[B]: the step at which each row begins, in its direction."""
+    if direction == 1 and lengths is not None:
+        return lengths - 1
+    return jnp.full((batch,), (width - 1) * direction, jnp.int32)
+
+
+def _drop(h: jax.Array, drop: jax.Array | None, t: jax.Array) -> jax.Array:
+    """Applies recurrent dropout to [B, H] at step t: one for all rows, or i32[B], one a row."""
+    if drop is None:
+        return h
+    if drop.ndim == 3:
+        drop = drop[t, jnp.arange(drop.shape[1])] if jnp.ndim(t) == 1 else _at(drop, t)
+    return h * drop.astype(h.dtype)
+
+
+def _gate_constants(hidden: int, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Of the gates i, f, g, o: the scale of their sums, and the scaled sums of a padded step."""
+    scale = np.repeat(np.array([0.5, 0.5, 1.0, 0.5], dtype), hidden)
+    saturated = np.repeat(np.array([-SATURATED, SATURATED, 0.0, -SATURATED], dtype), hidden)
+    return scale, saturated
+
+
+def _product(left: jax.Array, right: jax.Array, dtype: Any) -> jax.Array:
+    return jnp.matmul(left, right, preferred_element_type=dtype)
+
+
+def _kernel_gradient(entering: jax.Array, dz: jax.Array, dtype: Any) -> jax.Array:
+    """[T, B, n] and [T, B, 4H] -> [n, 4H], without a reshape: rows may be split over devices."""
+    axes = ((0, 1), (0, 1))
+    return lax.dot_general(entering, dz, (axes, ((), ())), preferred_element_type=dtype)
+
+
+def _at(array: jax.Array, t: jax.Array) -> jax.Array:
+    return lax.dynamic_index_in_dim(array, t, axis=0, keepdims=False)
+
+
+def _put(array: jax.Array, values: jax.Array, t: jax.Array, column: int) -> jax.Array:
+    """Writes [B, n] values at step t, from a column on; in place within a loop."""
+    return lax.dynamic_update_slice(array, values[None], (t, 0, column))
+
+
+@jax.custom_jvp
+def forbid_more_derivatives(tree: Any) -> Any:
+    """Passes arrays through; raises where they are differentiated once more.
+
+    The loops' carries hold whole sequences, which automatic differentiation would store once a
+    step: an error is better.
+    """
+    return tree
+
+
+@forbid_more_derivatives.defjvp
+def _no_more_derivatives(primals: Any, tangents: Any) -> Any:
+    raise UserError(FIRST_ORDER_ONLY)

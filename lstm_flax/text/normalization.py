@@ -1,0 +1,87 @@
+"""Text normalisation, the same in training and in prediction.
+
+The steps, in order:
+
+1. HTML entities (only those closed by a semicolon) and breaks (`<br />`, `<p>`, `<hr>`);
+2. C1 control characters, which are windows-1252 punctuation that was decoded as Latin-1;
+3. typographic quotes and accents used as apostrophes become straight ones;
+4. Unicode NFKC (full-width letters, half-width katakana, ligatures), emoji left as they are;
+5. invisible characters are removed, every run of white space becomes one space;
+6. optionally lower case.
+"""
+
+import functools
+import html
+import re
+import unicodedata
+
+NORMALIZATION_VERSION = 1  # part of every fingerprint: raise it when the result of any step changes
+
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
+_BREAK = re.compile(r"<\s*/?\s*(?:br|p|hr)\s*/?\s*>", re.IGNORECASE)
+_SPACE = re.compile(r"\s+")
+# Characters that NFKC would turn into letters although they stand for an emoji: anything followed
+# by the emoji variation selector, and the enclosed letters and ideographs (a Japanese "free" sign).
+_EMOJI = re.compile("(.\ufe0f|[\U0001f100-\U0001f2ff])", re.DOTALL)
+
+
+def _windows_1252(code: int) -> str:
+    try:
+        return bytes([code]).decode("windows-1252")
+    except UnicodeDecodeError:  # five codes are unassigned
+        return " "
+
+
+@functools.cache
+def _character_table() -> dict[int, str | None]:
+    """Single characters with a fixed replacement; None removes the character."""
+    table: dict[int, str | None] = {}
+    table.update(dict.fromkeys(range(32), " "))  # C0 controls, tab and newline included
+    table[0x7F] = " "
+    table.update({code: _windows_1252(code) for code in range(0x80, 0xA0)})
+    # NFKC would make "don´t" into "don ́t", so the accents are mapped before it.
+    table.update({ord(c): "'" for c in "\u2018\u2019\u201a\u201b\u2032\u02bc\u00b4`\x91\x92"})
+    table.update({ord(c): '"' for c in "\u201c\u201d\u201e\u201f\u2033\x84\x93\x94"})
+    # Zero-width space, soft hyphen, byte-order mark, direction marks. The zero-width joiner (emoji)
+    # and non-joiner (Persian, Indic scripts) carry meaning and stay.
+    invisible = [0x00AD, 0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF]
+    invisible += [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+    table.update(dict.fromkeys(invisible))
+    table.update(dict.fromkeys(range(55296, 57344), "�"))  # not encodable in UTF-8
+    return table
+
+
+def _unescape(match: re.Match[str]) -> str:
+    return html.unescape(match.group())
+
+
+def _compose(text: str) -> str:
+    """NFKC with emoji left as they are."""
+    parts = _EMOJI.split(text)
+    parts[::2] = [unicodedata.normalize("NFKC", part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def normalize(text: str, lowercase: bool) -> str:
+    r"""Normalises one text; empty when nothing visible is left.
+
+    Args:
+        text: any string, lone surrogates included.
+        lowercase: fold to lower case.
+
+    Returns:
+        One line without leading, trailing or double spaces.
+
+    >>> normalize("A <br /><br />“fine” film &amp; more\x85", lowercase=True)
+    'a "fine" film & more...'
+    """
+    if "&" in text:
+        text = _ENTITY.sub(_unescape, text)
+    if "<" in text:
+        text = _BREAK.sub(" ", text)
+    if not text.isascii():
+        text = _compose(text.translate(_character_table()))
+    elif not text.isprintable() or "`" in text:
+        text = text.translate(_character_table())
+    text = _SPACE.sub(" ", text).strip()
+    return text.lower() if lowercase else text

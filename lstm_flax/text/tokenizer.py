@@ -1,0 +1,287 @@
+"""SentencePiece tokenizers: train, keep, encode, decode.
+
+A `Tokenizer` owns everything that turns raw text into token ids: the SentencePiece model, its kind
+and the normalisation. Its bytes, kept in each checkpoint, are all that prediction needs.
+"""
+
+import functools
+import hashlib
+import io
+import json
+import re
+import struct
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import sentencepiece
+
+from lstm_flax.config import TokenizerConfig
+from lstm_flax.errors import UserError
+from lstm_flax.text.normalization import NORMALIZATION_VERSION, normalize
+from lstm_flax.types import PAD_ID
+
+UNKNOWN_ID = 1
+BEGIN_ID = 2
+END_ID = 3
+
+_SPACE = "\u2581"  # how pieces write it
+_MAGIC = b"lstm_flax tokenizer 1\n"
+# Words keep inner apostrophes and hyphens ("don't", "well-made"); any other sign stands alone.
+_WORD = re.compile(r"\w+(?:['\-]\w+)*|[^\w\s]")
+# What the trainer is given at once: up to 4,096 characters, cut at a space where there is one. Its
+# positions within a run without spaces (any Chinese text) are 16-bit numbers.
+_SEGMENT = re.compile(r".{1,4096}(?= |$)|.{1,4096}")
+_SYMBOL = re.compile(r"[^\w\s]")
+_SYMBOL_MIN_COUNT = 5
+
+
+class Tokenizer:
+    """Raw text to token ids and back.
+
+    Ids 0 to 3 are padding, unknown, begin and end of text. Of these, `encode_batch` makes the
+    unknown one alone.
+
+    Args:
+        kind: `unigram`, `bpe`, `word` or `char`.
+        lowercase: whether texts are folded to lower case.
+        model: a serialised SentencePiece model.
+    """
+
+    def __init__(self, kind: str, lowercase: bool, model: bytes) -> None:
+        self.kind = kind
+        self.lowercase = lowercase
+        self._model = model
+        self._processor = sentencepiece.SentencePieceProcessor()
+        self._processor.LoadFromSerializedProto(model)
+        self.vocab_size: int = self._processor.GetPieceSize()
+        self.fingerprint: str = self._make_fingerprint()
+
+    @classmethod
+    def train(
+        cls, texts: Iterable[str], config: TokenizerConfig, lowercase: bool = False
+    ) -> "Tokenizer":
+        """Trains a tokenizer; equal texts and configuration give equal pieces.
+
+        Args:
+            texts: raw texts of the training part alone.
+            config: kind, size, sample and thread count.
+            lowercase: whether texts are folded to lower case, then and ever after.
+
+        Raises:
+            UserError: no text, or more pieces asked for than the texts support.
+        """
+        sample = [normalize(text, lowercase) for text in _sample(texts, config.max_training_texts)]
+        if not any(sample):
+            raise UserError("the tokenizer has no text to learn from: the training part is empty")
+        if config.kind == "word":
+            sample = [" ".join(_WORD.findall(text)) for text in sample]
+        sample = _drop_rare_characters(sample, config.character_coverage)
+        model = io.BytesIO()
+        try:
+            sentencepiece.SentencePieceTrainer.Train(
+                sentence_iterator=(s for text in sample for s in _SEGMENT.findall(text)),
+                model_writer=model,
+                model_type=config.kind,
+                vocab_size=config.vocab_size,
+                # The alphabet of `char` is as large as it is; vocab_size only limits it.
+                hard_vocab_limit=config.kind != "char",
+                character_coverage=1.0,  # of what `_drop_rare_characters` left
+                num_threads=config.num_threads,
+                pad_id=PAD_ID,
+                unk_id=UNKNOWN_ID,
+                bos_id=BEGIN_ID,
+                eos_id=END_ID,
+                normalization_rule_name="identity",  # `normalize` has done it
+                max_sentence_length=1 << 30,  # bytes; the default drops longer reviews silently
+                minloglevel=3,
+            )
+        except RuntimeError as error:
+            raise _training_error(error, config) from error
+        return cls(config.kind, lowercase, model.getvalue())
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Tokenizer":
+        """Opens what `to_bytes` made.
+
+        Raises:
+            UserError: the bytes are damaged or of another version of this program.
+        """
+        try:
+            if not data.startswith(_MAGIC):
+                raise ValueError("not a tokenizer file")
+            header_line, model = data[len(_MAGIC) :].split(b"\n", 1)
+            header = json.loads(header_line)
+            if header["normalization"] != NORMALIZATION_VERSION:
+                raise ValueError(
+                    f"its text normalisation is version {header['normalization']}, "
+                    f"this program has version {NORMALIZATION_VERSION}"
+                )
+            if header["model_sha256"] != hashlib.sha256(model).hexdigest():
+                raise ValueError("damaged: the checksum differs")
+            return cls(header["kind"], header["lowercase"], model)
+        except (ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise UserError(
+                f"the tokenizer cannot be read ({error}); restore it from a whole copy, "
+                "or train again"
+            ) from error
+
+    def to_bytes(self) -> bytes:
+        """The whole tokenizer: a line that names the format, a JSON header, the model."""
+        header = {
+            "kind": self.kind,
+            "lowercase": self.lowercase,
+            "normalization": NORMALIZATION_VERSION,
+            "model_sha256": hashlib.sha256(self._model).hexdigest(),
+        }
+        return _MAGIC + json.dumps(header).encode() + b"\n" + self._model
+
+    def encode_batch(self, texts: Sequence[str], num_threads: int = 0) -> list[np.ndarray]:
+        """Encodes raw texts.
+
+        Args:
+            texts: raw texts; normalised here.
+            num_threads: of the encoder; 0 for as many as there are cores.
+
+        Returns:
+            One i32[length] per text, never empty: a text of which nothing is left becomes the
+            unknown token. Whether an empty text is a mistake is for the caller to judge.
+        """
+        return self._encode([self._prepare(text) for text in texts], num_threads)
+
+    def encode_measured(self, texts: Sequence[str]) -> tuple[list[np.ndarray], np.ndarray]:
+        """Encodes raw texts, and tells what part of each is unknown.
+
+        Returns:
+            What `encode_batch` does, and f64[N] from 0 to 1: the part of each text's characters,
+            spaces aside, that stand in unknown tokens. (One such token may stand for several
+            words, so tokens are not what is counted.)
+        """
+        prepared = [self._prepare(text) for text in texts]
+        encoded = self._encode(prepared)
+        lengths = [len(text) - text.count(" ") for text in prepared]
+        known = [self._piece_lengths[ids].sum() for ids in encoded]
+        return encoded, 1 - np.array(known) / np.maximum(lengths, 1)
+
+    @functools.cached_property
+    def _piece_lengths(self) -> np.ndarray:
+        """Characters of each piece, i64[V], spaces aside; none of the special ones."""
+        pieces = self.pieces(range(self.vocab_size))
+        lengths = np.array([len(piece.replace(_SPACE, "")) for piece in pieces])
+        lengths[: END_ID + 1] = 0
+        return lengths
+
+    def _prepare(self, text: str) -> str:
+        normalized = normalize(text, self.lowercase)
+        return " ".join(_WORD.findall(normalized)) if self.kind == "word" else normalized
+
+    def _encode(self, prepared: Sequence[str], num_threads: int = 0) -> list[np.ndarray]:
+        encoded = self._processor.EncodeAsIds(list(prepared), num_threads=num_threads or -1)
+        return [np.array(ids or [UNKNOWN_ID], dtype=np.int32) for ids in encoded]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of token ids; special pieces other than the unknown one are left out."""
+        return str(self._processor.DecodeIds([int(i) for i in ids]))
+
+    def pieces(self, ids: Iterable[int]) -> list[str]:
+        """The piece of each token id; `▁` stands for a space."""
+        return [self._processor.IdToPiece(int(i)) for i in ids]
+
+    def _make_fingerprint(self) -> str:
+        """Covers what decides the ids, not the model file's bytes.
+
+        Files of equal pieces differ, since they record how they were trained.
+        """
+        digest = hashlib.sha256()
+        header = (self.kind, self.lowercase, NORMALIZATION_VERSION, _WORD.pattern)
+        digest.update(repr(header).encode())
+        digest.update(_normalizer_spec(self._model))
+        for i in range(self.vocab_size):
+            digest.update(self._processor.IdToPiece(i).encode() + b"\0")
+            digest.update(struct.pack("<f", self._processor.GetScore(i)))
+        return digest.hexdigest()[:16]
+
+
+def _sample(texts: Iterable[str], limit: int) -> list[str]:
+    """At most `limit` texts, in their order, the same on every call."""
+    texts = list(texts)
+    if len(texts) <= limit:
+        return texts
+    keys = np.random.Philox(key=0).random_raw(len(texts))
+    return [texts[i] for i in np.sort(np.argsort(keys, kind="stable")[:limit])]
+
+
+def _drop_rare_characters(texts: Sequence[str], coverage: float) -> list[str]:
+    """The texts without the characters that are to be unknown.
+
+    SentencePiece's own coverage drops the rarest characters whatever they are: in English reviews
+    the 6 and 7 of "7/10" and every emoji, although each says more of the sentiment than a word. So
+    the alphabet is chosen here: the most frequent characters up to the coverage, all printable
+    ASCII, and the symbols that recur.
+    """
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(text)
+    del counts[" "]
+    limit = coverage * counts.total()
+    covered, rare = 0, ""
+    for character, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        recurs = count >= _SYMBOL_MIN_COUNT and _SYMBOL.fullmatch(character)
+        if covered >= limit and not "!" <= character <= "~" and not recurs:
+            rare += character
+        covered += count
+    if not rare:
+        return list(texts)
+    pattern = re.compile(f"[{re.escape(rare)}]")
+    return [pattern.sub(" ", text) for text in texts]
+
+
+def _training_error(error: RuntimeError, config: TokenizerConfig) -> UserError:
+    message = str(error)
+    largest = re.search(r"too high .*value <= (\d+)", message)
+    smallest = re.search(r"smaller than required_chars. (\d+) vs (\d+)", message)
+    problem = f"config.tokenizer.vocab_size = {config.vocab_size}: "
+    if smallest:
+        needed = max(int(n) for n in smallest.groups())
+        return UserError(
+            f"{problem}the training text has {needed} characters and special pieces; "
+            f"choose more than {needed}, or lower config.tokenizer.character_coverage"
+        )
+    if largest:
+        return UserError(
+            f"{problem}more than the training text supports; "
+            f"set --config.tokenizer.vocab_size={largest[1]} or fewer"
+        )
+    return UserError(
+        f"the tokenizer could not be trained on this text ({' '.join(message.split())}); "
+        "try a smaller config.tokenizer.vocab_size"
+    )
+
+
+def _normalizer_spec(model: bytes) -> bytes:
+    """Field 3 of the serialised `ModelProto`, read without the protobuf package.
+
+    Format: https://protobuf.dev/programming-guides/encoding/
+    """
+    position, found = 0, b""
+
+    def varint() -> int:
+        nonlocal position
+        value = shift = 0
+        while True:
+            byte = model[position]
+            position += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+            shift += 7
+
+    while position < len(model):
+        tag = varint()
+        if tag & 7 != 2:  # every field of ModelProto is a message
+            raise ValueError("not a SentencePiece model")
+        size = varint()
+        if tag >> 3 == 3:
+            found = model[position : position + size]
+        position += size
+    return found

@@ -1,0 +1,133 @@
+"""What a run starts from: weights of another run, vectors of words, ratios of n-grams."""
+
+import logging
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from lstm_flax.checkpoints.restore import TrainedModel
+from lstm_flax.config import Config
+from lstm_flax.data.dataset import Dataset, vocabulary_splits
+from lstm_flax.errors import UserError, some
+from lstm_flax.text.ngrams import NgramRatios, fit_ngram_ratios
+from lstm_flax.text.ppmi_svd import fit_word_vectors
+from lstm_flax.text.tokenized import TokenizedSplit
+
+logger = logging.getLogger(__name__)
+
+
+def ngram_ratios(
+    config: Config,
+    dataset: Dataset,
+    initial: TrainedModel | None,
+    split: TokenizedSplit | None = None,
+) -> tuple[NgramRatios | None, NgramRatios | None]:
+    """The class ratios of n-grams for other texts, and those for the training texts.
+
+    A run that starts from another one with such features, for the same labels, keeps that one's
+    ratios; unless texts of its own were counted for them, whose features must be cross-fitted. A
+    run that is continued finds its own ratios so. None for a model that takes none.
+
+    Args:
+        config: the run.
+        dataset: its texts.
+        initial: the run that it starts from.
+        split: the texts to count; None for the training part alone.
+    """
+    if config.model.ngram_order == 0:
+        return None, None
+    split = split or dataset.split("train")
+    there = None if initial is None else initial.metadata.ngrams
+    if (
+        there is not None
+        and there.order == config.model.ngram_order
+        and initial is not None
+        and initial.metadata.label_names == dataset.label_names
+        and not there.counted_any_of(split)
+    ):
+        return there, there
+    logger.info(
+        "counting n-grams of up to %d tokens in %s texts",
+        config.model.ngram_order,
+        f"{len(split):,}",
+    )
+    return fit_ngram_ratios(split, len(dataset.label_names), config.model.ngram_order)
+
+
+def first_params(config: Config, dataset: Dataset, initial: TrainedModel | None) -> dict[str, Any]:
+    """Parameters, perhaps a few of all, that a run takes instead of drawing them."""
+    if initial is not None:
+        return kept_params(initial, dataset.label_names)
+    if config.model.embedding_init == "normal":
+        return {}
+    logger.info("vectors of tokens from their neighbours in the texts")
+    vectors = fit_word_vectors(
+        [dataset.split(name) for name in vocabulary_splits(config, dataset.splits)],
+        dataset.tokenizer.vocab_size,
+        config.model.embedding_size,
+    )
+    return {"embedding": {"embedding": vectors}}
+
+
+def kept_params(initial: TrainedModel, label_names: tuple[str, ...]) -> dict[str, Any]:
+    """A run's parameters for another run; where the labels are others, without what knows them.
+
+    A head of as many labels would fit, and call the first of them what the other run called its.
+    """
+    same = initial.metadata.label_names == label_names
+    of_labels = ("head", "ngrams")
+    return {name: leaf for name, leaf in initial.params.items() if same or name not in of_labels}
+
+
+def take_params(fresh: Any, source: Any) -> Any:
+    """Replaces each fresh array by the source's of the same name, where the shapes agree."""
+    there = _by_name(source)
+
+    def take(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
+        found = there.get(_name(path))
+        return leaf if found is None or found.shape != leaf.shape else jnp.asarray(found)
+
+    return jax.tree_util.tree_map_with_path(take, fresh)
+
+
+def describe_taken(params: Any, source_params: Any, source: str | None) -> str:
+    """One line: which arrays `take_params` takes, and which start afresh.
+
+    Args:
+        params: the run's own, or their shapes.
+        source_params: those of the run that it starts from, see `kept_params`.
+        source: where that run lies.
+
+    Raises:
+        UserError: where nothing fits.
+    """
+    here, there = _by_name(params), _by_name(source_params)
+    taken = [
+        name for name, leaf in here.items() if name in there and there[name].shape == leaf.shape
+    ]
+    fresh = [
+        f"{name} {leaf.shape}" + (f" (there {there[name].shape})" if name in there else "")
+        for name, leaf in here.items()
+        if name not in taken
+    ]
+    if not taken:
+        raise UserError(
+            f"config.init_from = {source}: none of its arrays fits this model "
+            f"({', '.join(fresh[:2])}, ...); give config.model the sizes of that run"
+        )
+    unused = [name for name in there if name not in here]
+    line = f"config.init_from = {source}: {len(taken)} of {len(here)} arrays taken"
+    line += f"; started afresh: {some(fresh, limit=4)}" if fresh else ""
+    line += f"; left there: {some(unused, limit=4)}" if unused else ""
+    if not any(name.startswith("recurrent/") for name in taken):
+        line += "; nothing of the recurrent layers: give config.model the sizes of that run"
+    return line
+
+
+def _by_name(params: Any) -> dict[str, Any]:
+    return {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    return "/".join(str(key.key) for key in path)

@@ -1,0 +1,78 @@
+"""The folder of a run: who may have it, and what it holds already."""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lstm_flax.checkpoints.folder import holds_checkpoint
+from lstm_flax.config import Config, read_config, refuse_changes
+from lstm_flax.errors import UserError
+from lstm_flax.files import make_folder
+
+
+def check_workdir(workdir: Path) -> None:
+    """Makes sure that a run can have this folder, without making it; `UserError` if not."""
+    there = next(path for path in (workdir, *workdir.parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise UserError(f"{there}: a file, not the folder of a run; choose another --workdir")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(
+            f"{there}: no right to write in this folder; change that, or choose another --workdir"
+        )
+
+
+def check_same_run(config: Config, workdir: Path) -> bool:
+    """Makes sure that a folder's run, if it holds one, is this one; `UserError` if not.
+
+    What failed before its first checkpoint is no run: another may take its place.
+
+    Returns:
+        Whether it holds one, and its data lies where it lay.
+    """
+    path = workdir / "config.json"
+    saved = any(holds_checkpoint(workdir / kind) for kind in ("last", "best"))
+    if not saved or not path.exists():
+        return False
+    before = read_config(path)
+    refuse_changes(before, config, str(workdir))
+    return before.data == config.data
+
+
+@contextlib.contextmanager
+def only_one(workdir: Path) -> Iterator[None]:
+    """Makes a run's folder and holds it: a second process would tear its checkpoints.
+
+    The lock ends with the process that holds it, however that ends. Where the file system knows no
+    locks, nothing is held.
+
+    Raises:
+        UserError: another process has it, or the folder cannot be made.
+    """
+    make_folder(workdir)
+    with (workdir / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{workdir}: another process trains here; wait for its end, or choose another "
+                "--workdir"
+            ) from None
+        except OSError:  # a file system that knows no locks
+            pass
+        yield
+
+
+def stored_results(
+    workdir: Path, split: str, step: int, checkpoint_step: int | None
+) -> dict[str, Any] | None:
+    """What was printed when this training ended; None where that is gone, or of something else."""
+    try:
+        results: dict[str, Any] = json.loads((workdir / "results.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    wanted = {"split": split, "train_steps": step, "checkpoint_step": checkpoint_step}
+    return results if wanted.items() <= results.items() else None

@@ -1,0 +1,137 @@
+"""Runs and checkpoints that cannot be read: one line that says what, where, what to do."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lstm_flax.checkpoints.folder import CheckpointFolder, find_checkpoints
+from lstm_flax.checkpoints.metadata import Metadata
+from lstm_flax.cli import main
+from lstm_flax.config import Config
+from tests.cli.mistake_cases import mistake, train_arguments
+
+
+@pytest.fixture(scope="module")
+def run(finished: tuple[Path, dict]) -> Path:
+    return finished[0]
+
+
+def test_a_folder_without_a_checkpoint(capsys: Any, tmp_path: Path) -> None:
+    for command in (["evaluate"], ["predict", "text"]):
+        line = mistake(capsys, *command, f"--workdir={tmp_path}")
+        assert str(tmp_path) in line
+        assert "no checkpoint" in line
+
+
+@pytest.mark.parametrize("empty", [True, False])  # training makes `best/` before it fills it
+def test_a_run_of_which_no_epoch_has_ended(
+    empty: bool, capsys: Any, run: Path, tmp_path: Path, good_file: Path
+) -> None:
+    begun = tmp_path / "begun"
+    shutil.copytree(run / "last", begun / "last")
+    if empty:
+        (begun / "best").mkdir()
+    other = train_arguments(tmp_path, train_path=good_file)
+    for command in (
+        ["evaluate", f"--workdir={begun}"],
+        ["predict", "text", f"--workdir={begun}"],
+        [*other, f"--config.init_from={begun}"],
+    ):
+        line = mistake(capsys, *command)
+        assert f"{begun / 'best' if empty else begun}: no best checkpoint yet" in line
+        assert "continue the training" in line
+        assert "--checkpoint=last" in line
+        assert f"name {begun / 'last'})" in line
+    # What the line advises works.
+    assert main(["predict", "text", f"--workdir={begun}", "--checkpoint=last"]) == 0
+    assert main(["predict", "text", f"--workdir={begun / 'last'}"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == second
+
+
+def test_a_checkpoint_that_fails_without_a_word(
+    capsys: Any, run: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError
+
+    monkeypatch.setattr(CheckpointFolder, "metadata", fail)
+    line = mistake(capsys, "predict", f"--workdir={run}", "text")
+    assert line.endswith(
+        "no whole checkpoint can be read; copy it again, or choose --checkpoint=last"
+    )
+    assert "cannot be read (ValueError)" in caplog.text
+
+
+def test_a_checkpoint_of_another_format_version(capsys: Any, run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run / "best", tmp_path / "best")
+    (path,) = tmp_path.glob("best/*/metadata/metadata")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 99}))
+    line = mistake(capsys, "predict", f"--workdir={tmp_path / 'best'}", "text")
+    assert "checkpoint format 99" in line
+
+
+@pytest.mark.parametrize("damage", ["zeros", "cut short"])
+def test_a_damaged_checkpoint(capsys: Any, run: Path, tmp_path: Path, damage: str) -> None:
+    shutil.copytree(run / "best", tmp_path / "best")
+    for chunk in tmp_path.glob("best/*/averaged_params/**/d/*"):
+        content = chunk.read_bytes()
+        chunk.write_bytes(bytes(len(content)) if damage == "zeros" else content[:-9])
+    line = mistake(capsys, "predict", f"--workdir={tmp_path / 'best'}", "text")
+    assert "no whole checkpoint can be read" in line
+
+
+def test_a_tokenizer_that_does_not_match_its_weights(
+    capsys: Any, run: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(run / "best", tmp_path / "best")
+    (path,) = tmp_path.glob("best/*/metadata/metadata")
+    values = json.loads(path.read_text())
+    values["tokenizer_fingerprint"] = "0" * len(values["tokenizer_fingerprint"])
+    path.write_text(json.dumps(values))
+    line = mistake(capsys, "evaluate", f"--workdir={tmp_path / 'best'}")
+    assert "tokenizer does not match its weights" in line
+
+
+def test_a_configuration_that_is_not_the_run_s(capsys: Any, run: Path, tiny_config: Config) -> None:
+    arguments = ["evaluate", f"--workdir={run}", "--config.model.hidden_size=9"]
+    line = mistake(capsys, *arguments)
+    assert "config.model.hidden_size = 8, not 9; a model is evaluated as it was trained" in line
+    assert "leave that field out; what may differ is where the data lies, config.data." in line
+    assert "test_path" in line
+
+
+def test_the_last_checkpoint_of_a_folder_that_holds_the_best(
+    capsys: Any, run: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(run / "best", tmp_path / "copied")
+    (one,) = (path for path in (tmp_path / "copied").iterdir() if path.name.isdigit())
+    for folder in (tmp_path / "copied", one):
+        for command in (["evaluate"], ["predict", "text"]):
+            line = mistake(capsys, *command, f"--workdir={folder}", "--checkpoint=last")
+            assert f"{folder}: a checkpoint by itself" in line
+            assert "leave --checkpoint=last out" in line
+    folder, steps = find_checkpoints(run / "last", "last")
+    folder.close()
+    assert steps
+
+
+def test_metadata_survives_the_round_trip(run: Path) -> None:
+    (path,) = run.glob("best/*/metadata/metadata")
+    metadata = Metadata.from_json(json.loads(path.read_text()), path)
+    again = Metadata.from_json(metadata.to_json(), path)
+    assert again.config == metadata.config
+    assert again.label_names == ("neg", "pos")
+    assert again.tokenizer.fingerprint == metadata.tokenizer.fingerprint
+
+
+def test_a_checkpoint_copied_under_another_name(capsys: Any, run: Path, tmp_path: Path) -> None:
+    (best,) = (path for path in (run / "best").iterdir() if path.name.isdigit())
+    shutil.copytree(best, tmp_path / "alone")
+    line = mistake(capsys, "predict", f"--workdir={tmp_path / 'alone'}", "text")
+    assert f"rename it, for example to {tmp_path / '1'}" in line
+    (tmp_path / "alone").rename(tmp_path / "1")
+    assert main(["predict", f"--workdir={tmp_path / '1'}", "text"]) == 0

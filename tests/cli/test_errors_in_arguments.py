@@ -1,0 +1,157 @@
+"""Mistakes in flags, fields and configuration files: one line that says what, where, what to do."""
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lstm_flax.cli import fields, main
+from tests.cli.mistake_cases import mistake, train_arguments
+
+
+def test_unknown_flag_and_unknown_field(capsys: Any, tmp_path: Path) -> None:
+    start = ["train", "--config=imdb", f"--workdir={tmp_path / 'run'}"]
+    assert "--colour" in mistake(capsys, *start, "--colour=red")
+    line = mistake(capsys, *start, "--config.model.hidden=3")
+    assert "did you mean config.model.hidden_size?" in line
+    assert "needs a value" in mistake(capsys, *start, "--config.model.hidden_size")
+    line = mistake(capsys, *start, "--config.training.batch_size=0")
+    assert "did you mean config.data.batch_size?" in line
+    line = mistake(capsys, *start, "--config.training.epochs", "3")
+    assert "unknown argument '3' (write --config.training.epochs=3)" in line
+    assert "--config: is empty; built in are chinese, " in mistake(capsys, *start, "--config=")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_no_run_can_have(
+    capsys: Any, tmp_path: Path, good_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = tmp_path / "link"
+    nowhere.symlink_to(tmp_path / "gone")
+    for folder, there in (
+        (good_file, good_file),
+        (good_file / "sub" / "run", good_file),
+        (nowhere, nowhere),
+    ):
+        line = mistake(capsys, "train", "--config=imdb", f"--workdir={folder}")
+        assert line == (
+            f"error: {there}: a file, not the folder of a run; choose another --workdir"
+        )
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    line = mistake(capsys, "train", "--config=imdb", f"--workdir={tmp_path / 'new' / 'run'}")
+    assert f"{tmp_path}: no right to write in this folder; change that, or choose another" in line
+    assert {path.name for path in tmp_path.iterdir()} == {good_file.name, "link"}
+
+
+def test_own_texts_given_in_the_wrong_place(
+    capsys: Any, tmp_path: Path, good_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    work = f"--workdir={tmp_path / 'run'}"
+    right = "--config.data.source=files --config.data.train_path="
+    line = mistake(capsys, "train", "--config=good.jsonl", work)
+    assert f"own texts: --config=sentences {right}good.jsonl" in line
+    line = mistake(capsys, "train", "--config=imdb", "--config.data.source=good.jsonl", work)
+    assert f"{right}PATH" in line
+    # Without the source the file would be passed over, and other data trained on.
+    line = mistake(capsys, "train", "--config=imdb", "--config.data.train_path=good.jsonl", work)
+    assert "config.data.train_path = 'good.jsonl': source 'imdb_reviews' would not read it" in line
+    assert "add --config.data.source=files" in line
+    assert list(tmp_path.iterdir()) == [good_file]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("def get_config(:\n", "SyntaxError: invalid syntax"),
+        ("import nothing_here\n", "ModuleNotFoundError: No module named 'nothing_here'"),
+        ("def get_config():\n    return 1 / 0\n", "ZeroDivisionError"),
+        ("def get_config():\n    return {}\n", "must return default_config()"),
+    ],
+)
+def test_a_configuration_file_that_fails(
+    content: str, expected: str, capsys: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text(content)
+    line = mistake(capsys, "train", f"--config={path}", f"--workdir={tmp_path / 'run'}")
+    assert f"--config={path}: cannot be read as a configuration" in line
+    assert expected in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_value_out_of_range(capsys: Any, tmp_path: Path) -> None:
+    start = ["train", "--config=imdb", f"--workdir={tmp_path / 'run'}"]
+    line = mistake(capsys, *start, "--config.model.dropout=1.5")
+    assert "config.model.dropout = 1.5: must be at least 0 and below 1" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flag", "expected"),
+    [
+        ("model.hidden_size=abc", "model.hidden_size = 'abc': must be a whole number"),
+        ("model.hidden_size=1e3", "model.hidden_size = '1e3': must be a whole number"),
+        ("optimizer.learning_rate=", "optimizer.learning_rate = '': must be a number"),
+        ("data.lowercase=yes", "data.lowercase = 'yes': must be true or false"),
+        ("data.bucket_widths=64,x", "must be whole numbers, separated by commas"),
+        ("training.class_weights=a", "('a',): must be numbers, separated by commas"),
+    ],
+)
+def test_value_of_another_type(flag: str, expected: str, capsys: Any, tmp_path: Path) -> None:
+    start = ["train", "--config=imdb", f"--workdir={tmp_path / 'run'}"]
+    line = mistake(capsys, *start, f"--config.{flag}")
+    assert line.startswith(f"error: config.{flag.split('=')[0]} = ")
+    assert line.endswith(expected)
+
+
+def test_a_file_that_is_no_run_s_configuration(capsys: Any, tmp_path: Path) -> None:
+    for name, content in {"list.json": "[1]", "broken.json": "{", "other.json": '{"a": 1}'}.items():
+        path = tmp_path / name
+        path.write_text(content)
+        line = mistake(capsys, "train", f"--config={path}", f"--workdir={tmp_path / 'run'}")
+        assert ("config.a: no such field" if "other" in name else f"{path}: ") in line
+    assert "No such file" in mistake(capsys, "inspect", f"--config={tmp_path / 'gone.json'}")
+
+
+def test_an_implementation_that_cannot_do_what_is_asked(
+    capsys: Any, tmp_path: Path, good_file: Path
+) -> None:
+    arguments = train_arguments(tmp_path, train_path=good_file)
+    line = mistake(capsys, *arguments, "--config.model.implementation=cudnn")
+    assert "cudnn" in line
+    assert "NVIDIA" in line
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "generate", "baselines"])
+def test_an_empty_folder_such_as_an_unset_variable_leaves(
+    capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = mistake(capsys, command, "--workdir=")
+    assert "argument --workdir: is empty; give a path" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_implementation_that_cannot_run_is_told_before_any_text_is_read(
+    capsys: Any, tmp_path: Path, good_file: Path
+) -> None:
+    start = train_arguments(tmp_path, train_path=good_file)
+    line = mistake(capsys, *start, "--config.model.implementation=cudnn")
+    assert "implementation='cudnn' cannot run here" in line
+    assert list(tmp_path.iterdir()) == [good_file]
+
+
+def test_output_that_cannot_be_written(
+    capsys: Any, monkeypatch: pytest.MonkeyPatch, good_file: Path
+) -> None:
+    def fail(*_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(fields, "load_config", fail)
+    line = mistake(capsys, "fields")
+    assert line == "error: the output: No space left on device; --debug shows where it happened"
+    with pytest.raises(OSError, match="No space left"):
+        main(["fields", "--debug"])

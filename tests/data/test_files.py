@@ -1,0 +1,300 @@
+import csv
+import json
+import re
+
+import pytest
+
+from lstm_flax.config import DataConfig
+from lstm_flax.data.loading import load_examples
+from lstm_flax.data.sources.rows import read_rows
+from lstm_flax.errors import UserError
+
+ROWS = [
+    ("plain and short", "pos"),
+    ('with "quotes", commas and a\nline break', "neg"),
+    ("中文评论 😀", "pos"),
+    ("x" * 200_000, "neg"),
+]
+
+
+def write(path, rows=ROWS, columns=("text", "label")):
+    if path.suffix == ".jsonl":
+        lines = [
+            json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False) for row in rows
+        ]
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    else:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerows([columns, *rows])
+    return path
+
+
+def config_of(train, **values):
+    return DataConfig(
+        source="files",
+        train_path=str(train),
+        **{"development_fraction": 0.0, "test_fraction": 0.0} | values,
+    )
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_texts_come_back_unharmed(tmp_path, suffix):
+    examples = load_examples(config_of(write(tmp_path / f"a{suffix}")), "train")
+    assert list(examples.texts) == [text for text, _ in ROWS]
+    assert examples.label_names == ("neg", "pos")
+    assert examples.labels.tolist() == [1, 0, 1, 0]
+    assert csv.field_size_limit() == 131_072  # put back
+    assert [e.label for e in examples] == examples.labels.tolist()
+
+
+def test_ids_name_the_line_where_the_record_starts(tmp_path):
+    path = write(tmp_path / "a.csv")
+    assert [row.id.rsplit(":", 1)[1] for row in read_rows(path, "text", "label")] == [
+        "2",
+        "3",
+        "5",
+        "6",
+    ]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_table_s_separator_is_seen_from_its_header(tmp_path, separator):
+    path = tmp_path / "a.csv"
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.writer(file, delimiter=separator)
+        writer.writerows([("stars, or a;b", "text", "label"), *((3, *row) for row in ROWS)])
+    rows = list(read_rows(path, "text", "label"))
+    assert [(row.text, row.label) for row in rows] == ROWS
+
+
+def test_a_header_of_other_names_is_still_taken_apart(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("body;mood\nfine, really;good\ndull, dull;bad\n")
+    with pytest.raises(
+        UserError, match=r"a\.csv:1: no column 'text' or 'label', only 'body', 'mood'; set"
+    ):
+        load_examples(config_of(path), "train")
+    examples = load_examples(config_of(path, text_column="body", label_column="mood"), "train")
+    assert list(examples.texts) == ["fine, really", "dull, dull"]
+
+
+def test_a_table_without_a_header(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(f"{'a film ' * 30},good\ndull,bad\n")
+    with pytest.raises(UserError, match="first line of column names") as caught:
+        load_examples(config_of(path), "train")
+    assert len(str(caught.value)) < 300
+
+
+def test_tab_separated_with_and_without_quotes(tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_bytes(
+        b'label\tid\ttext\r\n0\t1\t"He said ""no"""\r\n'
+        b'1\t2\t"unbalanced, as most have it\r\n0\t3\tit"s\r\n'
+    )
+    rows = list(read_rows(path, "text", "label"))
+    assert [row.text for row in rows] == ['He said "no"', '"unbalanced, as most have it', 'it"s']
+    assert [row.label for row in rows] == ["0", "1", "0"]
+
+
+def test_columns_by_name_byte_order_mark_and_numeric_labels(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes("\ufeffreview,stars\nfine,10\ndull,2\nok,9\n".encode())
+    config = config_of(path, text_column="review", label_column="stars")
+    examples = load_examples(config, "train")
+    assert examples.label_names == ("2", "9", "10")
+    assert examples.labels.tolist() == [2, 0, 1]
+
+
+def test_folder_per_class(tmp_path):
+    for name, text in {"b/2.txt": "two", "a/1.txt": "one\nand", "b/deep/3.md": "three"}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / "b" / ".hidden").write_text("")
+    (tmp_path / "README.md").write_text("not an example")
+    examples = load_examples(config_of(tmp_path), "train")
+    assert list(examples.texts) == ["one\nand", "two", "three"]
+    assert examples.label_names == ("a", "b")
+
+
+GOOD = '{"text": "a", "label": 1}\n{"text": "b", "label": "2"}\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", GOOD + "{not json}\n", r"a\.jsonl:3: not JSON"),
+        ("a.jsonl", GOOD + "[1, 2]\n", r"a\.jsonl:3: not a JSON object"),
+        (
+            "a.jsonl",
+            GOOD + '{"text": "a"}\n',
+            r"a\.jsonl:3: no column 'label', only 'text'.*label_column",
+        ),
+        ("a.jsonl", GOOD + '{"text": null, "label": 1}\n', r"a\.jsonl:3: 'text' is null"),
+        ("a.jsonl", GOOD + '{"text": "c", "label": 0.5}\n', r"a\.jsonl:3: label 'label' is 0.5"),
+        ("a.jsonl", GOOD + '{"text": "c", "label": null}\n', r"a\.jsonl:3: label 'label' is null"),
+        ("a.jsonl", GOOD + '{"text": " \\n", "label": 1}\n', r"a\.jsonl:3: the text is empty"),
+        ("a.jsonl", GOOD + '{"text": "<br />", "label": 1}\n', r"a\.jsonl:3: the text is empty"),
+        ("a.jsonl", GOOD + '{"text": "c", "label": ""}\n', r"a\.jsonl:3: the label is empty"),
+        (
+            "a.jsonl",
+            GOOD.encode() + b'\n{"text": "\xe9", "label": 1}',
+            r"a\.jsonl:4: not UTF-8 \(byte 0xe9",
+        ),
+        ("a.jsonl", "", r"a\.jsonl: no examples"),
+        ("a.csv", "", r"a\.csv: no examples"),
+        ("a.csv", "text,label\n", r"a\.csv: no examples"),
+        (
+            "a.csv",
+            "words,label\na,b\n",
+            r"a\.csv:1: no column 'text', only 'words', 'label'.*text_column",
+        ),
+        ("a.csv", "text,label\na,x\nb\n", r"a\.csv:3: 1 column, the header has 2; fill in"),
+        ("a.csv", "text,label\na,x\nb,c,y\n", r"a\.csv:3: 3 columns"),
+        ("a.csv", 'text,label\na,x\n"b,y\n', r"a\.csv:3: not CSV"),
+        ("a.csv", b"text,label\na,x\n\xff,y\n", r"a\.csv:3: not UTF-8"),
+        ("a.csv", "text,label\na,x\nb,x\n", r"a\.csv: every label is 'x'"),
+        ("a.tsv", "text\tlabel\na\tx\nb\n", r"a\.tsv:3: 1 column,"),
+        ("a.xlsx", "zip", r"a\.xlsx: cannot tell the format"),
+    ],
+)
+def test_every_mistake_names_file_and_line(tmp_path, name, content, message):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UserError, match=message) as caught:
+        load_examples(config_of(path), "train")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "a.csv",
+            "text,label\n,x\nb\nc,\n" + "d,x,y\n" * 9 + "good,x\n",
+            "a.csv:2: the text is empty; fill it in or remove the example; wrong too: "
+            "a.csv:3: 1 column, the header has 2; a.csv:4: the label is empty; "
+            "a.csv:5: 3 columns, the header has 2; a.csv:6: 3 columns, the header has 2; "
+            "a.csv:7: 3 columns, the header has 2 and 6 more",
+        ),
+        (
+            "a.jsonl",
+            '{"text": "a", "label": 1}\n[]\n{"text": 2, "label": 1}\n',
+            "a.jsonl:2: not a JSON object; write one object a line; wrong too: "
+            "a.jsonl:3: 'text' is 2, not a string",
+        ),
+        (
+            "a.csv",
+            'text,label\n,x\nb,y\n"c,x\n',
+            "a.csv:2: the text is empty; fill it in or remove the example; wrong too: "
+            "a.csv:4: not CSV (unexpected end of data)",
+        ),
+        (
+            "a.jsonl",
+            GOOD + '{"text": "<br>", "label": 1}\n{"text": "<br />", "label": 2}\n',
+            "a.jsonl:3: the text is empty; fill it in or remove the example; empty too: a.jsonl:4",
+        ),
+    ],
+)
+def test_all_mistakes_in_rows_are_told_together(tmp_path, monkeypatch, name, content, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError) as caught:
+        load_examples(config_of(name), "train")
+    assert str(caught.value) == message
+
+
+def test_all_files_of_a_folder_that_cannot_be_read_are_told_together(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, text in {
+        "x/1.txt": b"fine",
+        "x/2.txt": b"",
+        "y/3.txt": b"\xff",
+        "y/4.txt": b" ",
+    }.items():
+        path = tmp_path / "texts" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text)
+    with pytest.raises(UserError) as caught:
+        load_examples(config_of("texts"), "train")
+    assert str(caught.value) == (
+        "texts/x/2.txt: the text is empty; fill it in or remove the example; wrong too: "
+        "texts/y/3.txt:1: not UTF-8 (byte 0xff at column 1); texts/y/4.txt: the text is empty"
+    )
+
+
+def test_missing_files_are_named_before_anything_is_read(tmp_path):
+    train = write(tmp_path / "a.csv")
+    for field in ("development_path", "test_path"):
+        with pytest.raises(UserError, match=rf"config\.data\.{field} = .*gone\.csv.*no such file"):
+            load_examples(config_of(train, **{field: str(tmp_path / "gone.csv")}), "train")
+    with pytest.raises(UserError, match=r"train_path = .*no such file"):
+        load_examples(config_of(tmp_path / "gone.jsonl"), "train")
+
+
+def test_label_that_training_lacks(tmp_path):
+    train, test = (
+        write(tmp_path / "a.csv"),
+        write(tmp_path / "b.csv", [("x", "pos"), ("y", "mixed"), ("w", "mixed"), ("z", "so-so")]),
+    )
+    with pytest.raises(
+        UserError,
+        match=r"b\.csv:3: label 'mixed' is not in the training part, which has 'neg', 'pos'; .*"
+        r"unknown too: .*b\.csv:5: 'so-so'$",
+    ):
+        load_examples(config_of(train, test_path=str(test)), "test")
+
+
+def test_test_file_is_read_only_when_asked_for(tmp_path):
+    train, test = write(tmp_path / "a.csv"), tmp_path / "b.csv"
+    test.write_bytes(b"\xff\xff")
+    config = config_of(train, test_path=str(test))
+    assert len(load_examples(config, "train")) == 4
+    with pytest.raises(UserError, match=r"b\.csv:1: not UTF-8"):
+        load_examples(config, "test")
+
+
+def test_no_such_split(tmp_path):
+    train = write(tmp_path / "a.csv")
+    with pytest.raises(
+        UserError, match=re.escape("no 'development' split; choose train, or cut one off")
+    ):
+        load_examples(config_of(train), "development")
+
+
+def test_folders_named_like_splits_are_not_classes(tmp_path):
+    for name in ("train/pos", "test/pos"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "1.txt").write_text("text")
+    with pytest.raises(
+        UserError, match=r"look like splits, not labels; name one of them, such as .*train"
+    ):
+        load_examples(config_of(tmp_path), "train")
+
+
+def test_equal_texts_are_cut_to_one_side(tmp_path):
+    rows = [(f"Text number {i % 150} here", "ab"[i % 2]) for i in range(600)]
+    config = config_of(write(tmp_path / "a.csv", rows), development_fraction=0.2, test_fraction=0.1)
+    parts = [load_examples(config, split) for split in ("train", "development", "test")]
+    assert [len(part) for part in parts] == [424, 120, 56]
+    texts = [set(part.texts) for part in parts]
+    assert sum(map(len, texts)) == len(set().union(*texts)) == 150
+    for part in parts:
+        assert abs(part.labels.mean() - 0.5) < 0.1
+
+
+def test_columns_of_a_test_file_are_those_of_the_training_file(tmp_path):
+    test = tmp_path / "b.csv"
+    test.write_text("body,label\nfine,pos\n")
+    config = config_of(write(tmp_path / "a.csv"), test_path=str(test))
+    with pytest.raises(UserError, match=r"only 'body', 'label'; name the columns as in the train"):
+        load_examples(config, "test")
+
+
+def test_two_columns_of_one_name(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text,label,text\na,x,b\n")
+    with pytest.raises(UserError, match=r"a\.csv:1: two columns 'text'; rename the one"):
+        load_examples(config_of(path), "train")

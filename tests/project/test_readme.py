@@ -1,0 +1,120 @@
+"""Every code block of README.md is run, in order, in one folder, under the rule below.
+
+The rule: a block is run as it stands, with these exceptions and no others.
+
+- `python -m venv`, `pip install` and `pytest` are not run: they need the network, or would run this
+  test again. What `pip` is to install must exist: the extras in pyproject.toml, the constraints.
+- A command with `--config` gets the flags `SMALL` after its own: a model and a vocabulary of
+  seconds. One that names no data of its own (`--config.data.source`) gets `TEXTS` too, so that
+  nothing is downloaded. Flags are still read in full: a wrong name or value fails.
+"""
+
+import re
+import runpy
+import shlex
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from lstm_flax.cli import main
+from tests.conftest import templated_texts, write_jsonl
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SMALL = [
+    "--config.data.cache_dir=cache",
+    "--config.tokenizer.kind=word",
+    "--config.tokenizer.vocab_size=64",
+    "--config.data.max_length=32",
+    "--config.language_model.bptt_length=4",
+    "--config.model.embedding_size=8",
+    "--config.model.hidden_size=8",
+    "--config.training.epochs=1",
+]
+TEXTS = ["--config.data.source=files", "--config.data.train_path=texts.jsonl"]
+
+
+def read_blocks() -> list[tuple[str, str]]:
+    return BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+
+
+def commands(block: str) -> list[list[str]]:
+    """The words of each command; a line that ends in a backslash goes on."""
+    lines = block.replace("\\\n", " ").splitlines()
+    parts = (part for line in lines for part in line.split(" && "))
+    return [words for part in parts if (words := shlex.split(part, comments=True))]
+
+
+def check_installation(words: list[str]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for extra in re.findall(r"\.\[([\w,]+)\]", " ".join(words)):
+        assert set(extra.split(",")) <= set(project["optional-dependencies"])
+    if "-c" in words:
+        assert (ROOT / words[words.index("-c") + 1]).is_file()
+
+
+def run_command(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    program, arguments = Path(words[0]).name, words[1:]
+    if program == "pip" or arguments[:2] in (["-m", "venv"], ["-m", "pytest"]):
+        check_installation(words)
+        return
+    if any(word.startswith("--config=") for word in arguments):
+        own_data = any(word.startswith("--config.data.source=") for word in arguments)
+        arguments += SMALL if own_data else SMALL + TEXTS
+    if program == "lstm-flax":
+        assert main(arguments) == 0
+        return
+    assert program.startswith("python"), f"no rule for {program}"
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(arguments[0], run_name="__main__")
+    assert ended.value.code == 0
+
+
+@pytest.mark.slow
+def test_every_block_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    for name in ("configs", "train.py"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    records = templated_texts(80, seed=1)
+    write_jsonl(tmp_path / "texts.jsonl", records)
+    rows = "".join(f"{record['text']},{record['label']}\n" for record in records)
+    for name in ("mine.csv", "more.csv"):
+        (tmp_path / name).write_text("body,mood\n" + rows, encoding="utf-8")
+    (tmp_path / "new.txt").write_text("a superb film\ndull and hollow\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    blocks = read_blocks()
+    assert len(blocks) >= 8
+    for language, block in blocks:
+        if language == "python":
+            exec(compile(block, "README.md", "exec"), {})
+        else:
+            for words in commands(block):
+                run_command(words, monkeypatch)
+    answers = [line for line in capsys.readouterr().out.splitlines() if line.startswith('{"text"')]
+    assert len(answers) == 6
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "lstm-flax train --config=quickstart --config.model.hiden_size=9 --workdir=x",
+        "lstm-flax train --config=quickstrat --workdir=x",
+        "python train.py --config=configs/quickstart.py --wordir=x",
+        "pip install -e '.[cudda]'",
+        "lstm_flax predict --workdir=x text",
+    ],
+)
+def test_the_rule_lets_no_misspelling_through(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    shutil.copy(ROOT / "train.py", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (words,) = commands(line)
+    with pytest.raises(AssertionError):
+        run_command(words, monkeypatch)

@@ -1,0 +1,58 @@
+"""One training step on made-up batches, for tests of what a step does."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lstm_flax.checkpoints.restore import build_model, init_params
+from lstm_flax.config import Config
+from lstm_flax.models.classifier import apply_classifier
+from lstm_flax.training.optimizer import make_optimizer
+from lstm_flax.training.train_state import TrainState
+from lstm_flax.training.train_step import make_train_step
+from lstm_flax.types import Batch
+
+# In one program each, of the model given: operation by operation they take seconds to compile.
+jit_init = jax.jit(init_params, static_argnums=0)
+jit_apply = jax.jit(apply_classifier, static_argnums=0)
+
+
+def changed(config: Config, **areas: dict[str, Any]) -> Config:
+    replaced = {
+        name: dataclasses.replace(getattr(config, name), **fields) for name, fields in areas.items()
+    }
+    return dataclasses.replace(config, **replaced)
+
+
+def one_step(config: Config, batch: Batch, classes: int = 2) -> TrainState:
+    create, step = _compiled_step(config, classes)
+    return step(create(), batch)
+
+
+@functools.cache
+def _compiled_step(config: Config, classes: int) -> tuple[Callable, Callable]:
+    """The state before the first step, and the step, each compiled once a shape."""
+    model = build_model(config, 64, classes)
+    optimizer = make_optimizer(config.optimizer, 10)
+
+    def create() -> TrainState:
+        params = init_params(model, jax.random.PRNGKey(0))
+        return TrainState.create(params, optimizer, jax.random.PRNGKey(1), average=True)
+
+    step = make_train_step(model, optimizer, config.training, jnp.ones(classes))
+    return jax.jit(create), jax.jit(step)
+
+
+def random_batch(rows: int, width: int = 32, seed: int = 0) -> Batch:
+    rng = np.random.default_rng(seed)
+    return Batch(
+        token_ids=rng.integers(4, 64, (rows, width)).astype(np.int32),
+        lengths=rng.integers(1, width + 1, rows).astype(np.int32),
+        labels=rng.integers(0, 2, rows).astype(np.int32),
+        example_mask=np.ones(rows, bool),
+    )

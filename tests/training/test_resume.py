@@ -1,0 +1,305 @@
+"""A run that goes on: killed, stopped, damaged, changed; bit for bit, or refused."""
+
+import errno
+import fcntl
+import json
+import logging
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import flax.struct
+import numpy as np
+import pytest
+
+from lstm_flax.checkpoints.folder import CheckpointFolder, find_checkpoints, holds_checkpoint
+from lstm_flax.checkpoints.restore import load_trained_model
+from lstm_flax.config import Config, read_config
+from lstm_flax.devices.compilation import BucketedFunction
+from lstm_flax.errors import UserError
+from lstm_flax.training.interruption import Interrupted
+from lstm_flax.training.loop import Run
+from lstm_flax.training.train import train
+from lstm_flax.training.train_state import TrainState
+from lstm_flax.training.workdir import only_one
+from tests.cli.run_files import figures, leaves
+from tests.conftest import templated_texts, write_jsonl
+from tests.training.step_cases import changed
+
+
+def test_killed_and_continued_equals_uninterrupted_bit_for_bit(
+    tiny_config: Config,
+    finished: tuple[Path, dict],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole, _ = finished
+    check = Run._check_finite
+
+    def killed(self: Run) -> None:
+        check(self)
+        if self.step == 12:  # in the middle of the second epoch, before the save
+            raise MemoryError("the machine died")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "_check_finite", killed)
+        with pytest.raises(MemoryError):
+            train(tiny_config, tmp_path, show_progress=False)
+    saved = max(int(path.name) for path in (tmp_path / "last").iterdir())
+    assert saved == 8  # between two lines of the log
+    train(tiny_config, tmp_path, show_progress=False)
+    for kind in ("last", "best"):
+        for a, b in zip(leaves(whole, kind), leaves(tmp_path, kind), strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert figures(whole) == figures(tmp_path)
+
+
+def test_stopping_saves_and_the_same_command_continues(
+    tiny_config: Config,
+    finished: tuple[Path, dict],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    check = Run._check_finite
+    with monkeypatch.context() as patch:
+
+        def stop_soon(self: Run) -> None:
+            check(self)
+            if self.step == 4:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        patch.setattr(Run, "_check_finite", stop_soon)
+        with pytest.raises(Interrupted, match="saved"):
+            train(tiny_config, tmp_path, show_progress=False)
+    train(tiny_config, tmp_path, show_progress=False)
+    assert figures(finished[0]) == figures(tmp_path)
+
+
+def test_a_folder_given_by_a_relative_path_continues(
+    tiny_config: Config,
+    finished: tuple[Path, dict],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: Any,
+) -> None:
+    shutil.copytree(finished[0], tmp_path / "copy")
+    monkeypatch.chdir(tmp_path)
+    results = train(tiny_config, Path("copy"), "development", show_progress=False)
+    assert results["accuracy"] == finished[1]["development_accuracy"]
+    assert caplog.text == ""
+    assert not Path("copy/last-unreadable").exists()
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    tiny_config: Config, finished: tuple[Path, dict], tmp_path: Path, caplog: Any
+) -> None:
+    workdir = tmp_path / "copy"
+    shutil.copytree(finished[0], workdir)
+    newest = max(workdir.joinpath("last").iterdir(), key=lambda path: int(path.name))
+    for chunk in newest.joinpath("params").rglob("*"):
+        if chunk.is_file() and "d" in chunk.parent.name:
+            damaged = bytearray(chunk.read_bytes())
+            damaged[len(damaged) // 2] ^= 0xFF
+            chunk.write_bytes(bytes(damaged))
+    with caplog.at_level(logging.WARNING):
+        train(tiny_config, workdir, show_progress=False)
+    assert "cannot be read" in caplog.text
+    for a, b in zip(leaves(finished[0]), leaves(workdir), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_one_bit_of_the_weights_is_enough_to_fall_back(
+    tiny_config: Config, finished: tuple[Path, dict], tmp_path: Path, caplog: Any
+) -> None:
+    workdir = tmp_path / "copy"
+    shutil.copytree(finished[0], workdir)
+    folder, (newest, before) = find_checkpoints(workdir, "last")
+    folder.close()
+    metadata = workdir / "last" / str(newest) / "metadata" / "metadata"
+    saved = json.loads(metadata.read_text())
+    # As if the weights had changed: the sum is kept apart from them.
+    saved["checksums"]["averaged_params"] ^= 1
+    metadata.write_text(json.dumps(saved))
+    with caplog.at_level(logging.WARNING):
+        train(tiny_config, workdir, show_progress=False)
+    assert f"step {newest} cannot be read" in caplog.text
+    assert "the checksum of averaged_params differs" in caplog.text
+    assert not (workdir / "last-unreadable" / str(before)).exists()
+    for a, b in zip(leaves(finished[0]), leaves(workdir), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_checkpoint_whose_list_of_arrays_is_gone_is_damaged(
+    tiny_config: Config, finished: tuple[Path, dict], tmp_path: Path, caplog: Any
+) -> None:
+    workdir = tmp_path / "copy"
+    shutil.copytree(finished[0], workdir)
+    for step in workdir.joinpath("last").iterdir():
+        if (step / "training").is_dir():
+            (step / "training" / "_METADATA").unlink()
+    with pytest.raises(UserError, match="no checkpoint can be read"):
+        train(tiny_config, workdir, show_progress=False)
+    assert "cannot be read" in caplog.text
+
+
+def test_damage_that_says_nothing_of_itself_is_told_by_its_kind(
+    tiny_config: Config,
+    finished: tuple[Path, dict],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: Any,
+) -> None:
+    shutil.copytree(finished[0], tmp_path / "copy")
+
+    def restore_state(*_: Any) -> None:
+        raise ValueError
+
+    monkeypatch.setattr(CheckpointFolder, "restore_state", restore_state)
+    with pytest.raises(UserError, match="no checkpoint can be read"):
+        train(tiny_config, tmp_path / "copy", show_progress=False)
+    assert "(ValueError)" in caplog.text
+
+
+class EarlierTrainState(flax.struct.PyTreeNode):
+    """The training state before it had a carry."""
+
+    step: Any
+    params: Any
+    averaged_params: Any
+    opt_state: Any
+    key: Any
+    epoch_sums: Any
+    first_bad_step: Any
+
+
+@pytest.mark.slow
+def test_a_checkpoint_older_than_the_carry_continues(
+    tiny_config: Config,
+    finished: tuple[Path, dict],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    check, save = Run._check_finite, CheckpointFolder.save
+
+    def save_as_before(self: CheckpointFolder, step: int, state: TrainState, *rest: Any) -> None:
+        values = {name: value for name, value in vars(state).items() if name != "carry"}
+        save(self, step, EarlierTrainState(**values), *rest)
+
+    def killed(self: Run) -> None:
+        check(self)
+        if self.step == 12:
+            raise MemoryError("the machine died")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CheckpointFolder, "save", save_as_before)
+        patch.setattr(Run, "_check_finite", killed)
+        with pytest.raises(MemoryError):
+            train(tiny_config, tmp_path, show_progress=False)
+    assert holds_checkpoint(tmp_path / "last")
+    train(tiny_config, tmp_path, show_progress=False)
+    assert not (tmp_path / "last-unreadable").exists()
+    for a, b in zip(leaves(finished[0]), leaves(tmp_path), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_another_configuration_in_the_same_folder_is_refused(
+    tiny_config: Config, finished: tuple[Path, dict]
+) -> None:
+    with pytest.raises(UserError, match=r"model\.hidden_size"):
+        train(changed(tiny_config, model={"hidden_size": 9}), finished[0], show_progress=False)
+
+
+def test_more_epochs_under_a_constant_rate_continue(
+    brief_config: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train(brief_config, tmp_path / "grown", show_progress=False)
+    longer = changed(brief_config, training={"epochs": 2})
+    caplog.set_level("INFO")
+    train(longer, tmp_path / "grown", show_progress=False)
+    assert "grown: continues after step 7 of 14" in caplog.text
+    train(longer, tmp_path / "whole", show_progress=False)
+    for a, b in zip(leaves(tmp_path / "whole"), leaves(tmp_path / "grown"), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_changed_data_is_refused_and_nothing_is_moved(brief_config: Config, tmp_path: Path) -> None:
+    records = templated_texts(60, seed=8)
+    path = write_jsonl(tmp_path / "train.jsonl", records)
+    fields = {"train_path": str(path), "development_path": None, "test_path": None}
+    config = changed(brief_config, data=fields)
+    train(config, tmp_path / "run", show_progress=False)
+    records[0]["label"], records[1]["label"] = records[1]["label"], records[0]["label"]
+    write_jsonl(path, records)
+    with pytest.raises(UserError, match="other data"):
+        train(config, tmp_path / "run", show_progress=False)
+    assert holds_checkpoint(tmp_path / "run" / "last")
+
+
+def test_fewer_epochs_than_taken_are_refused(brief_config: Config, tmp_path: Path) -> None:
+    train(changed(brief_config, training={"epochs": 2}), tmp_path, show_progress=False)
+    with pytest.raises(UserError, match=r"training\.epochs = 1: .*; raise it and"):
+        train(brief_config, tmp_path, show_progress=False)
+
+
+def test_reading_a_run_leaves_a_save_in_progress_alone(
+    finished: tuple[Path, dict], tmp_path: Path
+) -> None:
+    shutil.copytree(finished[0], tmp_path / "run")
+    unfinished = tmp_path / "run" / "last" / "99.orbax-checkpoint-tmp"
+    unfinished.mkdir()
+    load_trained_model(tmp_path / "run", "last")
+    assert unfinished.is_dir()
+
+
+def test_what_failed_before_its_first_checkpoint_leaves_the_folder_free(
+    brief_config: Config, tmp_path: Path
+) -> None:
+    wild = changed(
+        brief_config, optimizer={"name": "sgd", "weight_decay": 0.0, "learning_rate": 1e38}
+    )
+    with pytest.raises(UserError, match="not finite"):
+        train(changed(wild, optimizer={"clip_norm": 0.0}), tmp_path, show_progress=False)
+    train(brief_config, tmp_path, show_progress=False)
+    assert read_config(tmp_path / "config.json") == brief_config
+    with pytest.raises(UserError, match="holds a run with"):
+        train(wild, tmp_path, show_progress=False)
+
+
+def test_a_folder_where_another_process_trains_is_left_alone(
+    brief_config: Config, tmp_path: Path
+) -> None:
+    with only_one(tmp_path), pytest.raises(UserError, match="another process trains here; wait"):
+        train(brief_config, tmp_path, show_progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    train(brief_config, tmp_path, show_progress=False)
+
+
+def test_a_file_system_without_locks_is_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with only_one(tmp_path):
+        assert tmp_path.is_dir()
+
+
+def test_a_stop_while_compiling_takes_no_step(
+    brief_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    compile, handler = BucketedFunction.compile, signal.getsignal(signal.SIGINT)
+
+    def compile_and_stop(*arguments: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        compile(*arguments)
+
+    monkeypatch.setattr(BucketedFunction, "compile", compile_and_stop)
+    with pytest.raises(Interrupted, match="stopped at step 0, before a further one was taken"):
+        train(brief_config, tmp_path, show_progress=False)
+    assert "stopping as soon as this step or compilation is done" in capfd.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is handler
+    monkeypatch.undo()
+    assert train(brief_config, tmp_path, show_progress=False)["train_steps"] == 7

@@ -1,0 +1,173 @@
+"""What a run starts from: n-gram ratios and word vectors, kept through kills and in checkpoints."""
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstm_flax.checkpoints.restore import TrainedModel, load_trained_model
+from lstm_flax.config import Config
+from lstm_flax.data.dataset import open_dataset
+from lstm_flax.evaluation.evaluate import evaluate_trained_model
+from lstm_flax.evaluation.logits import Evaluator
+from lstm_flax.inference.predictor import Predictor
+from lstm_flax.text.ppmi_svd import DEVIATION
+from lstm_flax.training.loop import Run
+from lstm_flax.training.train import train
+from lstm_flax.training.warm_start import first_params, kept_params, ngram_ratios
+from tests.cli.run_files import figures, leaves
+from tests.conftest import templated_texts
+from tests.training.step_cases import changed
+
+TEXTS = [record["text"] for record in templated_texts(30, seed=8)]
+
+
+@pytest.fixture(scope="module")
+def config(ngram_config: Config) -> Config:
+    """Two epochs with n-gram features and an embedding from co-occurrence."""
+    fields = {"embedding_init": "cooccurrence"}
+    return changed(ngram_config, model=fields, training={"epochs": 2})
+
+
+@pytest.fixture(scope="module")
+def finished(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workdir = tmp_path_factory.mktemp("initial") / "finished"
+    assert train(config, workdir, show_progress=False)["accuracy"] > 0.9
+    return workdir
+
+
+def test_killed_and_continued_equals_uninterrupted(
+    config: Config, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = Run._check_finite
+
+    def killed(self: Run) -> None:
+        check(self)
+        if self.step == 6:
+            raise MemoryError("the machine died")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "_check_finite", killed)
+        with pytest.raises(MemoryError):
+            train(config, tmp_path, show_progress=False)
+    train(config, tmp_path, show_progress=False)
+    for a, b in zip(leaves(finished), leaves(tmp_path), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert figures(finished) == figures(tmp_path)
+
+
+def test_a_checkpoint_holds_the_ratios_it_was_trained_with(config: Config, finished: Path) -> None:
+    whole, crossed = ngram_ratios(config, open_dataset(config), None)
+    kept = load_trained_model(finished).metadata.ngrams
+    assert len(crossed.tables) > 1 == len(whole.tables)
+    assert kept.order == 2
+    for name in ("keys", "tables", "groups"):
+        found, expected = getattr(kept, name), getattr(whole, name)
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_the_embedding_starts_from_vectors_of_the_training_text(config: Config) -> None:
+    vectors = first_params(config, open_dataset(config), None)["embedding"]["embedding"]
+    assert vectors.shape == (config.tokenizer.vocab_size, 8)
+    assert vectors[vectors.any(axis=1)].std() == pytest.approx(DEVIATION, rel=1e-5)
+
+
+def test_the_features_reach_the_answer(finished: Path) -> None:
+    trained = load_trained_model(finished)
+    silent = dataclasses.replace(
+        trained.metadata.ngrams, tables=np.zeros_like(trained.metadata.ngrams.tables)
+    )
+    metadata = dataclasses.replace(trained.metadata, ngrams=silent)
+    with_them = Predictor(trained).predict(TEXTS)
+    without = Predictor(dataclasses.replace(trained, metadata=metadata)).predict(TEXTS)
+    assert any(a.probabilities != b.probabilities for a, b in zip(with_them, without, strict=True))
+
+
+@pytest.mark.slow
+def test_a_run_on_other_texts_keeps_the_ratios_of_the_one_it_starts_from(
+    config: Config, finished: Path, tmp_path: Path, caplog: Any
+) -> None:
+    records = templated_texts(40, seed=9)
+    texts, labels = [r["text"] for r in records], [r["label"] for r in records]
+    with caplog.at_level(logging.INFO):
+        tuned = Predictor.from_checkpoint(finished).fine_tune(texts, labels, tmp_path, epochs=1)
+    assert "started afresh" not in caplog.text
+    before, after = load_trained_model(finished), load_trained_model(tmp_path)
+    np.testing.assert_array_equal(before.metadata.ngrams.tables, after.metadata.ngrams.tables)
+    assert len(tuned.predict(TEXTS)) == len(TEXTS)
+    three = [*labels[:-6], *["mixed"] * 6]
+    other = Predictor.from_checkpoint(finished).fine_tune(texts, three, tmp_path / "3", epochs=1)
+    assert set(other.predict(TEXTS[:1])[0].probabilities) == {"mixed", "neg", "pos"}
+
+
+def test_texts_that_were_counted_before_are_cross_fitted(config: Config, finished: Path) -> None:
+    """Also what a run that goes on from a language model finds when it is continued."""
+    dataset, trained = open_dataset(config), load_trained_model(finished)
+    there = trained.metadata.ngrams
+    whole, crossed = ngram_ratios(config, dataset, trained)
+    assert len(whole.tables) == 1 < len(crossed.tables)
+    np.testing.assert_array_equal(whole.tables, there.tables)
+
+    def starting_from(**changes: Any) -> TrainedModel:
+        ngrams = dataclasses.replace(there, **changes)
+        return dataclasses.replace(
+            trained, metadata=dataclasses.replace(trained.metadata, ngrams=ngrams)
+        )
+
+    overlapping = starting_from(groups=there.groups[:1])
+    assert len(ngram_ratios(config, dataset, overlapping)[1].tables) > 1
+    for kept in ngram_ratios(config, dataset, starting_from(groups=there.groups[:0])):
+        assert kept.tables is there.tables
+
+
+def test_other_labels_or_ngrams_are_counted_afresh(config: Config, finished: Path) -> None:
+    dataset, trained = open_dataset(config), load_trained_model(finished)
+    nothing = dataclasses.replace(trained.metadata.ngrams, groups=np.empty(0, np.uint64))
+    for changes in (
+        {"label_names": ("bad", "good"), "ngrams": nothing},
+        {"ngrams": dataclasses.replace(nothing, order=3)},
+    ):
+        metadata = dataclasses.replace(trained.metadata, **changes)
+        _, crossed = ngram_ratios(config, dataset, dataclasses.replace(trained, metadata=metadata))
+        assert len(crossed.tables) > 1
+    swapped = dataclasses.replace(trained.metadata, label_names=("bad", "good"))
+    kept = kept_params(dataclasses.replace(trained, metadata=swapped), dataset.label_names)
+    assert not {"head", "ngrams"} & set(kept)
+
+
+def test_a_score_on_the_training_part_does_not_know_its_labels(
+    config: Config, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = []
+    trained = load_trained_model(finished)
+
+    def watched(self: Evaluator, *arguments: Any) -> None:
+        used.append(arguments[-1])
+        original(self, *arguments)
+
+    original = Evaluator.__init__
+    monkeypatch.setattr(Evaluator, "__init__", watched)
+    for split in ("train", "test"):
+        evaluate_trained_model(trained, config, split, show_progress=False)
+    assert len(used[0].tables) > 1 == len(used[1].tables)
+
+
+def test_probabilities_are_calibrated(finished: Path) -> None:
+    trained = load_trained_model(finished)
+    history = trained.metadata.history
+    assert history.temperature != 1.0
+    raw = dataclasses.replace(
+        trained.metadata, history=dataclasses.replace(history, temperature=1.0)
+    )
+    calibrated = Predictor(trained).predict(TEXTS)
+    for a, b in zip(
+        calibrated,
+        Predictor(dataclasses.replace(trained, metadata=raw)).predict(TEXTS),
+        strict=True,
+    ):
+        log_odds = [np.log(p.probabilities["pos"] / p.probabilities["neg"]) for p in (a, b)]
+        assert log_odds[0] == pytest.approx(log_odds[1] / history.temperature, rel=2e-3, abs=1e-4)
