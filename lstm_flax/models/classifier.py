@@ -1,5 +1,16 @@
-"""The text classifier: embedding -> recurrent stack -> pooling -> head."""
+"""The text classifier: embedding -> recurrent layers -> pooling -> head.
 
+    token_ids i32[B, T] -> TokenEmbedding [B, T, E] -> LSTM [B, T, D*H] -> Pooling [B, D*H]
+        (3*D*H with `concat`) -> Dense [B, C]
+
+>>> model = TextClassifier(vocab_size=100, num_classes=3, embedding_size=8, hidden_size=8)
+>>> token_ids, lengths = jnp.array([[4, 5, 6], [7, 0, 0]]), jnp.array([3, 1])
+>>> variables = model.init(jax.random.key(0), token_ids, lengths)
+>>> model.apply(variables, token_ids, lengths).shape
+(2, 3)
+"""
+
+from collections.abc import Sequence
 from typing import Any, cast
 
 import flax.linen as nn
@@ -7,154 +18,307 @@ import jax
 import jax.numpy as jnp
 
 from lstm_flax.config import ModelConfig
-from lstm_flax.models.pooling import Pooling
+from lstm_flax.errors import UserError
+from lstm_flax.models.pooling import POOLINGS, Pooling
 from lstm_flax.recurrent.layers import GRU, LSTM, RNN
 from lstm_flax.recurrent.masking import sequence_mask
 from lstm_flax.types import PAD_ID, Batch
 
 CELLS = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
+HEADS = ("softmax", "sigmoid")
 
 
 class TextClassifier(nn.Module):
-    """Token sequences in, one row of logits a text out.
+    """Maps token sequences to one row of logits per text.
 
-    Neither padding nor the other rows of a batch can change a row's logits: lengths rule.
+    Neither padding nor the other rows of a batch change a row's logits.
+
+    >>> model = TextClassifier(
+    ...     vocab_size=100, num_classes=2, embedding_size=8, hidden_size=16, bidirectional=True,
+    ...     pooling="concat", embedding_dropout=0.5, head_dropout=0.5,
+    ... )
+    >>> token_ids, lengths = jnp.array([[4, 5, 6], [7, 0, 0]]), jnp.array([3, 1])
+    >>> variables = model.init(jax.random.key(0), token_ids, lengths)
+    >>> model.apply(variables, token_ids, lengths).shape
+    (2, 2)
+
+    In training, dropout needs a key:
+
+    >>> rngs = {"dropout": jax.random.key(1)}
+    >>> model.apply(variables, token_ids, lengths, deterministic=False, rngs=rngs).shape
+    (2, 2)
+
+    Padding changes nothing:
+
+    >>> wider = jnp.pad(token_ids, [(0, 0), (0, 5)])
+    >>> both = model.apply(variables, token_ids, lengths), model.apply(variables, wider, lengths)
+    >>> bool(jnp.allclose(*both, atol=1e-6))
+    True
 
     Attributes:
-        config: sizes, dropout rates, pooling, head, dtype.
         vocab_size: V.
-        num_classes: C.
+        num_classes: C, at least 2.
+        embedding_size: E.
+        hidden_size: H, of one direction.
+        num_layers: L.
+        bidirectional: a second direction reads each row from its last token to its first (D = 2).
+        cell: `lstm`, `gru` or `rnn`.
+        pooling: `last` (final states), `mean`, `max`, `attention`, or `concat` (last, max, mean).
+        head: `softmax` (a Dense layer of C features) or `sigmoid` (of one feature z, the log-odds
+            of class 1; the logits are [0, z]). `sigmoid` needs C = 2.
+        embedding_dropout: rate on embeddings, one mask over all time steps of a row.
+        word_dropout: rate at which rows of the vocabulary are zeroed for a whole batch.
+        dropout: rate between recurrent layers.
+        recurrent_dropout: rate on h_{t-1} before the gates.
+        recurrent_dropout_per_step: a new mask each step instead of one per sequence.
+        head_dropout: rate on the pooled vector.
+        num_token_features: F, numbers given with each token; a linear map of them is added to the
+            embeddings. 0 for none.
+        implementation: of the recurrence: `auto`, `scan`, `fused` or `cudnn`.
+        dtype: of computation; parameters and logits are float32.
+
+    Raises:
+        UserError: cell, pooling or head is none of the above, or a sigmoid head meets other than
+            two classes.
     """
 
-    config: ModelConfig
     vocab_size: int
     num_classes: int
+    embedding_size: int = 128
+    hidden_size: int = 128
+    num_layers: int = 1
+    bidirectional: bool = False
+    cell: str = "lstm"
+    pooling: str = "last"
+    head: str = "softmax"
+    embedding_dropout: float = 0.0
+    word_dropout: float = 0.0
+    dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    recurrent_dropout_per_step: bool = False
+    head_dropout: float = 0.0
+    num_token_features: int = 0
+    implementation: str = "auto"
+    dtype: Any = jnp.float32
+
+    def __post_init__(self) -> None:
+        _check_choice("cell", self.cell, tuple(CELLS))
+        _check_choice("pooling", self.pooling, POOLINGS)
+        _check_choice("head", self.head, HEADS)
+        if self.head == "sigmoid" and self.num_classes != 2:
+            raise UserError(
+                f"model.head = 'sigmoid' with {self.num_classes} classes: one logit separates two "
+                "classes; use head = 'softmax'"
+            )
+        super().__post_init__()
+
+    @classmethod
+    def from_config(
+        cls, config: ModelConfig, vocab_size: int, num_classes: int, num_token_features: int = 0
+    ) -> "TextClassifier":
+        """Builds the classifier that a configuration describes.
+
+        >>> model = TextClassifier.from_config(ModelConfig(), vocab_size=100, num_classes=2)
+        >>> model.bidirectional, model.pooling
+        (True, 'concat')
+
+        Args:
+            config: `config.model` of a run.
+            vocab_size: V, of the tokenizer.
+            num_classes: C, of the data set.
+            num_token_features: F, of the text encoder.
+
+        Raises:
+            UserError: a sigmoid head meets other than two classes.
+        """
+        return cls(
+            vocab_size,
+            num_classes,
+            cell=config.cell,
+            pooling=config.pooling,
+            head=config.head,
+            num_token_features=num_token_features,
+            **shared_attributes(config),
+        )
 
     @nn.compact
     def __call__(
         self,
         token_ids: jax.Array,
         lengths: jax.Array,
+        token_features: jax.Array | None = None,
         deterministic: bool = True,
-        perturbation: jax.Array | None = None,
-        ngram_features: jax.Array | None = None,
     ) -> jax.Array:
         """Classifies one batch.
 
         Args:
-            token_ids: i32[B, T]; what stands past a row's length is never read.
+            token_ids: i32[B, T]; ids past a row's length are not read.
             lengths: i32[B], from 1 to T.
+            token_features: f32[B, T, F], zero past each row's length, if `num_token_features` is
+                not 0.
             deterministic: True turns every dropout off; False needs a `dropout` key.
-            perturbation: f32[B, T, E], added to the embeddings within each row's length, after
-                their dropout; None for none.
-            ngram_features: f32[B, T, F], zero past each row's length, where
-                `config.ngram_order` is not 0. A linear map of them is added to the embeddings.
 
         Returns:
-            Logits f32[B, C], or f32[B, 1] for the sigmoid head: the log-odds of class 1.
+            Logits f32[B, C].
+
+        Raises:
+            UserError: `token_features` is missing, not expected or of another shape.
         """
-        config = self.config
-        embedding = TokenEmbedding(config, self.vocab_size, name="embedding")
-        embedded = embedding(token_ids, lengths, deterministic)
-        if perturbation is not None:
-            valid = sequence_mask(lengths, token_ids.shape[1])[..., None]
-            embedded += jnp.where(valid, perturbation, 0).astype(embedded.dtype)
-        if config.ngram_order > 0:
-            linear = nn.Dense(config.embedding_size, use_bias=False, name="ngrams")
-            embedded += linear(ngram_features).astype(embedded.dtype)
-        recurrent = CELLS[config.cell](
-            bidirectional=config.bidirectional, name="recurrent", **recurrent_attributes(config)
-        )
-        outputs, final = recurrent(embedded, lengths, deterministic=deterministic)
-        h_n = final[0] if config.cell == "lstm" else final
-        directions = 2 if config.bidirectional else 1
+        self._check_token_features(token_features, token_ids.shape)
+        embedded = TokenEmbedding(
+            self.vocab_size,
+            self.embedding_size,
+            self.embedding_dropout,
+            self.word_dropout,
+            self.dtype,
+            name="embedding",
+        )(token_ids, lengths, deterministic)
+        if token_features is not None:
+            linear = nn.Dense(self.embedding_size, use_bias=False, name="ngrams")
+            embedded += linear(token_features).astype(embedded.dtype)
+        outputs, final = CELLS[self.cell](
+            self.hidden_size,
+            num_layers=self.num_layers,
+            bidirectional=self.bidirectional,
+            dropout=self.dropout,
+            recurrent_dropout=self.recurrent_dropout,
+            recurrent_dropout_per_step=self.recurrent_dropout_per_step,
+            implementation=self.implementation,
+            dtype=self.dtype,
+            name="recurrent",
+        )(embedded, lengths, deterministic=deterministic)
+        h_n = final[0] if self.cell == "lstm" else final
+        directions = 2 if self.bidirectional else 1
         last = jnp.concatenate(list(h_n[-directions:]), axis=-1)
-        pooled = Pooling(config.pooling, name="pooling")(outputs, last, lengths)
-        pooled = nn.Dropout(config.head_dropout)(pooled, deterministic=deterministic)
-        features = 1 if config.head == "sigmoid" else self.num_classes
-        return nn.Dense(features, name="head")(pooled)
+        pooled = Pooling(self.pooling, name="pooling")(outputs, last, lengths)
+        pooled = nn.Dropout(self.head_dropout)(pooled, deterministic=deterministic)
+        if self.head == "softmax":
+            return nn.Dense(self.num_classes, name="head")(pooled)
+        log_odds = nn.Dense(1, name="head")(pooled)
+        return jnp.concatenate([jnp.zeros_like(log_odds), log_odds], axis=-1)
+
+    def _check_token_features(self, features: Any, shape: Sequence[int]) -> None:
+        found = None if features is None else jnp.shape(features)
+        expected = (*shape, self.num_token_features) if self.num_token_features > 0 else None
+        if found != expected:
+            raise UserError(
+                f"token_features of shape {found}: a model with num_token_features = "
+                f"{self.num_token_features} takes {expected or 'none'} with token_ids of shape "
+                f"{tuple(shape)}"
+            )
 
 
-def recurrent_attributes(config: ModelConfig) -> dict[str, Any]:
-    """What the configuration says of a recurrent stack, in whichever direction it reads."""
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise UserError(f"model.{name} = {value!r}: choose {' or '.join(choices)}")
+
+
+def shared_attributes(config: ModelConfig) -> dict[str, Any]:
+    """The attributes that classifier and language model take alike from a configuration."""
     return {
+        "embedding_size": config.embedding_size,
         "hidden_size": config.hidden_size,
         "num_layers": config.num_layers,
+        "bidirectional": config.bidirectional,
+        "embedding_dropout": config.embedding_dropout,
+        "word_dropout": config.word_dropout,
         "dropout": config.dropout,
         "recurrent_dropout": config.recurrent_dropout,
         "recurrent_dropout_per_step": config.recurrent_dropout_per_step,
+        "head_dropout": config.head_dropout,
         "implementation": config.implementation,
         "dtype": jnp.dtype(config.dtype),
     }
 
 
 def apply_classifier(
-    model: TextClassifier,
-    params: Any,
-    batch: Batch,
-    dropout_key: jax.Array | None = None,
-    perturbation: jax.Array | None = None,
+    model: TextClassifier, params: Any, batch: Batch, dropout_key: jax.Array | None = None
 ) -> jax.Array:
-    """Logits of a batch.
+    """Computes the logits of a batch.
+
+    >>> model = TextClassifier(vocab_size=100, num_classes=3, embedding_size=8, hidden_size=8)
+    >>> batch = Batch(jnp.array([[4, 5]]), jnp.array([2]), jnp.array([1]), jnp.array([True]))
+    >>> params = model.init(jax.random.key(0), batch.token_ids, batch.lengths)["params"]
+    >>> apply_classifier(model, params, batch).shape
+    (1, 3)
 
     Args:
         model: the module.
         params: its parameters.
         batch: B rows.
         dropout_key: for training; None turns dropout off. Equal keys draw equal masks.
-        perturbation: f32[B, T, E], added to the embeddings, or None.
 
     Returns:
-        f32[B, C], or f32[B, 1] for the sigmoid head.
+        f32[B, C].
     """
     logits = model.apply(
         {"params": params},
         batch.token_ids,
         batch.lengths,
+        batch.token_features,
         deterministic=dropout_key is None,
-        perturbation=perturbation,
-        ngram_features=batch.ngram_features,
         rngs=None if dropout_key is None else {"dropout": dropout_key},
     )
     return cast(jax.Array, logits)
 
 
 class TokenEmbedding(nn.Module):
-    """Vectors of tokens, with dropout; zero past each row's length.
+    """Looks up token vectors, with dropout; zero past each row's length.
+
+    >>> embedding = TokenEmbedding(vocab_size=100, embedding_size=8)
+    >>> token_ids, lengths = jnp.array([[4, 5, 6], [7, 0, 0]]), jnp.array([3, 1])
+    >>> variables = embedding.init(jax.random.key(0), token_ids, lengths)
+    >>> vectors = embedding.apply(variables, token_ids, lengths)
+    >>> vectors.shape, bool(jnp.any(vectors[1, 1:]))
+    ((2, 3, 8), False)
 
     Attributes:
-        config: embedding size and dropout rates.
         vocab_size: V.
+        embedding_size: E.
+        embedding_dropout: rate on the vectors, one mask over all time steps of a row.
+        word_dropout: rate at which rows of the vocabulary are zeroed for a whole batch.
+        dtype: of the result; the table is float32.
     """
 
-    config: ModelConfig
     vocab_size: int
+    embedding_size: int
+    embedding_dropout: float = 0.0
+    word_dropout: float = 0.0
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(
         self, token_ids: jax.Array, lengths: jax.Array, deterministic: bool = True
     ) -> jax.Array:
-        """Looks the tokens up: i32[B, T], i32[B] -> [B, T, E]."""
-        config = self.config
+        """Embeds a batch.
+
+        Args:
+            token_ids: i32[B, T].
+            lengths: i32[B], from 1 to T.
+            deterministic: True turns dropout off; False needs a `dropout` key.
+
+        Returns:
+            [B, T, E] of `dtype`.
+        """
         valid = sequence_mask(lengths, token_ids.shape[1])
         token_ids = jnp.where(valid, token_ids, PAD_ID)
-        shape = (self.vocab_size, config.embedding_size)
+        shape = (self.vocab_size, self.embedding_size)
         table = self.param("embedding", _embedding_init, shape)
-        # A row of the vocabulary vanishes wherever it occurs in the batch (Gal & Ghahramani 2016;
-        # Merity et al. 2018, section 4.3), so that a word cannot be read off its other occurrence.
-        if config.word_dropout > 0 and not deterministic:
-            keep = 1 - config.word_dropout
+        # A row of the vocabulary is zeroed wherever it occurs in the batch (Gal & Ghahramani 2016;
+        # Merity et al. 2018, section 4.3), so that no other occurrence gives the word away.
+        if self.word_dropout > 0 and not deterministic:
+            keep = 1 - self.word_dropout
             kept = jax.random.bernoulli(self.make_rng("dropout"), keep, (self.vocab_size, 1))
             table = table * (kept / keep)
         embedded = table[token_ids]
         # One mask over all time steps of a row.
-        dropout = nn.Dropout(config.embedding_dropout, broadcast_dims=(1,))
+        dropout = nn.Dropout(self.embedding_dropout, broadcast_dims=(1,))
         embedded = dropout(embedded, deterministic=deterministic)
-        return jnp.where(valid[..., None], embedded, 0).astype(config.dtype)
+        return jnp.where(valid[..., None], embedded, 0).astype(self.dtype)
 
 
 def _embedding_init(
     key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32
 ) -> jax.Array:
-    """Normal with deviation 0.1, the padding row zero."""
+    """Normal with standard deviation 0.1; the padding row is zero."""
     return nn.initializers.normal(0.1)(key, shape, dtype).at[PAD_ID].set(0)

@@ -1,31 +1,39 @@
-"""Logits read as labels and probabilities."""
+"""Probabilities and labels from logits f32[B, C].
+
+>>> logits = jnp.array([[0.0, 0.0], [0.0, 3.0]])
+>>> class_probabilities(logits).round(2)
+Array([[0.5 , 0.5 ],
+       [0.05, 0.95]], dtype=float32)
+>>> predicted_class(logits)
+Array([0, 1], dtype=int32)
+"""
 
 import jax
 import jax.numpy as jnp
 
 
 def log_probabilities(logits: jax.Array) -> jax.Array:
-    """Log-probabilities of all labels: f32[B, C] or f32[B, 1] -> f32[B, C] or f32[B, 2]."""
-    if logits.shape[-1] == 1:
-        logits = jnp.concatenate([jnp.zeros_like(logits), logits], axis=-1)
+    """Log-probabilities of all classes: f32[B, C] -> f32[B, C], in nats.
+
+    >>> log_probabilities(jnp.array([[0.0, 0.0]])).round(4)
+    Array([[-0.6931, -0.6931]], dtype=float32)
+    """
     return jax.nn.log_softmax(logits, axis=-1)
 
 
 def predicted_class(logits: jax.Array) -> jax.Array:
-    """The most probable label of each row: f32[B, C] or f32[B, 1] -> i32[B].
+    """The most probable class of each row, the first of equals: f32[B, C] -> i32[B].
 
-    >>> predicted_class(jnp.array([[0.2], [-3.0]]))
+    >>> predicted_class(jnp.array([[0.0, 0.2], [0.0, -3.0]]))
     Array([1, 0], dtype=int32)
     """
-    if logits.shape[-1] == 1:
-        return (logits[:, 0] > 0).astype(jnp.int32)
     return jnp.argmax(logits, axis=-1).astype(jnp.int32)
 
 
 def class_probabilities(logits: jax.Array) -> jax.Array:
-    """Probabilities of all labels: f32[B, C] or f32[B, 1] -> f32[B, C] or f32[B, 2].
+    """Probabilities of all classes: f32[B, C] -> f32[B, C]; rows sum to 1.
 
-    >>> class_probabilities(jnp.array([[0.0]]))
+    >>> class_probabilities(jnp.array([[0.0, 0.0]]))
     Array([[0.5, 0.5]], dtype=float32)
     """
     return jnp.exp(log_probabilities(logits))

@@ -1,17 +1,32 @@
-"""Pooling: the recurrent stack's outputs over time become one vector a row."""
+"""Pooling: one vector per row from the recurrent layers' outputs over time.
+
+>>> outputs = jnp.array([[[1.0, -1.0], [3.0, -2.0], [0.0, 0.0]]])
+>>> last, lengths = outputs[:, 1], jnp.array([2])
+>>> Pooling("mean").apply({}, outputs, last, lengths)
+Array([[ 2. , -1.5]], dtype=float32)
+>>> Pooling("max").apply({}, outputs, last, lengths)
+Array([[ 3., -1.]], dtype=float32)
+"""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from lstm_flax.errors import UserError
 from lstm_flax.recurrent.masking import sequence_mask
+
+POOLINGS = ("last", "mean", "max", "attention", "concat")
 
 
 class Pooling(nn.Module):
-    """Summarises each row's valid time steps. Padding never takes part.
+    """Summarises each row's valid time steps; padding is ignored.
+
+    >>> outputs, last = jnp.ones((2, 3, 4)), jnp.ones((2, 4))
+    >>> Pooling("concat").apply({}, outputs, last, jnp.array([3, 1])).shape
+    (2, 12)
 
     Attributes:
-        kind: `last` (the final states), `mean`, `max`, `attention` (a learnt weighted mean,
+        kind: `last` (the final states), `mean`, `max`, `attention` (a learned weighted mean,
             Yang et al. 2016, equations 5 to 7), or `concat` (last, max and mean side by side,
             Howard & Ruder 2018, section 3.3).
     """
@@ -29,6 +44,9 @@ class Pooling(nn.Module):
 
         Returns:
             f32[B, D*H], or f32[B, 3*D*H] for `concat`.
+
+        Raises:
+            UserError: there is no pooling of this kind.
         """
         outputs = outputs.astype(jnp.float32)
         last = last.astype(jnp.float32)
@@ -48,7 +66,7 @@ class Pooling(nn.Module):
             case "concat":
                 parts = [last, masked_max(outputs, mask), masked_mean(outputs, mask)]
                 return jnp.concatenate(parts, axis=-1)
-        raise ValueError(f"no such pooling: {self.kind!r}")
+        raise UserError(f"pooling = {self.kind!r}: choose {' or '.join(POOLINGS)}")
 
 
 def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:

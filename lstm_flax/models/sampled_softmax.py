@@ -1,6 +1,11 @@
 """Cross-entropy over a large vocabulary: exact, and sampled for training.
 
-A query's logit of a token is its product with the token's embedding, plus the token's bias.
+The logit of a token is the product of the query and the token's embedding, plus the token's bias.
+
+>>> queries, targets = jnp.ones((2, 4)), jnp.array([1, 3])
+>>> table, bias = jnp.zeros((5, 4)), jnp.zeros(5)
+>>> [round(float(loss), 3) for loss in exact_cross_entropy(queries, targets, table, bias)]  # log 5
+[1.609, 1.609]
 """
 
 import math
@@ -16,6 +21,9 @@ _EXACT_CHUNK = 512
 class Candidates(NamedTuple):
     """Tokens that stand for the whole vocabulary in one batch.
 
+    >>> draw_candidates(jax.random.key(0), vocab_size=4, samples=0).token_ids
+    Array([0, 1, 2, 3], dtype=int32)
+
     Attributes:
         token_ids: i32[S].
         log_counts: f32[S], logarithm of how often each is expected among them.
@@ -26,21 +34,30 @@ class Candidates(NamedTuple):
 
 
 def draw_candidates(key: jax.Array, vocab_size: int, samples: int) -> Candidates:
-    """The first S / 2 tokens, and S / 2 draws from the others.
+    """Takes the first S / 2 tokens, and draws S / 2 from the others.
 
     The draws are log-uniform (Zipf's law) over the ids, and stratified: one from each of S / 2
     equal parts of the probability. Their variance is lower than that of independent draws, and few
     are drawn twice.
 
-    That suits ids in order of frequency, as those of `word` and `char` tokenizers are, and nearly
-    those of `unigram`. `bpe` has the order of its merges, and single characters last. With any
-    order the loss is as correct, since it counts on how often a token is drawn, not on how often it
-    occurs; but frequent tokens with high ids are missing from more batches.
+    This suits ids in order of frequency: those of `word` and `char` tokenizers are, and those of
+    `unigram` nearly. `bpe` ids are in the order of its merges, single characters last. The loss is
+    correct for any order, because it depends on how often a token is drawn, not on how often it
+    occurs; but frequent tokens with high ids are then missing from more batches.
+
+    >>> candidates = draw_candidates(jax.random.key(0), vocab_size=100, samples=8)
+    >>> candidates.token_ids[:4]
+    Array([0, 1, 2, 3], dtype=int32)
+    >>> candidates.log_counts.shape
+    (8,)
 
     Args:
         key: of the draws.
         vocab_size: V.
-        samples: S; 0, or V and more, for the whole vocabulary.
+        samples: S; 0, or at least V, for the whole vocabulary.
+
+    Returns:
+        S candidates, or V.
     """
     if not 0 < samples < vocab_size:
         every = jnp.arange(vocab_size, dtype=jnp.int32)
@@ -56,7 +73,20 @@ def draw_candidates(key: jax.Array, vocab_size: int, samples: int) -> Candidates
 
 
 def expected_log_counts(token_ids: jax.Array, vocab_size: int, samples: int) -> jax.Array:
-    """Logarithm of how often `draw_candidates` is expected to hold each token; 0 for certainty."""
+    """Logarithm of the expected number of times `draw_candidates` holds each token.
+
+    >>> counts = expected_log_counts(jnp.array([0, 50]), vocab_size=100, samples=8)
+    >>> [round(float(count), 2) for count in counts]
+    [0.0, -3.66]
+
+    Args:
+        token_ids: i32[N].
+        vocab_size: V.
+        samples: S, as for `draw_candidates`.
+
+    Returns:
+        f32[N]; 0 for tokens that are always there.
+    """
     if not 0 < samples < vocab_size:
         return jnp.zeros(token_ids.shape)
     always = samples // 2
@@ -81,6 +111,15 @@ def sampled_cross_entropy(
     where the full softmax has it (Bengio & Senecal 2008; Jean et al. 2015, section 3.1). With the
     whole vocabulary as candidates it is the full softmax.
 
+    >>> queries, targets, weights = jnp.ones((2, 4)), jnp.array([1, 3]), jnp.ones(2)
+    >>> candidates = draw_candidates(jax.random.key(0), vocab_size=5, samples=0)
+    >>> counts = expected_log_counts(targets, vocab_size=5, samples=0)
+    >>> loss, estimate = sampled_cross_entropy(
+    ...     queries, targets, weights, jnp.zeros((5, 4)), jnp.zeros(5), candidates, counts
+    ... )
+    >>> round(float(loss), 3)  # 2 log(5)
+    3.219
+
     Args:
         queries: [N, E].
         targets: i32[N].
@@ -91,8 +130,8 @@ def sampled_cross_entropy(
         target_log_counts: f32[N], of the targets, as `expected_log_counts` has them.
 
     Returns:
-        The loss to descend, summed; and the sum of an estimate of the exact cross-entropy, for
-        which the target counts as certain. The latter has no gradient.
+        The summed loss to minimise; and the sum of an estimate of the exact cross-entropy, which
+        takes the target as always drawn. The estimate has no gradient.
     """
     own = jnp.sum(queries * table[targets].astype(queries.dtype), axis=-1).astype(jnp.float32)
     return _summed(
@@ -110,7 +149,7 @@ def _summed(queries: Any, own: Any, negatives: Any, offsets: Any, fixed: Any) ->
 
 
 def _summed_forward(queries: Any, own: Any, negatives: Any, offsets: Any, fixed: Any) -> Any:
-    """The sums, and their gradient, made while a chunk's probabilities are at hand."""
+    """The sums, and their gradient, computed while a chunk's probabilities are in the cache."""
     targets, weights, target_log_counts, token_ids = fixed
     rows = len(targets)
     chunk = min(_SAMPLED_CHUNK, rows)
@@ -157,6 +196,11 @@ def exact_cross_entropy(
     queries: jax.Array, targets: jax.Array, table: jax.Array, bias: jax.Array
 ) -> jax.Array:
     """Cross-entropy over the whole vocabulary, a chunk of queries at a time.
+
+    >>> table, bias = jnp.zeros((5, 4)), jnp.array([0.0, 0.0, 2.0, 0.0, 0.0])
+    >>> losses = exact_cross_entropy(jnp.ones((1, 4)), jnp.array([2]), table, bias)
+    >>> round(float(losses[0]), 3)  # log(1 + 4 exp(-2))
+    0.433
 
     Args:
         queries: [N, E].

@@ -1,1 +1,16 @@
-"""Recurrent layers, and what computes them."""
+"""Recurrent layers and their implementations.
+
+    layers         LSTM, GRU and RNN: start here
+    scan           the reference implementation, which scans Flax's cells
+    fused          the same LSTM, faster; cudnn: the same on NVIDIA GPUs
+    dispatch       the choice between them
+    masking        masks from lengths
+    cells          gates and parameter names; variants: cells that Flax does not have
+    initializers   orthogonal recurrent kernels
+    checks         errors for inputs, lengths and parameters that do not fit
+    torch_weights  state dicts of torch to parameters and back
+
+>>> from lstm_flax.recurrent import torch_weights
+>>> torch_weights.__all__
+['classifier_from_torch', 'classifier_to_torch', 'from_torch', 'to_torch']
+"""

@@ -1,4 +1,7 @@
-"""The three cells as tables: gates, parameter names, initial values.
+"""The three cells as tables: gates and parameter names.
+
+>>> LSTM_SPEC.gates
+('i', 'f', 'g', 'o')
 
 A cell's parameters are those of Flax's own cell. With x the input and h the state, per gate:
 
@@ -19,13 +22,16 @@ CellParams = Mapping[str, Mapping[str, Any]]
 
 @dataclasses.dataclass(frozen=True)
 class CellSpec:
-    """What the implementations need to know of a cell.
+    """The facts about a cell that the implementations need.
+
+    >>> GRU_SPEC.gates, GRU_SPEC.state_biases
+    (('r', 'z', 'n'), ('n',))
 
     Attributes:
         name: `LSTM`, `GRU` or `RNN`.
-        gates: one letter a gate, in torch's order; the RNN's only one has an empty name.
-        input_biases: gates whose bias belongs to the input's product.
-        state_biases: gates whose bias belongs to the state's product.
+        gates: one letter a gate, in torch's order; the RNN's only gate has an empty name.
+        input_biases: gates with a bias on the input's product.
+        state_biases: gates with a bias on the state's product.
     """
 
     name: str
@@ -35,7 +41,7 @@ class CellSpec:
 
 
 LSTM_SPEC = CellSpec("LSTM", ("i", "f", "g", "o"), (), ("i", "f", "g", "o"))
-# The bias of `hn` is multiplied by the reset gate, so that it cannot join the input's.
+# The reset gate multiplies the bias of `hn`, which therefore cannot join that of the input.
 GRU_SPEC = CellSpec("GRU", ("r", "z", "n"), ("r", "z", "n"), ("n",))
 RNN_SPEC = CellSpec("RNN", ("",), ("",), ())
 

@@ -1,4 +1,9 @@
-"""What the recurrent layers refuse: sizes, inputs and lengths that cannot be meant."""
+"""Checks of the recurrent layers' attributes, parameters, inputs and lengths.
+
+>>> checked_inputs(jnp.ones((1, 5, 3)), jnp.array([9]), time_major=False)  # doctest: +ELLIPSIS
+Traceback (most recent call last):
+lstm_flax.errors.UserError: lengths must be from 1 to 5 (the time axis of inputs), but row 0 has 9
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,55 +15,125 @@ import numpy as np
 
 from lstm_flax.errors import UserError
 
+NONLINEARITIES = ("tanh", "relu")
+
 
 def check_attributes(layer: Any) -> None:
-    """Makes sure that a layer's own sizes and rates are within their ranges; `UserError` if not."""
+    """Checks a layer's sizes and rates.
+
+    >>> from lstm_flax import LSTM
+    >>> check_attributes(LSTM(8))
+    >>> check_attributes(LSTM(8, dropout=1.0))
+    Traceback (most recent call last):
+    lstm_flax.errors.UserError: dropout = 1.0: must be at least 0 and below 1
+
+    Args:
+        layer: an `LSTM`, `GRU` or `RNN`.
+
+    Raises:
+        UserError: an attribute is out of its range.
+    """
     for name in ("dropout", "recurrent_dropout"):
         if not 0.0 <= getattr(layer, name) < 1.0:
             raise UserError(f"{name} = {getattr(layer, name)}: must be at least 0 and below 1")
     for name in ("hidden_size", "num_layers"):
         if getattr(layer, name) < 1:
             raise UserError(f"{name} = {getattr(layer, name)}: must be at least 1")
+    proj_size = getattr(layer, "proj_size", 0)
+    if not 0 <= proj_size < layer.hidden_size:
+        raise UserError(
+            f"proj_size = {proj_size}: must be at least 1 and below hidden_size = "
+            f"{layer.hidden_size}, or 0 for no projection"
+        )
+    nonlinearity = getattr(layer, "nonlinearity", "tanh")
+    if nonlinearity not in NONLINEARITIES:
+        raise UserError(f"nonlinearity = {nonlinearity!r}: choose {' or '.join(NONLINEARITIES)}")
 
 
-def check_sizes(
-    params: Mapping[str, Any], name: str, gate: str, features: int, hidden_size: int
+def check_parameters(
+    params: Mapping[str, Any],
+    name: str,
+    gate: str,
+    features: int,
+    hidden_size: int,
+    use_bias: bool = True,
 ) -> None:
-    """Makes sure that a cell's parameters, where there are any yet, are of these sizes.
+    """Checks that a cell's parameters, if there are any yet, fit the layer.
 
-    Anything else that is wrong with them Flax names itself.
+    Flax itself names anything else that is wrong with them.
+
+    >>> cell = {"ii": {"kernel": jnp.ones((3, 4))}, "hi": {"kernel": jnp.ones((4, 4))}}
+    >>> check_parameters(cell, "layers_0_forward", "i", 3, 4, use_bias=False)
+    >>> check_parameters(cell, "layers_0_forward", "i", 3, 4)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    lstm_flax.errors.UserError: use_bias = True: the parameters layers_0_forward have no biases; ...
 
     Args:
-        params: of the cell, perhaps in boxes (`nn.Partitioned`); empty while they are being made.
+        params: of the cell, perhaps in boxes (`nn.Partitioned`); empty during initialisation.
         name: of the cell, for the message.
         gate: any of the cell's gates.
         features: of its inputs.
-        hidden_size: of its state.
+        hidden_size: of its gates.
+        use_bias: True if the layer has biases.
 
     Raises:
-        UserError: they are of other sizes.
+        UserError: sizes differ, or biases are missing or not expected.
     """
-    kernel = nn.unbox(params).get(f"i{gate}", {}).get("kernel")
-    if kernel is None or jnp.ndim(kernel) != 2 or kernel.shape == (features, hidden_size):
+    params = nn.unbox(params)
+    kernel = params.get(f"i{gate}", {}).get("kernel")
+    if kernel is None or jnp.ndim(kernel) != 2:
         return
-    width, hidden = kernel.shape
-    raise UserError(
-        f"{features} features, hidden_size = {hidden_size}: the parameters {name} are for {width} "
-        f"features, hidden_size = {hidden}; give inputs of that width to a layer of that size, or "
-        "initialise anew"
-    )
+    if kernel.shape != (features, hidden_size):
+        width, hidden = kernel.shape
+        raise UserError(
+            f"{features} features, hidden_size = {hidden_size}: the parameters {name} are for "
+            f"{width} features, hidden_size = {hidden}; give inputs of that width to a layer of "
+            "that size, or initialise anew"
+        )
+    has_bias = any("bias" in product for product in params.values())
+    if has_bias != use_bias:
+        raise UserError(
+            f"use_bias = {use_bias}: the parameters {name} have {'' if has_bias else 'no '}biases; "
+            f"set use_bias={has_bias} or initialise anew"
+        )
 
 
 def checked_inputs(
     inputs: jax.Array, lengths: jax.Array | None, time_major: bool
 ) -> tuple[jax.Array, jax.Array | None]:
-    """Inputs as [T, B, E] and lengths as i32[B], or a `UserError`."""
+    """Checks inputs and lengths, and puts time first.
+
+    >>> x, lengths = checked_inputs(jnp.ones((2, 5, 3)), jnp.array([5, 1]), time_major=False)
+    >>> x.shape
+    (5, 2, 3)
+    >>> checked_inputs(jnp.ones((5, 3)), None, time_major=False)[0].shape
+    (5, 1, 3)
+
+    Args:
+        inputs: [B, T, E], or [T, B, E] if time-major, or [T, E] without a batch.
+        lengths: i32[B], a scalar without a batch, or None.
+        time_major: the order of the axes.
+
+    Returns:
+        Inputs as [T, B, E] and lengths as i32[B] or None; B is 1 without a batch.
+
+    Raises:
+        UserError: shapes or types do not fit, or lengths (if their values are known) are not
+            within 1 to T.
+    """
     x = jnp.asarray(inputs)
-    if x.ndim != 3:
-        raise UserError(f"inputs must have three axes (batch, time, features), not {x.shape}")
+    if x.ndim not in (2, 3):
+        raise UserError(
+            "inputs must have three axes (batch, time, features) or two (time, features), not "
+            f"{x.shape}"
+        )
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise UserError(f"inputs must be floating point, not {x.dtype}: embed token ids first")
-    x = x if time_major else x.swapaxes(0, 1)
+    unbatched = x.ndim == 2
+    if unbatched:
+        x = x[:, None]
+    elif not time_major:
+        x = x.swapaxes(0, 1)
     if lengths is None:
         return x, None
     width, batch = x.shape[:2]
@@ -71,8 +146,8 @@ def checked_inputs(
                 f"has {known[bad[0]]}"
             )
     lengths = jnp.asarray(lengths)
-    if lengths.shape != (batch,) or not jnp.issubdtype(lengths.dtype, jnp.integer):
-        raise UserError(
-            f"lengths must be {batch} integers (one a row), not {lengths.dtype}{lengths.shape}"
-        )
-    return x, lengths.astype(jnp.int32)
+    shape = () if unbatched else (batch,)
+    if lengths.shape != shape or not jnp.issubdtype(lengths.dtype, jnp.integer):
+        expected = "one integer" if unbatched else f"{batch} integers (one a row)"
+        raise UserError(f"lengths must be {expected}, not {lengths.dtype}{lengths.shape}")
+    return x, lengths.astype(jnp.int32).reshape(batch)

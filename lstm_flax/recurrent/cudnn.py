@@ -1,7 +1,10 @@
-"""The LSTM on NVIDIA GPUs: cuDNN, by way of `jax.experimental.rnn`.
+"""The LSTM on NVIDIA GPUs: cuDNN, through `jax.experimental.rnn`.
 
-The same parameters and results as the reference; cuDNN's flat weight vector is made inside the
-step, so that gradients arrive in the tree of Flax's cells. cuDNN computes in float32, its products
+>>> why_not_cudnn("GRU", jnp.float32, recurrent_dropout=False)
+'jax.experimental.rnn has no GRU'
+
+Parameters and results are those of the reference; cuDNN's flat weight vector is made inside the
+step, so that gradients come in the tree of Flax's cells. cuDNN computes in float32, its products
 in TensorFloat-32 unless `jax.default_matmul_precision` asks for `float32` or `highest`. It has no
 recurrent dropout, no batching rule for `vmap`, and first-order reverse mode only.
 """
@@ -19,12 +22,15 @@ from lstm_flax.recurrent.scan import DirectionStart
 
 
 def why_not_cudnn(cell: str, dtype: Any, recurrent_dropout: bool) -> str | None:
-    """Why cuDNN cannot run a layer in this process; None where it can.
+    """The reason why cuDNN cannot run a layer in this process, or None if it can.
+
+    >>> why_not_cudnn("LSTM", jnp.bfloat16, recurrent_dropout=False)
+    'jax.experimental.rnn computes in float32, not bfloat16'
 
     Args:
         cell: `LSTM`, `GRU` or `RNN`.
         dtype: of the products.
-        recurrent_dropout: whether h_{t-1} is dropped in this call.
+        recurrent_dropout: True if h_{t-1} is dropped in this call.
     """
     if cell != "LSTM":
         return f"jax.experimental.rnn has no {cell}"
@@ -39,11 +45,17 @@ def why_not_cudnn(cell: str, dtype: Any, recurrent_dropout: bool) -> str | None:
 
 
 def pack_weights(cells: Sequence[CellParams]) -> jax.Array:
-    """Joins the parameters of every direction, layer by layer, to cuDNN's flat weight vector.
+    """Joins the parameters of every direction, layer by layer, in cuDNN's flat weight vector.
+
+    >>> cell = {f"i{gate}": {"kernel": jnp.ones((3, 4))} for gate in "ifgo"}
+    >>> cell |= {f"h{gate}": {"kernel": jnp.eye(4), "bias": jnp.zeros(4)} for gate in "ifgo"}
+    >>> pack_weights([cell]).shape  # 4 * (3 * 4 + 4 * 4 + 4 + 4)
+    (144,)
 
     First the kernels of every direction, then the biases: `W_ih` [4H, E], `W_hh` [4H, H], ...,
     `b_ih` [4H], `b_hh` [4H], ..., the gates i, f, g, o one below the other: the layout that
-    `jax.experimental.rnn.unpack_lstm_weights` reads. Flax's cell has the second bias only.
+    `jax.experimental.rnn.unpack_lstm_weights` reads. Flax's cell has the second bias only; the
+    first is zero.
     """
     weights = [join_weights(cell) for cell in cells]
     kernels = [k.T.ravel() for weight in weights for k in (weight.inputs, weight.state)]
@@ -58,13 +70,17 @@ def cudnn_layers(
     lengths: jax.Array | None,
     bidirectional: bool,
 ) -> tuple[jax.Array, list[tuple[jax.Array, ...]]]:
-    """One or more layers in one call.
+    """Computes one or more layers in one call.
+
+    >>> from lstm_flax import LSTM  # that calls it:
+    >>> layer = LSTM(4, implementation="cudnn")
+    >>> layer.init(jax.random.key(0), jnp.ones((2, 5, 3)))  # doctest: +SKIP
 
     Args:
         x: f32[T, B, E].
         cells: parameters of each direction of each layer, in torch's order.
         starts: initial states, likewise.
-        lengths: i32[B] from 1 to T, or None where all steps are valid.
+        lengths: i32[B] from 1 to T, or None if all steps are valid.
         bidirectional: D = 2.
 
     Returns:

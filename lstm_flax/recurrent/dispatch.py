@@ -1,4 +1,8 @@
-"""Which implementation computes a recurrent layer."""
+"""The choice of the implementation that computes a recurrent layer.
+
+>>> choose_implementation("scan", "LSTM", jnp.float32, recurrent_dropout=True)
+'scan'
+"""
 
 import functools
 import logging
@@ -13,27 +17,39 @@ from lstm_flax.recurrent.cudnn import why_not_cudnn
 _logger = logging.getLogger(__name__)
 
 
-def choose_implementation(requested: str, cell: str, dtype: Any, recurrent_dropout: bool) -> str:
-    """The implementation of a call: the one asked for, or under `auto` the fastest that can.
+def choose_implementation(
+    requested: str, cell: str, dtype: Any, recurrent_dropout: bool, projected: bool = False
+) -> str:
+    """Chooses the implementation of a call: the one requested or, with `auto`, the fastest.
 
-    `auto` takes cuDNN in a process with one NVIDIA GPU (its call cannot be divided among devices),
-    the fused LSTM elsewhere, and the scan for the other cells. The choice is logged once. `cudnn`
-    asked for by name is right on sharded rows too, but every device then computes all of them.
+    >>> choose_implementation("auto", "GRU", jnp.float32, recurrent_dropout=False)
+    'scan'
+
+    `auto` takes cuDNN in a process with one NVIDIA GPU (its call cannot be split among devices),
+    the fused LSTM elsewhere, and the scan for the other cells and for projections. The choice is
+    logged once. `cudnn` requested by name is correct on sharded rows too, but then every device
+    computes all of them.
 
     Args:
         requested: `auto`, `scan`, `fused` or `cudnn`.
         cell: `LSTM`, `GRU` or `RNN`.
         dtype: of the products.
-        recurrent_dropout: whether h_{t-1} is dropped in this call.
+        recurrent_dropout: True if h_{t-1} is dropped in this call.
+        projected: True for an LSTM with `proj_size`.
 
     Raises:
-        UserError: the implementation asked for cannot do this; the message says why.
+        UserError: the implementation requested cannot run this; the message says why.
     """
-    obstacles = {
-        "scan": None,
-        "fused": None if cell == "LSTM" else f"fused is written for the LSTM, not for the {cell}",
-        "cudnn": why_not_cudnn(cell, dtype, recurrent_dropout),
-    }
+    obstacles: dict[str, str | None] = {"scan": None}
+    if projected:
+        obstacles |= {
+            "fused": "fused has no projections (proj_size)",
+            "cudnn": "jax.experimental.rnn has no projections (proj_size)",
+        }
+    else:
+        is_lstm = cell == "LSTM"
+        obstacles["fused"] = None if is_lstm else f"fused is for the LSTM, not for the {cell}"
+        obstacles["cudnn"] = why_not_cudnn(cell, dtype, recurrent_dropout)
     if requested == "auto":
         if obstacles["cudnn"] is None and jax.device_count() == 1:
             choice = "cudnn"
@@ -52,5 +68,5 @@ def choose_implementation(requested: str, cell: str, dtype: Any, recurrent_dropo
 
 @functools.cache
 def _log_choice(cell: str, choice: str, dtype: str, platform: str) -> None:
-    """Logs each combination once: the cache is what remembers."""
+    """Logs each combination once: the cache remembers."""
     _logger.info("%s in %s on %s: implementation %r", cell, dtype, platform, choice)

@@ -1,19 +1,27 @@
-"""The LSTM, fused: the products that do not wait for each other leave the loop.
+"""The fused LSTM: products that do not depend on the step before are taken out of the loop.
 
-The same parameters and results as the reference (`recurrent_scan`), computed so:
+>>> from lstm_flax import LSTM
+>>> inputs, lengths = jnp.ones((2, 5, 3)), jnp.array([5, 2])
+>>> fused, scan = (LSTM(4, implementation=name) for name in ("fused", "scan"))
+>>> variables = fused.init(jax.random.key(0), inputs)
+>>> both = fused.apply(variables, inputs, lengths)[0], scan.apply(variables, inputs, lengths)[0]
+>>> bool(jnp.allclose(*both, atol=1e-6))
+True
+
+Parameters and results are those of the reference (`scan.py`). The computation differs:
 
 - the input's product for all T comes before the loop, the products that make `dx` and the gradients
   of the kernels after it; a step holds one `[B, H] x [H, 4H]` product, forward and backward;
 - both directions run in one loop, so that one's arithmetic fills the gaps of the other's;
-- the gates of a padded step are saturated: input and output gate shut, forget gate open. That step
-  then carries the cell state over and gives a zero output, exactly, in either direction of time,
+- the gates of a padded step are saturated: input and output gate closed, forget gate open. Such a
+  step carries the cell state over and has an output of exactly zero, in either direction of time,
   and its derivatives are zero. No state is selected, no row is reversed;
 - a sigmoid is a scaled tanh, so that all four gates are one call;
-- with c_t = f c_{t-1} + i g and h_t = o tanh(c_t), what the backward loop needs are six factors a
-  unit that the forward pass has at hand: the derivatives of c_t (for i, f, g) and of h_t (for o) by
-  each gate's sum, o (1 - tanh(c_t)^2), and f. The first four overwrite the input's product in
-  place, and the backward loop, in turn, overwrites them with the gradient of each gate's sum. Fresh
-  memory is what costs most on a CPU, next to the products.
+- with c_t = f c_{t-1} + i g and h_t = o tanh(c_t), the backward loop needs six factors a unit, all
+  of them by-products of the forward pass: the derivatives of c_t (for i, f, g) and of h_t (for o)
+  by each gate's sum, o (1 - tanh(c_t)^2), and f. The first four overwrite the input's product in
+  place, and the backward loop then overwrites them with the gradient of each gate's sum. On a CPU,
+  fresh memory costs most after the products.
 
 The gradient is Hochreiter & Schmidhuber's (1997) without truncation, for the cell of Gers et al.
 (2000): first-order, reverse mode. See `forbid_more_derivatives` for the rest.
@@ -53,7 +61,7 @@ class Weights(NamedTuple):
 
 
 class Factors(NamedTuple):
-    """What one direction's backward loop needs of its forward loop.
+    """The values of one direction's forward loop that its backward loop needs.
 
     Attributes:
         gates: f32[T, B, 4H], dc_t/dz for the gates i, f, g and dh_t/dz for o, z the gate's sum.
@@ -65,13 +73,20 @@ class Factors(NamedTuple):
 
 
 def join_weights(cell: CellParams) -> Weights:
-    """Weights out of the parameters of Flax's `LSTMCell`."""
+    """Joins the parameters of Flax's `LSTMCell`; biases that it lacks are zero.
+
+    >>> product = {"kernel": jnp.ones((3, 2))}, {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
+    >>> cell = {f"{side}{gate}": p for side, p in zip("ih", product) for gate in "ifgo"}
+    >>> [weight.shape for weight in join_weights(cell)]
+    [(3, 8), (2, 8), (8,)]
+    """
     gates = LSTM_SPEC.gates
-    return Weights(
-        jnp.concatenate([cell[f"i{gate}"]["kernel"] for gate in gates], axis=-1),
-        jnp.concatenate([cell[f"h{gate}"]["kernel"] for gate in gates], axis=-1),
-        jnp.concatenate([cell[f"h{gate}"]["bias"] for gate in gates], axis=-1),
-    )
+    inputs = jnp.concatenate([cell[f"i{gate}"]["kernel"] for gate in gates], axis=-1)
+    state = jnp.concatenate([cell[f"h{gate}"]["kernel"] for gate in gates], axis=-1)
+    if "bias" not in cell[f"h{gates[0]}"]:
+        return Weights(inputs, state, jnp.zeros(state.shape[-1], state.dtype))
+    bias = jnp.concatenate([cell[f"h{gate}"]["bias"] for gate in gates], axis=-1)
+    return Weights(inputs, state, bias)
 
 
 def fused_layer(
@@ -81,18 +96,29 @@ def fused_layer(
     lengths: jax.Array | None,
     has_initial_h: bool,
 ) -> tuple[jax.Array, list[tuple[jax.Array, jax.Array]]]:
-    """One layer, all its directions.
+    """Computes all directions of one layer.
+
+    >>> cell = {f"i{gate}": {"kernel": jnp.ones((3, 4))} for gate in "ifgo"}
+    >>> cell |= {f"h{gate}": {"kernel": jnp.eye(4), "bias": jnp.zeros(4)} for gate in "ifgo"}
+    >>> start = DirectionStart(jnp.zeros((2, 4)), jnp.zeros((2, 4)), drop=None, reverse=False)
+    >>> x, lengths = jnp.ones((5, 2, 3)), jnp.array([5, 2])
+    >>> outputs, [(h_n, c_n)] = fused_layer(x, [cell], [start], lengths, has_initial_h=False)
+    >>> outputs.shape, h_n.shape
+    ((5, 2, 4), (2, 4))
 
     Args:
         x: [T, B, E]; its dtype is that of the products.
-        cells: parameters, a direction each: forward, then backward where there are two.
+        cells: parameters, one cell a direction: forward, then backward if there are two.
         starts: initial states and recurrent dropout, likewise.
-        lengths: i32[B] from 1 to T, or None where all steps are valid.
-        has_initial_h: False where h_0 is known to be zero, which saves its product.
+        lengths: i32[B] from 1 to T, or None if all steps are valid.
+        has_initial_h: False if h_0 is known to be zero, which saves its product.
 
     Returns:
         outputs [T, B, D*H] of the dtype of `x`, zero past each row's length, and the final
         (h_n [B, H], c_n f32[B, H]) of each direction.
+
+    Raises:
+        UserError: forward-mode or higher derivatives are asked for.
     """
     weights = [join_weights(cell) for cell in cells]
     drops = [start.drop for start in starts]
@@ -135,7 +161,7 @@ def _forward(
     lengths: jax.Array | None,
     keep: bool,
 ) -> tuple[tuple[jax.Array, list[jax.Array], list[jax.Array]], list[Factors]]:
-    """Outputs, h_n, c_n; and, where `keep`, the factors of the backward pass."""
+    """Outputs, h_n, c_n; and, if `keep`, the factors of the backward pass."""
     width, batch, _ = x.shape
     hidden = weights[0].state.shape[0]
     wide = c_0[0].dtype
@@ -144,8 +170,8 @@ def _forward(
     recurrent = [w.state.astype(x.dtype) for w in weights]
     biases = [w.bias.astype(wide) for w in weights]
     valid = None if lengths is None else jnp.arange(width)[:, None, None] < lengths[:, None]
-    # Where nothing is kept, a CPU is faster with the input's product in the loop: it stays in the
-    # cache, while that of all T is fresh memory.
+    # If nothing is kept, a CPU is faster with the input's product in the loop: it stays in the
+    # cache, while the product of all T is fresh memory.
     has_h_0 = any(first is not None for first in h_0)
     hoisted = keep or has_h_0 or jax.default_backend() != "cpu"
 
@@ -181,7 +207,7 @@ def _forward(
         gates: Any = _product(x, inputs[direction], wide) if hoisted else None
         first = h_0[direction]
         if first is not None:
-            # It enters where its row begins, since padding would wipe it out of the carry.
+            # It enters where its row begins: in the carry, padding would erase it.
             start = _start(direction, lengths, width, batch)
             entering = _drop(first, drops[direction], start).astype(x.dtype)
             product = _product(entering, recurrent[direction], wide)
@@ -323,10 +349,16 @@ def _put(array: jax.Array, values: jax.Array, t: jax.Array, column: int) -> jax.
 
 @jax.custom_jvp
 def forbid_more_derivatives(tree: Any) -> Any:
-    """Passes arrays through; raises where they are differentiated once more.
+    """Returns arrays unchanged; raises `UserError` if they are differentiated once more.
 
-    The loops' carries hold whole sequences, which automatic differentiation would store once a
-    step: an error is better.
+    The loops carry whole sequences, which automatic differentiation would store at every step: an
+    error is better.
+
+    >>> float(forbid_more_derivatives(1.0))
+    1.0
+    >>> jax.grad(forbid_more_derivatives)(1.0)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    lstm_flax.errors.UserError: implementation='fused' has first derivatives in reverse mode only...
     """
     return tree
 

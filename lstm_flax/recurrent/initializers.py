@@ -1,4 +1,8 @@
-"""Initial values of recurrent kernels."""
+"""Initial values of recurrent kernels.
+
+>>> orthogonal(jax.random.key(0), (3, 3)).shape
+(3, 3)
+"""
 
 from typing import Any
 
@@ -7,12 +11,11 @@ import jax.numpy as jnp
 
 
 def orthogonal(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
-    """A random orthogonal matrix, uniform over the orthogonal group.
+    """Draws an orthogonal matrix, uniformly over the orthogonal group.
 
-    Made of Householder reflections of normal vectors (Stewart 1980, "The efficient generation of
-    random orthogonal matrices", section 3), in products and sums alone: a QR factorisation needs a
-    solver library that fails on some accelerators (jax#23616), and this runs wherever JAX does,
-    traced or not.
+    It is a product of Householder reflections of normal vectors (Stewart 1980, "The efficient
+    generation of random orthogonal matrices", section 3), made of products and sums alone: a QR
+    factorisation needs a solver library that fails on some accelerators (jax#23616).
 
     >>> q = orthogonal(jax.random.key(0), (4, 4))
     >>> bool(jnp.allclose(q @ q.T, jnp.eye(4), atol=1e-6))
@@ -25,6 +28,9 @@ def orthogonal(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32)
 
     Returns:
         [H, H].
+
+    Raises:
+        ValueError: the shape is not square.
     """
     size = shape[0]
     if shape != (size, size):

@@ -1,9 +1,16 @@
-"""The public recurrent layers: `LSTM`, `GRU` and `RNN`, three cells over one stack.
+"""The recurrent layers: `LSTM`, `GRU` and `RNN`, three cells with one way of stacking them.
 
-Their contract is that of `torch.nn.LSTM`, `torch.nn.GRU` and `torch.nn.RNN` on batched input:
-shapes, the order of the states, dropout between layers. Right-padded rows with `lengths` take the
-place of packed sequences. The reference implementation scans Flax's own cells (`recurrent_scan`);
-the others compute the same from the same parameters, faster.
+They follow `torch.nn.LSTM`, `torch.nn.GRU` and `torch.nn.RNN`: shapes, the order of the states,
+dropout between layers. Right-padded rows with `lengths` replace packed sequences. The reference
+implementation scans Flax's own cells (`scan.py`); the others compute the same from the same
+parameters, faster.
+
+>>> layer = LSTM(8, num_layers=2, bidirectional=True)
+>>> inputs, lengths = jnp.ones((4, 6, 3)), jnp.array([6, 1, 4, 3])
+>>> variables = layer.init(jax.random.key(0), inputs)
+>>> outputs, (h_n, c_n) = layer.apply(variables, inputs, lengths)
+>>> outputs.shape, h_n.shape, c_n.shape
+((4, 6, 16), (4, 4, 8), (4, 4, 8))
 """
 
 import dataclasses
@@ -23,13 +30,14 @@ from lstm_flax.recurrent.cells import (
     CellSpec,
     direction_name,
 )
-from lstm_flax.recurrent.checks import check_attributes, check_sizes, checked_inputs
+from lstm_flax.recurrent.checks import check_attributes, check_parameters, checked_inputs
 from lstm_flax.recurrent.cudnn import cudnn_layers
 from lstm_flax.recurrent.dispatch import choose_implementation
 from lstm_flax.recurrent.fused import fused_layer
 from lstm_flax.recurrent.initializers import orthogonal
 from lstm_flax.recurrent.masking import sequence_mask
 from lstm_flax.recurrent.scan import DirectionStart, scan_layer, to_carry
+from lstm_flax.recurrent.variants import UnbiasedGRUCell, UnbiasedRNNCell, VariantLSTMCell
 
 
 class _Stack(nn.Module):
@@ -39,6 +47,7 @@ class _Stack(nn.Module):
     _: dataclasses.KW_ONLY
     num_layers: int = 1
     bidirectional: bool = False
+    use_bias: bool = True
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
     recurrent_dropout_per_step: bool = False
@@ -49,13 +58,14 @@ class _Stack(nn.Module):
 
     spec: ClassVar[CellSpec]
     cell_class: ClassVar[Callable[..., nn.Module]]
+    unbiased_cell_class: ClassVar[Callable[..., nn.Module]]
 
     def __post_init__(self) -> None:
         if isinstance(self.parent, int):  # Flax's own first field, where no other is left
             raise UserError(
                 f"{self.spec.name}({self.hidden_size}, {self.parent}, ...): give hidden_size alone "
-                "by position, num_layers=... and the rest by name; unlike in torch, the size of "
-                "the inputs is not given"
+                "by position, num_layers=... and the rest by name; unlike torch, leave out the "
+                "size of the inputs"
             )
         super().__post_init__()
 
@@ -67,8 +77,9 @@ class _Stack(nn.Module):
         initial_state: tuple[jax.Array, ...] | None,
         deterministic: bool,
     ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-        """The stack: outputs and the final states h_n, and c_n for the LSTM, each [L*D, B, H]."""
+        """Outputs and the final states h_n, and c_n for the LSTM, each [L*D, B, H]."""
         check_attributes(self)
+        unbatched = jnp.ndim(inputs) == 2
         x, lengths = checked_inputs(inputs, lengths, self.time_major)
         x = x.astype(self.dtype or jnp.result_type(x.dtype, self.param_dtype))
         mask = None
@@ -76,11 +87,15 @@ class _Stack(nn.Module):
             mask = sequence_mask(lengths, x.shape[0]).T[..., None]
             # Whatever stands in the padding, NaN included, cannot reach a product.
             x = jnp.where(mask, x, jnp.zeros((), x.dtype))
-        states = self._initial_states(initial_state, x)
+        states = self._initial_states(initial_state, x, unbatched)
 
         recurrent_dropout = 0.0 if deterministic else self.recurrent_dropout
         implementation = choose_implementation(
-            self.implementation, self.spec.name, x.dtype, recurrent_dropout > 0.0
+            self.implementation,
+            self.spec.name,
+            x.dtype,
+            recurrent_dropout > 0.0,
+            self._output_size != self.hidden_size,
         )
         layers = range(self.num_layers)
         # cuDNN takes all layers in one call, unless something has to happen between them.
@@ -102,28 +117,44 @@ class _Stack(nn.Module):
             finals.extend(final)
 
         stacked = tuple(jnp.stack(arrays) for arrays in zip(*finals, strict=True))
+        if unbatched:
+            return x[:, 0], tuple(array[:, 0] for array in stacked)
         return (x if self.time_major else x.swapaxes(0, 1)), stacked
 
-    def _initial_states(
-        self, initial_state: tuple[jax.Array, ...] | None, x: jax.Array
-    ) -> tuple[jax.Array, ...]:
-        """h_0, and c_0 for the LSTM, in the dtypes that the loop carries; zeros where not given.
+    @property
+    def _output_size(self) -> int:
+        """The size of h: P with a projection, else H."""
+        return getattr(self, "proj_size", 0) or self.hidden_size
 
-        The state that lives on by itself (c of the LSTM, h of the GRU) stays float32 or wider.
+    def _initial_states(
+        self, initial_state: tuple[jax.Array, ...] | None, x: jax.Array, unbatched: bool
+    ) -> tuple[jax.Array, ...]:
+        """h_0, and c_0 for the LSTM, in the dtypes that the loop carries; zeros if not given.
+
+        The state that is carried over (c of the LSTM, h of the GRU) stays float32 or wider.
         """
         wide = jnp.promote_types(x.dtype, jnp.float32)
         dtypes = {"LSTM": (x.dtype, wide), "GRU": (wide,), "RNN": (x.dtype,)}[self.spec.name]
         directions = 2 if self.bidirectional else 1
-        shape = (self.num_layers * directions, x.shape[1], self.hidden_size)
+        sizes = (self._output_size, self.hidden_size)[: len(dtypes)]
+        rows = (self.num_layers * directions, x.shape[1])
         if initial_state is None:
-            return tuple(jnp.zeros(shape, dtype) for dtype in dtypes)
-        if len(initial_state) != len(dtypes) or any(s.shape != shape for s in initial_state):
-            found = ", ".join(str(jnp.shape(array)) for array in initial_state)
-            raise UserError(
-                f"initial_state of {self.spec.name} must be {len(dtypes)} array(s) of shape {shape}"
-                f" (layers * directions, batch, hidden), not {found}"
+            return tuple(
+                jnp.zeros((*rows, size), dtype) for size, dtype in zip(sizes, dtypes, strict=True)
             )
-        return tuple(s.astype(dtype) for s, dtype in zip(initial_state, dtypes, strict=True))
+        shapes = [(rows[0], size) if unbatched else (*rows, size) for size in sizes]
+        found = [jnp.shape(array) for array in initial_state]
+        if found != shapes:
+            axes = "layers * directions" + ", batch" * (not unbatched)
+            raise UserError(
+                f"initial_state of {self.spec.name} must be {len(dtypes)} array(s) of shape "
+                f"{' and '.join(map(str, dict.fromkeys(shapes)))} ({axes}, hidden), not "
+                f"{', '.join(map(str, found))}"
+            )
+        return tuple(
+            state.astype(dtype).reshape(*rows, size)
+            for state, dtype, size in zip(initial_state, dtypes, sizes, strict=True)
+        )
 
     def _make_block(
         self,
@@ -145,16 +176,16 @@ class _Stack(nn.Module):
                     reverse=direction == 1,
                 )
                 inside = layer > layers[0]
-                features = directions * self.hidden_size if inside else x.shape[-1]
+                features = directions * self._output_size if inside else x.shape[-1]
                 cells.append(self._make_cell(direction_name(layer, direction), features, x, start))
                 starts.append(start)
         return cells, starts
 
     def _draw_recurrent_mask(self, x: jax.Array, rate: float) -> jax.Array | None:
-        """Scaled keep mask on h_{t-1}, one a sequence [B, H] or one a step [T, B, H]."""
+        """Scaled keep mask on h_{t-1}: [B, H] for a sequence, or [T, B, H] with one a step."""
         if rate == 0.0:
             return None
-        shape: tuple[int, ...] = (x.shape[1], self.hidden_size)
+        shape: tuple[int, ...] = (x.shape[1], self._output_size)
         if self.recurrent_dropout_per_step:
             shape = (x.shape[0], *shape)
         keep = 1.0 - rate
@@ -164,48 +195,95 @@ class _Stack(nn.Module):
     def _make_cell(
         self, name: str, features: int, x: jax.Array, start: DirectionStart
     ) -> nn.Module:
-        """Flax's cell, its parameters made here when the module is being initialised."""
-        cell = self.cell_class(
+        """Flax's cell or a variant, its parameters made here while the module is initialised."""
+        cell_class, options = self._cell_class()
+        options.setdefault("recurrent_kernel_init", orthogonal)
+        cell = cell_class(
             self.hidden_size,
             kernel_init=nn.initializers.xavier_uniform(),
-            recurrent_kernel_init=orthogonal,
             dtype=x.dtype,
             param_dtype=self.param_dtype,
             name=name,
+            **options,
         )
         params: CellParams = self.get_variable("params", name, {})
-        check_sizes(params, name, self.spec.gates[0], features, self.hidden_size)
+        gate = self.spec.gates[0]
+        check_parameters(params, name, gate, features, self.hidden_size, self.use_bias)
         if self.is_initializing():
             cell(to_carry(start), jnp.zeros((x.shape[1], features), x.dtype))
-            if self.spec.name == "LSTM":
+            if self.spec.name == "LSTM" and self.use_bias:
                 # Flax's cell has one initialiser for all biases. A forget gate that starts open
                 # lets gradients through (Gers et al. 2000; Jozefowicz et al. 2015, section 2.2).
                 forget = {"hf": {"bias": jnp.ones(self.hidden_size, self.param_dtype)}}
                 self.put_variable("params", name, forget)
         return cell
 
+    def _cell_class(self) -> tuple[Callable[..., nn.Module], dict[str, Any]]:
+        """The class of the cell, and its arguments beside those of every cell."""
+        return (self.cell_class if self.use_bias else self.unbiased_cell_class), {}
+
 
 class LSTM(_Stack):
     """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000).
 
-    The contract of `torch.nn.LSTM`: see `__call__`. The parameters of layer 0, forward direction,
-    are those of Flax's `LSTMCell` under `layers_0_forward`, and so on. Recurrent kernels start
+    It follows `torch.nn.LSTM`; see `__call__`. The parameters of layer 0, forward direction, are
+    those of Flax's `LSTMCell` under `layers_0_forward`, and so on. Recurrent kernels start
     orthogonal, input kernels uniform after Glorot & Bengio (2010), the forget gate's bias at one.
+
+    >>> layer = LSTM(8, bidirectional=True)
+    >>> inputs = jax.random.normal(jax.random.key(0), (2, 5, 3))
+    >>> variables = layer.init(jax.random.key(1), inputs)
+    >>> list(variables["params"])
+    ['layers_0_forward', 'layers_0_backward']
+
+    With lengths, rows are padded on the right: outputs are zero past a row's length, and the final
+    state of the forward direction is that at the row's last step.
+
+    >>> outputs, (h_n, c_n) = layer.apply(variables, inputs, jnp.array([5, 2]))
+    >>> bool(jnp.any(outputs[1, 2:])), bool(jnp.all(h_n[0, 1] == outputs[1, 1, :8]))
+    (False, True)
+
+    States carry a sequence over from one call to the next:
+
+    >>> layer = LSTM(8)
+    >>> variables = layer.init(jax.random.key(1), inputs)
+    >>> whole, _ = layer.apply(variables, inputs)
+    >>> first, states = layer.apply(variables, inputs[:, :2])
+    >>> second, _ = layer.apply(variables, inputs[:, 2:], initial_state=states)
+    >>> bool(jnp.allclose(jnp.concatenate([first, second], axis=1), whole, atol=1e-6))
+    True
+
+    One sequence without a batch:
+
+    >>> outputs, (h_n, c_n) = layer.apply(variables, inputs[0])
+    >>> outputs.shape, h_n.shape
+    ((5, 8), (1, 8))
+
+    A projection makes h smaller than c:
+
+    >>> outputs, (h_n, c_n) = LSTM(8, proj_size=2).init_with_output(jax.random.key(1), inputs)[0]
+    >>> outputs.shape, h_n.shape, c_n.shape
+    ((2, 5, 2), (1, 2, 2), (1, 2, 8))
 
     Attributes:
         hidden_size: H; the others are given by name.
         num_layers: L.
         bidirectional: a second direction, from each row's last token to its first (D = 2).
+        use_bias: False leaves all biases out, as torch's `bias=False`.
+        proj_size: P, from 1 to H - 1: h_t is projected to this size before it enters outputs,
+            gates and the next layer (Sak et al. 2014, equation 7). 0 for none, then P = H below.
         dropout: rate on the outputs of every layer but the last.
         recurrent_dropout: rate on h_{t-1} before the gates (Gal & Ghahramani 2016).
         recurrent_dropout_per_step: a new mask each step instead of one per sequence.
         time_major: inputs and outputs are [T, B, ...] instead of [B, T, ...].
-        implementation: `scan`, `fused`, `cudnn`, or `auto`: the fastest that can. Parameters and
-            results are the same.
+        implementation: `scan`, `fused`, `cudnn`, or `auto` for the fastest that can run the layer.
+            Parameters and results are the same. Only `scan` has projections.
         dtype: of products and outputs; None takes it from inputs and parameters. The cell state is
             float32 or wider in any case.
         param_dtype: of the parameters.
     """
+
+    proj_size: int = dataclasses.field(default=0, kw_only=True)
 
     spec: ClassVar[CellSpec] = LSTM_SPEC
     cell_class: ClassVar[Callable[..., nn.Module]] = nn.OptimizedLSTMCell
@@ -217,38 +295,61 @@ class LSTM(_Stack):
         initial_state: tuple[jax.Array, jax.Array] | None = None,
         deterministic: bool = True,
     ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-        """Runs the stack over a batch of right-padded sequences.
+        """Runs the layers over a batch of right-padded sequences, or over one sequence.
 
         Args:
-            inputs: [B, T, E], or [T, B, E] where time-major.
-            lengths: i32[B], valid steps of each row, from 1 to T; None means T. Past a row's
-                length its states are frozen and its outputs zero, and its backward direction
-                starts at its own last step.
-            initial_state: (h_0, c_0), each [L*D, B, H]: first by layer, then by direction, as torch
-                has it; None means zeros.
+            inputs: [B, T, E], or [T, B, E] if time-major; or one sequence [T, E].
+            lengths: i32[B], valid steps of each row, from 1 to T, a scalar for one sequence; None
+                means T. Past a row's length its states stay as they are and its outputs are zero,
+                and its backward direction starts at its own last step.
+            initial_state: (h_0 [L*D, B, P], c_0 [L*D, B, H]): first by layer, then by direction, as
+                in torch; None means zeros. Without the axis B for one sequence.
             deterministic: True turns dropout off; False needs a `dropout` key.
 
         Returns:
-            outputs [B, T, D*H], or [T, B, D*H] where time-major, forward then backward, and
-            (h_n, c_n), each [L*D, B, H], the states after each row's last step in its direction.
+            outputs [B, T, D*P], or [T, B, D*P] if time-major, forward then backward, and
+            (h_n [L*D, B, P], c_n [L*D, B, H]), the states after each row's last step in its
+            direction. For one sequence [T, D*P], [L*D, P] and [L*D, H].
 
         Raises:
-            UserError: shapes do not fit, or lengths (where their values are known) are not
-                within 1 to T.
+            UserError: shapes do not fit, lengths (if their values are known) are not within 1 to T,
+                or `implementation` cannot run this layer.
         """
         outputs, (h_n, c_n) = self._run(inputs, lengths, initial_state, deterministic)
         return outputs, (h_n, c_n)
+
+    def _cell_class(self) -> tuple[Callable[..., nn.Module], dict[str, Any]]:
+        if self.use_bias and self.proj_size == 0:
+            return self.cell_class, {}
+        options: dict[str, Any] = {"use_bias": self.use_bias, "proj_size": self.proj_size}
+        if self.proj_size > 0:
+
+            def first_rows(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+                return orthogonal(key, (shape[1], shape[1]), dtype)[: shape[0]]
+
+            options["recurrent_kernel_init"] = first_rows
+        return VariantLSTMCell, options
 
 
 class GRU(_Stack):
     """Gated recurrent unit (Cho et al. 2014), in the form of `torch.nn.GRU`, cuDNN and Flax.
 
-    The reset gate acts on the state's product, bias included. Attributes as in `LSTM`; recurrent
-    dropout acts on the state that enters the gates, not on the state that is carried over.
+    The reset gate acts on the state's product, bias included. Attributes as in `LSTM`, but for
+    `proj_size`; recurrent dropout acts on the state that enters the gates, not on the state that
+    is carried over.
+
+    >>> layer = GRU(8, num_layers=2)
+    >>> inputs, lengths = jnp.ones((2, 5, 3)), jnp.array([5, 2])
+    >>> variables = layer.init(jax.random.key(0), inputs)
+    >>> outputs, h_n = layer.apply(variables, inputs, lengths)
+    >>> outputs.shape, h_n.shape
+    ((2, 5, 8), (2, 2, 8))
+    >>> outputs, h_n = layer.apply(variables, inputs, lengths, initial_state=h_n)
     """
 
     spec: ClassVar[CellSpec] = GRU_SPEC
     cell_class: ClassVar[Callable[..., nn.Module]] = nn.GRUCell
+    unbiased_cell_class: ClassVar[Callable[..., nn.Module]] = UnbiasedGRUCell
 
     def __call__(
         self,
@@ -257,17 +358,29 @@ class GRU(_Stack):
         initial_state: jax.Array | None = None,
         deterministic: bool = True,
     ) -> tuple[jax.Array, jax.Array]:
-        """Runs the stack; as `LSTM.__call__`, with h_0 as the only state: (outputs, h_n)."""
+        """Runs the layers as `LSTM.__call__` does, with h_0 as the only state: (outputs, h_n)."""
         states = None if initial_state is None else (initial_state,)
         outputs, (h_n,) = self._run(inputs, lengths, states, deterministic)
         return outputs, h_n
 
 
 class RNN(_Stack):
-    """Plain recurrent network with tanh (Elman 1990), as `torch.nn.RNN`; attributes as `LSTM`."""
+    """Plain recurrent network (Elman 1990), as `torch.nn.RNN`.
+
+    >>> layer = RNN(8, nonlinearity="relu")
+    >>> (outputs, h_n), _ = layer.init_with_output(jax.random.key(0), jnp.ones((2, 5, 3)))
+    >>> outputs.shape, h_n.shape, bool(jnp.all(outputs >= 0))
+    ((2, 5, 8), (1, 2, 8), True)
+
+    Attributes:
+        nonlinearity: `tanh` or `relu`. The others are those of `LSTM`, but for `proj_size`.
+    """
+
+    nonlinearity: str = dataclasses.field(default="tanh", kw_only=True)
 
     spec: ClassVar[CellSpec] = RNN_SPEC
     cell_class: ClassVar[Callable[..., nn.Module]] = nn.SimpleCell
+    unbiased_cell_class: ClassVar[Callable[..., nn.Module]] = UnbiasedRNNCell
 
     def __call__(
         self,
@@ -276,7 +389,13 @@ class RNN(_Stack):
         initial_state: jax.Array | None = None,
         deterministic: bool = True,
     ) -> tuple[jax.Array, jax.Array]:
-        """Runs the stack; as `LSTM.__call__`, with h_0 as the only state: (outputs, h_n)."""
+        """Runs the layers as `LSTM.__call__` does, with h_0 as the only state: (outputs, h_n)."""
         states = None if initial_state is None else (initial_state,)
         outputs, (h_n,) = self._run(inputs, lengths, states, deterministic)
         return outputs, h_n
+
+    def _cell_class(self) -> tuple[Callable[..., nn.Module], dict[str, Any]]:
+        cell_class, options = super()._cell_class()
+        if self.nonlinearity == "relu":
+            options["activation_fn"] = nn.relu
+        return cell_class, options

@@ -1,11 +1,18 @@
-"""Lengths of padded sequences as masks. Padding stands on the right."""
+"""Lengths of padded sequences as masks. Padding stands on the right.
+
+Applied to embeddings (models/classifier.py), to the inputs of the layers (layers.py), to their
+states (scan.py; fused.py from the lengths, as cuDNN does), and in models/pooling.py.
+
+>>> sequence_mask(jnp.array([2]), 3)
+Array([[ True,  True, False]], dtype=bool)
+"""
 
 import jax
 import jax.numpy as jnp
 
 
 def sequence_mask(lengths: jax.Array, width: int) -> jax.Array:
-    """Which time steps belong to each row.
+    """Marks the valid time steps of each row.
 
     >>> sequence_mask(jnp.array([1, 3]), 3).astype(int)
     Array([[1, 0, 0],

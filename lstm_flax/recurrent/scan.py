@@ -1,4 +1,13 @@
-"""The reference implementation: Flax's own cells, scanned with `nn.scan`."""
+"""The reference implementation: Flax's own cells, scanned with `nn.scan`.
+
+>>> cell = nn.LSTMCell(4)
+>>> start = DirectionStart(jnp.zeros((2, 4)), jnp.zeros((2, 4)), drop=None, reverse=False)
+>>> variables = cell.init(jax.random.key(0), to_carry(start), jnp.ones((2, 3)))
+>>> x, mask = jnp.ones((5, 2, 3)), jnp.ones((5, 2, 1), bool)
+>>> outputs, [(h_n, c_n)] = scan_layer(x, [cell.bind(variables)], [start], mask)
+>>> outputs.shape, h_n.shape
+((5, 2, 4), (2, 4))
+"""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -9,13 +18,14 @@ import jax.numpy as jnp
 
 
 class DirectionStart(NamedTuple):
-    """What one direction of one layer starts from.
+    """The state from which one direction of one layer starts.
 
     Attributes:
-        h_0: [B, H].
-        c_0: f32[B, H]; None but for the LSTM.
-        drop: recurrent dropout mask [B, H], [T, B, H] with one mask a step, or None.
-        reverse: whether time runs backwards.
+        h_0: [B, H], or [B, P] with a projection.
+        c_0: f32[B, H]; None except for the LSTM.
+        drop: recurrent dropout mask of the shape of h_0, with a first axis T for one mask a step,
+            or None.
+        reverse: True if time runs backwards.
     """
 
     h_0: jax.Array
@@ -25,7 +35,11 @@ class DirectionStart(NamedTuple):
 
 
 def to_carry(start: DirectionStart) -> Any:
-    """The carry in the order of Flax's cells: (c, h) for the LSTM, h for the others."""
+    """The carry in the order of Flax's cells: (c, h) for the LSTM, h for the others.
+
+    >>> to_carry(DirectionStart("h", "c", None, False))
+    ('c', 'h')
+    """
     return start.h_0 if start.c_0 is None else (start.c_0, start.h_0)
 
 
@@ -35,9 +49,24 @@ def scan_layer(
     starts: Sequence[DirectionStart],
     mask: jax.Array | None,
 ) -> tuple[jax.Array, list[tuple[jax.Array, ...]]]:
-    """One layer, all its directions: outputs [T, B, D*H] and each direction's final states.
+    """Computes all directions of one layer.
 
-    See `_scan_direction`; `cells` and `starts` have one entry a direction.
+    >>> start = DirectionStart(jnp.zeros((2, 4)), None, drop=None, reverse=True)
+    >>> cell = nn.GRUCell(4)
+    >>> variables = cell.init(jax.random.key(0), to_carry(start), jnp.ones((2, 3)))
+    >>> outputs, [(h_n,)] = scan_layer(jnp.ones((5, 2, 3)), [cell.bind(variables)], [start], None)
+    >>> bool(jnp.all(outputs[0] == h_n))  # a backward direction ends at the first step
+    True
+
+    Args:
+        x: [T, B, E].
+        cells: Flax's cells, bound, one for each direction.
+        starts: initial states and dropout, likewise.
+        mask: bool[T, B, 1], or None if all steps are valid.
+
+    Returns:
+        outputs [T, B, D*H] of the dtype of `x`, zero where the mask is False, and each direction's
+        final states: h_n, and c_n for the LSTM, each [B, H].
     """
     outputs, finals = [], []
     for cell, start in zip(cells, starts, strict=True):
@@ -50,15 +79,15 @@ def scan_layer(
 def _scan_direction(
     cell: nn.Module, x: jax.Array, mask: jax.Array | None, start: DirectionStart
 ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-    """The reference: Flax's cell over time.
+    """Runs Flax's cell over time.
 
-    A row's state is frozen where the mask is False, so that a backward pass over right padding
-    keeps its initial state until the row's own last step: no row has to be reversed.
+    A row's state stays as it is where the mask is False. A backward direction therefore keeps its
+    initial state through the padding until the row's own last step: no row has to be reversed.
 
     Args:
         cell: Flax's cell, bound.
         x: [T, B, E].
-        mask: bool[T, B, 1], or None where all steps are valid.
+        mask: bool[T, B, 1], or None if all steps are valid.
         start: initial states, recurrent dropout, direction.
 
     Returns:
@@ -101,7 +130,7 @@ def _call_cell(cell: nn.Module, carry: Any, x_t: jax.Array, drop: Any) -> Any:
     if isinstance(cell, nn.SimpleCell):
         return cell(carry * drop, x_t)[0]
 
-    # The GRU's state is also carried over, past the gates, and dropout there would be amnesia:
+    # The GRU's state is also carried over, past the gates; dropout there would erase memory:
     # only what enters the products of the state is dropped.
     state_products = ("hr", "hz", "hn")
 

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from lstm_flax.checkpoints.restore import build_language_model, init_params
 from lstm_flax.config import Config
+from lstm_flax.models import init_params
 from lstm_flax.models.language_model import LanguageModel, read_piece
 from tests.recurrent.recurrent_cases import random_like
 from tests.training.step_cases import changed
@@ -24,7 +24,8 @@ def small_model(
 
     They are drawn by NumPy: the model's own start takes seconds to compile.
     """
-    model = build_language_model(changed(config, model=fields), vocab_size)
+    config = changed(config, model=fields)
+    model = LanguageModel.from_config(config.model, config.language_model, vocab_size)
     shapes = jax.eval_shape(functools.partial(init_params, model), jax.random.PRNGKey(0))
     return model, random_like(shapes, seed=0)
 

@@ -8,8 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lstm_flax.config import ModelConfig
-from lstm_flax.models.classifier import TextClassifier, TokenEmbedding
+from lstm_flax.config import LanguageModelConfig, ModelConfig
+from lstm_flax.errors import UserError
+from lstm_flax.models import LanguageModel, init_params
+from lstm_flax.models.classifier import TextClassifier, TokenEmbedding, shared_attributes
+from lstm_flax.models.head import class_probabilities, log_probabilities, predicted_class
 from lstm_flax.models.pooling import Pooling
 from lstm_flax.types import PAD_ID
 from tests.recurrent.recurrent_cases import random_variables
@@ -21,7 +24,7 @@ LENGTHS = np.array([1, 32, 7, 20, 31, 2, 15, 9], np.int32)
 
 
 def make(config: ModelConfig, classes: int = CLASSES) -> tuple[TextClassifier, dict]:
-    model = TextClassifier(config, VOCAB, classes)
+    model = TextClassifier.from_config(config, VOCAB, classes)
     return model, random_variables(model, jnp.ones((1, 1), int), 1, jnp.ones(1, int))
 
 
@@ -118,7 +121,7 @@ def test_gradients_do_not_depend_on_batch_size_and_order() -> None:
 
 
 def test_padding_row_of_the_embedding_is_zero_and_gets_no_gradient() -> None:
-    model = TextClassifier(CONFIG, VOCAB, CLASSES)
+    model = TextClassifier.from_config(CONFIG, VOCAB, CLASSES)
     params = jax.jit(model.init)(jax.random.PRNGKey(1), padded(32), LENGTHS)
     table = params["params"]["embedding"]["embedding"]
     assert not np.any(table[PAD_ID])
@@ -143,12 +146,12 @@ def test_dropout_differs_by_key_repeats_by_key_and_is_absent_in_evaluation() -> 
     without = dataclasses.replace(
         config, word_dropout=0.0, dropout=0.0, recurrent_dropout=0.0, embedding_dropout=0.0
     )
-    plain = TextClassifier(without, VOCAB, CLASSES)
+    plain = TextClassifier.from_config(without, VOCAB, CLASSES)
     np.testing.assert_array_equal(evaluated, apply(plain, params, padded(32), LENGTHS))
 
 
 def test_embedding_dropout_is_one_mask_over_time() -> None:
-    embedding = TokenEmbedding(dataclasses.replace(CONFIG, embedding_dropout=0.5), VOCAB)
+    embedding = TokenEmbedding(VOCAB, 8, embedding_dropout=0.5)
     token_ids = np.full((2, 32), 9, np.int32)
     lengths = np.array([32, 32], np.int32)
     params = random_variables(embedding, token_ids, 1, lengths)
@@ -160,9 +163,108 @@ def test_embedding_dropout_is_one_mask_over_time() -> None:
     assert not np.array_equal(dropped[0], dropped[1])
 
 
-def test_sigmoid_head_has_one_logit() -> None:
+def test_sigmoid_head_emits_zero_and_the_log_odds_of_class_1() -> None:
     model, params = make(dataclasses.replace(CONFIG, head="sigmoid"), classes=2)
-    assert apply(model, params, padded(32), LENGTHS).shape == (len(LENGTHS), 1)
+    assert params["params"]["head"]["kernel"].shape == (48, 1)
+    logits = np.asarray(apply(model, params, padded(32), LENGTHS))
+    assert logits.shape == (len(LENGTHS), 2)
+    assert not logits[:, 0].any()
+    assert len(np.unique(logits[:, 1])) == len(LENGTHS)
+    np.testing.assert_allclose(
+        class_probabilities(logits)[:, 1], 1 / (1 + np.exp(-logits[:, 1])), rtol=1e-5
+    )
+    np.testing.assert_array_equal(predicted_class(logits), logits[:, 1] > 0)
+    np.testing.assert_allclose(np.exp(log_probabilities(logits)).sum(axis=1), 1, rtol=1e-6)
+
+
+@pytest.mark.smoke
+def test_parameters_have_their_names_and_shapes() -> None:
+    model = TextClassifier(VOCAB, 3, 8, 6, bidirectional=True, num_token_features=4)
+    params = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
+    shapes = {
+        "/".join(key.key for key in path): leaf.shape
+        for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]
+    }
+    expected = {
+        "embedding/embedding": (VOCAB, 8),
+        "ngrams/kernel": (4, 8),
+        "head/kernel": (12, 3),
+        "head/bias": (3,),
+    }
+    for direction in ("forward", "backward"):
+        for gate in "ifgo":
+            cell = f"recurrent/layers_0_{direction}"
+            expected[f"{cell}/i{gate}/kernel"] = (8, 6)
+            expected[f"{cell}/h{gate}/kernel"] = (6, 6)
+            expected[f"{cell}/h{gate}/bias"] = (6,)
+    assert shapes == expected
+    attention = jax.eval_shape(
+        lambda: init_params(TextClassifier(VOCAB, 3, pooling="attention"), jax.random.key(0))
+    )
+    assert set(attention) == {"embedding", "recurrent", "pooling", "head"}
+    assert set(attention["pooling"]) == {"attention_hidden", "attention_score"}
+
+
+def test_a_configuration_gives_every_attribute_it_has() -> None:
+    config = ModelConfig(
+        cell="gru",
+        embedding_size=5,
+        hidden_size=6,
+        num_layers=2,
+        bidirectional=False,
+        pooling="mean",
+        head="sigmoid",
+        embedding_dropout=0.1,
+        word_dropout=0.2,
+        dropout=0.3,
+        recurrent_dropout=0.4,
+        recurrent_dropout_per_step=True,
+        head_dropout=0.6,
+        implementation="scan",
+        dtype="bfloat16",
+    )
+    model = TextClassifier.from_config(config, VOCAB, 2, num_token_features=3)
+    for field in dataclasses.fields(config):
+        if field.name not in ("embedding_init", "ngram_order", "dtype"):
+            assert getattr(model, field.name) == getattr(config, field.name)
+    assert model.dtype == jnp.bfloat16
+    assert (model.vocab_size, model.num_classes, model.num_token_features) == (VOCAB, 2, 3)
+    language_model = LanguageModel.from_config(config, LanguageModelConfig(weight_drop=0.7), VOCAB)
+    assert language_model.weight_drop == 0.7
+    for name in shared_attributes(config):
+        assert getattr(language_model, name) == getattr(config, name)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "facts"),
+    [
+        ({"cell": "LSTM"}, ["cell", "'LSTM'", "lstm", "gru", "rnn"]),
+        ({"pooling": "first"}, ["pooling", "'first'", "last", "mean", "max", "attention"]),
+        ({"head": "linear"}, ["head", "'linear'", "softmax", "sigmoid"]),
+        ({"head": "sigmoid"}, ["head", "sigmoid", "3 classes", "softmax"]),
+    ],
+)
+def test_bad_choices_are_named(attributes: dict, facts: list[str]) -> None:
+    with pytest.raises(UserError) as error:
+        TextClassifier(VOCAB, 3, **attributes)
+    assert all(fact in str(error.value) for fact in facts)
+    if "pooling" in attributes:
+        with pytest.raises(UserError, match=r"'first'.*concat"):
+            Pooling("first").apply({}, np.ones((1, 2, 3)), np.ones((1, 3)), np.array([2]))
+
+
+@pytest.mark.parametrize(
+    ("takes", "shape"), [(4, None), (4, (8, 32, 3)), (4, (8, 31, 4)), (0, (8, 32, 4))]
+)
+def test_token_features_of_a_wrong_shape_are_refused(
+    takes: int, shape: tuple[int, ...] | None
+) -> None:
+    model = TextClassifier(VOCAB, 3, 8, 6, num_token_features=takes)
+    features = None if shape is None else np.ones(shape, np.float32)
+    with pytest.raises(UserError, match="token_features") as error:
+        model.init(jax.random.key(0), padded(32), LENGTHS, features)
+    assert str(shape) in str(error.value)
+    assert ("(8, 32, 4)" in str(error.value)) == (takes == 4 or shape == (8, 32, 4))
 
 
 def test_bfloat16_stays_near_float32_and_keeps_float32_parameters() -> None:
@@ -178,6 +280,7 @@ def test_bfloat16_stays_near_float32_and_keeps_float32_parameters() -> None:
 
 
 @pytest.mark.parametrize("kind", ["mean", "max", "concat"])
+@pytest.mark.smoke
 def test_pooling_equals_a_plain_loop(kind: str) -> None:
     outputs = RNG.normal(size=(3, 6, 4)).astype(np.float32) - 3  # all below the zeros of padding
     last, lengths = RNG.normal(size=(3, 4)).astype(np.float32), np.array([1, 6, 4])

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lstm_flax.checkpoints.restore import init_params
 from lstm_flax.config import Config
+from lstm_flax.models import init_params
 from lstm_flax.models.classifier import TextClassifier
 from lstm_flax.models.language_model import drop_recurrent_weights
 from tests.models.language_model_cases import VOCAB, jit_read, random_ids, small_model
@@ -63,7 +63,7 @@ def test_no_gradient_flows_into_the_carry(lm_config: Config) -> None:
 
 def test_the_two_directions_are_the_classifier_s(lm_config: Config) -> None:
     _, params = small_model(lm_config)
-    classifier = TextClassifier(lm_config.model, VOCAB, 2)
+    classifier = TextClassifier.from_config(lm_config.model, VOCAB, 2)
     theirs = jax.eval_shape(functools.partial(init_params, classifier), jax.random.PRNGKey(1))
 
     def shapes(tree: Any) -> Any:

@@ -31,24 +31,38 @@ class Case:
     initial_state: tuple[np.ndarray, ...] | None
     output_cotangent: np.ndarray
     state_cotangents: tuple[np.ndarray, ...]
+    use_bias: bool = True
+    proj_size: int = 0
+    nonlinearity: str = "tanh"
 
     def build(self, **options: Any) -> Any:
         """Our layer of this shape."""
+        for name in ("proj_size", "nonlinearity"):
+            if hasattr(LAYERS[self.cell], name):
+                options[name] = getattr(self, name)
         return LAYERS[self.cell](
             self.hidden_size,
             num_layers=self.num_layers,
             bidirectional=self.bidirectional,
             time_major=self.time_major,
+            use_bias=self.use_bias,
             **options,
         )
 
 
-def random_case(seed: int, cell: str = "LSTM") -> Case:
-    """Layers 1 to 3, one or two directions, lengths 1 and T among them, batch or time first."""
+def random_case(seed: int, cell: str = "LSTM", proj_size: int = 0, **options: Any) -> Case:
+    """Layers 1 to 3, one or two directions, lengths 1 and T among them, batch or time first.
+
+    Args:
+        seed: of the shape and the arrays.
+        cell: `LSTM`, `GRU` or `RNN`.
+        proj_size: of the LSTM; the hidden size is then `proj_size` larger.
+        options: further fields of `Case`.
+    """
     rng = np.random.default_rng(seed)
     layers, directions = int(rng.integers(1, 4)), int(rng.integers(1, 3))
     batch, width = int(rng.integers(2, 6)), int(rng.integers(1, 10))
-    features, hidden = int(rng.integers(1, 6)), int(rng.integers(1, 7))
+    features, hidden = int(rng.integers(1, 6)), int(rng.integers(1, 7)) + proj_size
     lengths = rng.integers(1, width + 1, batch)
     lengths[rng.permutation(batch)[:2]] = (1, width)
     states = 2 if cell == "LSTM" else 1
@@ -61,7 +75,8 @@ def random_case(seed: int, cell: str = "LSTM") -> Case:
         return normal(width, batch, size) if time_major else normal(batch, width, size)
 
     def state() -> tuple[np.ndarray, ...]:
-        return tuple(normal(layers * directions, batch, hidden) for _ in range(states))
+        sizes = (proj_size or hidden, hidden)[:states]
+        return tuple(normal(layers * directions, batch, size) for size in sizes)
 
     return Case(
         cell=cell,
@@ -72,8 +87,10 @@ def random_case(seed: int, cell: str = "LSTM") -> Case:
         inputs=sequence(features),
         lengths=lengths,
         initial_state=state() if rng.integers(2) else None,
-        output_cotangent=sequence(directions * hidden),
+        output_cotangent=sequence(directions * (proj_size or hidden)),
         state_cotangents=state(),
+        proj_size=proj_size,
+        **options,
     )
 
 

@@ -9,7 +9,6 @@ import pytest
 from jax.experimental import rnn
 
 from lstm_flax import LSTM
-from lstm_flax.config import Config, ModelConfig
 from lstm_flax.errors import UserError
 from lstm_flax.recurrent import cudnn, dispatch
 from lstm_flax.recurrent.cudnn import pack_weights, why_not_cudnn
@@ -126,8 +125,7 @@ def test_without_a_gpu_the_choice_is_refused() -> None:
 def test_several_devices_that_cannot_share_are_warned_of(
     implementation: str, devices: int, warns: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    config = Config(model=ModelConfig(implementation=implementation))
-    warn_of_undivided_batches(config, devices)
+    warn_of_undivided_batches(implementation, devices)
     assert ("each of the 2 devices computes the LSTM of the whole batch" in caplog.text) == warns
 
 

@@ -23,7 +23,11 @@ from lstm_flax.recurrent.scan import DirectionStart
 from tests.recurrent.recurrent_cases import apply, assert_close, random_case, random_variables, run
 from tests.recurrent.torch_reference import compare_with_torch, load_case
 
-REFERENCE = sorted((Path(__file__).parent / "reference").glob("lstm_*.npz"))
+REFERENCE = [
+    path
+    for path in sorted((Path(__file__).parent / "reference").glob("lstm_*.npz"))
+    if "projected" not in path.stem
+]
 # bfloat16 keeps 8 bits: one rounding is 2^-9 = 0.002 of a number. The scan rounds every gate and
 # sums its weight gradients step by step in bfloat16; the fused loop rounds only what enters a
 # product. Over up to three layers and nine steps they differ by at most this part of the largest.
@@ -272,5 +276,34 @@ def test_auto_chooses_and_logs_once(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_an_impossible_choice_says_why() -> None:
-    with pytest.raises(UserError, match="written for the LSTM, not for the GRU"):
-        GRU(5, implementation="fused").init(jax.random.key(0), jnp.ones((2, 3, 4)))
+    inputs = jnp.ones((2, 3, 4))
+    with pytest.raises(UserError, match="for the LSTM, not for the GRU"):
+        GRU(5, implementation="fused").init(jax.random.key(0), inputs)
+    for implementation in ("fused", "cudnn"):
+        with pytest.raises(UserError, match=f"'{implementation}'.*proj_size"):
+            LSTM(5, proj_size=2, implementation=implementation).init(jax.random.key(0), inputs)
+
+
+def test_auto_computes_a_projected_lstm_by_the_scan() -> None:
+    assert choose_implementation("auto", "LSTM", jnp.float32, False, projected=True) == "scan"
+    layer = LSTM(5, proj_size=2, implementation="auto")
+    (outputs, _), _ = layer.init_with_output(jax.random.key(0), jnp.ones((2, 3, 4)))
+    assert outputs.shape == (2, 3, 2)
+
+
+@pytest.mark.parametrize("seed", [301, 303])
+def test_equals_scan_without_biases(seed: int) -> None:
+    case = random_case(seed, use_bias=False)
+    params = random_variables(case.build(), case.inputs, seed)["params"]
+    scan, fused = (run(case, params, implementation=name) for name in ("scan", "fused"))
+    for actual, expected in zip(fused, scan, strict=True):
+        for name in expected:
+            assert_close(actual[name], expected[name], FLOAT32_TOLERANCE)
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_parameters_with_and_without_biases_are_not_confused(use_bias: bool) -> None:
+    layer = LSTM(5, use_bias=use_bias, implementation="fused")
+    variables = random_variables(layer, jnp.ones((2, 3, 4)), 0)
+    with pytest.raises(UserError, match=f"use_bias = {not use_bias}.*layers_0_forward"):
+        layer.clone(use_bias=not use_bias).apply(variables, jnp.ones((2, 3, 4)))

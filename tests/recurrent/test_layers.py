@@ -11,7 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lstm_flax import GRU, RNN
+import lstm_flax
+from lstm_flax import GRU, RNN, torch_weights
+from lstm_flax.errors import UserError
 from tests.recurrent.recurrent_cases import (
     CELLS,
     apply,
@@ -25,10 +27,17 @@ from tests.recurrent.recurrent_cases import (
 from tests.recurrent.torch_reference import compare_with_torch, load_case, run_torch
 
 REFERENCE = sorted((Path(__file__).parent / "reference").glob("*.npz"))
+SMOKE = "lstm_11"  # the reference vectors of the smoke stage
 FLAX_CELLS = {"LSTM": nn.LSTMCell, "GRU": nn.GRUCell, "RNN": nn.SimpleCell}
 
 
-@pytest.mark.parametrize("path", REFERENCE, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=pytest.mark.smoke if path.stem == SMOKE else ())
+        for path in REFERENCE
+    ],
+)
 def test_reference_vectors_of_torch(path: Path) -> None:
     with np.load(path) as arrays:
         compare_with_torch(load_case(arrays), arrays, implementation="scan")
@@ -58,6 +67,124 @@ def test_equals_live_torch_on_a_hundred_shapes(cell: str, first: int) -> None:
         torch.manual_seed(seed)
         case = random_case(seed, cell)
         compare_with_torch(case, run_torch(case, torch.float32), implementation="scan")
+
+
+VARIANTS = [
+    ("LSTM", {"proj_size": 2}),
+    ("LSTM", {"proj_size": 1, "use_bias": False}),
+    *((cell, {"use_bias": False}) for cell in CELLS),
+    ("RNN", {"nonlinearity": "relu"}),
+    ("RNN", {"nonlinearity": "relu", "use_bias": False}),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("cell", "options"), VARIANTS)
+def test_variants_equal_live_torch(cell: str, options: dict) -> None:
+    torch = pytest.importorskip("torch")
+    for seed in range(110, 114):
+        torch.manual_seed(seed)
+        case = random_case(seed, cell, **options)
+        arrays = run_torch(case, torch.float32)
+        compare_with_torch(case, arrays, implementation="scan")
+        if case.proj_size == 0 and cell == "LSTM":
+            compare_with_torch(case, arrays, implementation="fused")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+@pytest.mark.parametrize(
+    ("cell", "implementation", "proj_size"),
+    [*((cell, "scan", 0) for cell in CELLS), ("LSTM", "scan", 2), ("LSTM", "fused", 0)],
+)
+def test_one_sequence_equals_live_torch(cell: str, implementation: str, proj_size: int) -> None:
+    torch = pytest.importorskip("torch")
+    options = {"num_layers": 2, "bidirectional": True}
+    sizes = {"proj_size": proj_size} if proj_size else {}
+    torch.manual_seed(0)
+    theirs = getattr(torch.nn, cell)(3, 5, **options, **sizes)
+    sequence = torch.randn(7, 3, requires_grad=True)
+    h_0 = torch.randn(4, proj_size or 5, requires_grad=True)
+    c_0 = torch.randn(4, 5, requires_grad=True)
+    expected, states = theirs(sequence, (h_0, c_0) if cell == "LSTM" else h_0)
+    states = states if isinstance(states, tuple) else (states,)
+    (torch.sin(expected).sum() + sum((state**2).sum() for state in states)).backward()
+    layer = getattr(lstm_flax, cell)(5, **options, **sizes, implementation=implementation)
+    params = {"params": torch_weights.from_torch(theirs.state_dict())}
+    given = [jnp.asarray(state.detach().numpy()) for state in (h_0, c_0)[: len(states)]]
+
+    def loss(x: jax.Array, initial: Any) -> tuple[jax.Array, Any]:
+        outputs, ours = layer.apply(params, x, None, initial if cell == "LSTM" else initial[0])
+        total = jnp.sum(jnp.sin(outputs)) + sum(jnp.sum(s**2) for s in as_states(ours))
+        return total, (outputs, as_states(ours))
+
+    step = jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True))
+    (dx, d_initial), (outputs, ours) = step(jnp.asarray(sequence.detach().numpy()), tuple(given))
+    assert_close(outputs, expected.detach().numpy(), 1e-5, relative=False)
+    for actual, state in zip(ours, states, strict=True):
+        assert_close(actual, state.detach().numpy(), 1e-5, relative=False)
+    assert_close(dx, sequence.grad.numpy(), 1e-4)
+    for actual, state in zip(d_initial, (h_0, c_0), strict=False):
+        assert_close(actual, state.grad.numpy(), 1e-4)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("time_major", [False, True])
+def test_one_sequence_equals_a_batch_of_one(cell: str, time_major: bool) -> None:
+    layer, variables, inputs, _ = make(cell, time_major=time_major)
+    states = [jax.random.normal(jax.random.key(k), (4, 5)) for k in (1, 2)]
+    alone = tuple(states) if cell == "LSTM" else states[0]
+    together = jax.tree.map(lambda state: state[:, None], alone)
+    rows = inputs[0][:, None] if time_major else inputs[:1]
+    for length in (None, 4):
+        lengths = None if length is None else jnp.array(length)
+        outputs, final = apply(layer, variables, inputs[0], lengths, alone)
+        batch_lengths = None if length is None else jnp.array([length])
+        expected, expected_final = apply(layer, variables, rows, batch_lengths, together)
+        np.testing.assert_allclose(outputs, expected.reshape(6, 10), atol=1e-6)
+        for actual, state in zip(as_states(final), as_states(expected_final), strict=True):
+            assert actual.shape == (4, 5)
+            np.testing.assert_allclose(actual, state[:, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize(("cell", "options"), VARIANTS)
+def test_parameters_of_variants(cell: str, options: dict) -> None:
+    layer = getattr(lstm_flax, cell)(5, num_layers=2, bidirectional=True, **options)
+    params = jax.eval_shape(layer.init, jax.random.key(0), jnp.ones((2, 3, 4)))["params"]
+    leaves = {
+        "/".join(key.key for key in path): leaf.shape
+        for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]
+    }
+    has_bias = any(name.endswith("bias") for name in leaves)
+    assert has_bias == options.get("use_bias", True)
+    proj_size = options.get("proj_size", 0)
+    assert (leaves.get("layers_1_backward/hr/kernel") == (5, proj_size)) == (proj_size > 0)
+    gate = {"LSTM": "i", "GRU": "n", "RNN": ""}[cell]
+    assert leaves[f"layers_1_forward/i{gate}/kernel"] == (2 * (proj_size or 5), 5)
+    assert leaves[f"layers_0_forward/h{gate}/kernel"] == (proj_size or 5, 5)
+
+
+@pytest.mark.parametrize(("cell", "options"), VARIANTS)
+def test_variants_take_recurrent_dropout(cell: str, options: dict) -> None:
+    layer = getattr(lstm_flax, cell)(5, recurrent_dropout=0.5, **options)
+    inputs, lengths = jax.random.normal(jax.random.key(0), (4, 6, 3)), jnp.array([6, 1, 4, 3])
+    variables = random_variables(layer, inputs, 1)
+    plain, _ = apply(layer, variables, inputs, lengths)
+    dropped, _ = apply(
+        layer,
+        variables,
+        inputs,
+        lengths,
+        deterministic=False,
+        rngs={"dropout": jax.random.key(2)},
+    )
+    np.testing.assert_allclose(dropped[:, 0], plain[:, 0], atol=1e-6)  # h_0 is zero
+    assert not np.allclose(dropped[0], plain[0])
+
+
+def test_an_rnn_of_another_nonlinearity_is_refused() -> None:
+    with pytest.raises(UserError, match=r"nonlinearity = 'sigmoid'.*tanh.*relu"):
+        RNN(5, nonlinearity="sigmoid").init(jax.random.key(0), jnp.ones((2, 3, 4)))
 
 
 @pytest.mark.parametrize("cell", CELLS)

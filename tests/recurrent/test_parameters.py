@@ -70,7 +70,18 @@ def test_bfloat16_products_and_float32_state(cell: str) -> None:
 @pytest.mark.parametrize(
     ("options", "arguments", "message"),
     [
-        ({}, (np.ones((2, 3), np.float32),), "three axes"),
+        ({}, (np.ones(3, np.float32),), r"three axes .* or two .*\(3,\)"),
+        ({}, (np.ones((2, 3, 1, 1), np.float32),), "three axes"),
+        ({}, (np.ones((2, 3), np.float32), np.array([2])), "one integer"),
+        ({}, (np.ones((2, 3), np.float32), np.array(3)), "from 1 to 2"),
+        ({}, (np.ones((2, 3), np.float32), None, (np.ones((1, 1, 4)),) * 2), r"\(1, 4\)"),
+        (
+            {"proj_size": 2},
+            (np.ones((2, 3, 1), np.float32), None, (np.ones((1, 2, 4)),) * 2),
+            r"\(1, 2, 2\) and \(1, 2, 4\)",
+        ),
+        ({"proj_size": 4}, (np.ones((2, 3, 1), np.float32),), "proj_size = 4: .*hidden_size = 4"),
+        ({"proj_size": -1}, (np.ones((2, 3, 1), np.float32),), "proj_size = -1"),
         ({}, (np.ones((2, 3, 1), np.int32),), "embed token ids"),
         ({}, (np.ones((2, 3, 1), np.float32), np.array([0, 3])), "row 0 has 0"),
         ({}, (np.ones((2, 3, 1), np.float32), np.array([3, 4])), "from 1 to 3 .* row 1 has 4"),

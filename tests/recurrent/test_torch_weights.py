@@ -63,13 +63,42 @@ def test_gates_land_under_their_names() -> None:
         )
 
 
-def test_projections_and_missing_biases_are_refused() -> None:
-    arrays = state_dict(4)
-    with pytest.raises(UserError, match="proj_size"):
-        torch_weights.from_torch(arrays | {"weight_hr_l0": np.zeros((2, 3))})
-    kernels = {name: array for name, array in arrays.items() if name.startswith("weight")}
-    with pytest.raises(UserError, match="bias=True"):
-        torch_weights.from_torch(kernels)
+@pytest.mark.parametrize("gates", [4, 3, 1])
+@pytest.mark.parametrize("proj_size", [0, 2])
+def test_there_and_back_without_biases_and_with_a_projection(gates: int, proj_size: int) -> None:
+    if proj_size > 0 and gates != 4:
+        arrays = projected(state_dict(gates, layers=2), proj_size)
+        with pytest.raises(UserError, match="weight_hh_l0 of shape"):
+            torch_weights.from_torch(arrays)
+        return
+    arrays = state_dict(gates, layers=2)
+    arrays = {name: array for name, array in arrays.items() if name.startswith("weight")}
+    if proj_size > 0:
+        arrays = projected(arrays, proj_size)
+    params = torch_weights.from_torch(arrays)
+    assert all(set(product) == {"kernel"} for cell in params.values() for product in cell.values())
+    cell = {4: "LSTM", 3: "GRU", 1: "RNN"}[gates]
+    sizes = {"proj_size": proj_size} if proj_size else {}
+    layer = LAYERS[cell](3, num_layers=2, bidirectional=True, use_bias=False, **sizes)
+    init = jax.eval_shape(layer.init, jax.random.key(0), np.zeros((1, 2, 2), np.float32))["params"]
+    assert jax.tree.map(np.shape, params) == jax.tree.map(lambda leaf: leaf.shape, init)
+    back = torch_weights.to_torch(params)
+    assert set(back) == set(arrays)
+    jax.tree.map(np.testing.assert_array_equal, back, arrays)
+
+
+def projected(arrays: dict, proj_size: int) -> dict:
+    """The weights of a layer with this `proj_size` instead, of hidden size 3."""
+    changed = {}
+    for name, array in arrays.items():
+        if name.startswith("weight_hh"):
+            array = array[:, :proj_size]
+            end = name.removeprefix("weight_hh")
+            changed[f"weight_hr{end}"] = np.full((proj_size, 3), 0.5, np.float32)
+        elif name.startswith("weight_ih_l1"):
+            array = array[:, : 2 * proj_size]
+        changed[name] = array
+    return changed
 
 
 def test_other_trees_are_refused() -> None:
@@ -79,6 +108,11 @@ def test_other_trees_are_refused() -> None:
         torch_weights.from_torch(state_dict(4) | {"weight_hh_l0": np.zeros((10, 3))})
     with pytest.raises(UserError, match="layers_0_forward"):
         torch_weights.to_torch({"head": {"kernel": np.zeros((2, 2))}})
+    params = torch_weights.from_torch(state_dict(4, layers=2))
+    for name in ("layers_0_forward", "layers_0_backward", "layers_1_forward"):
+        with pytest.raises(UserError, match="not the parameters") as error:
+            torch_weights.to_torch({n: cell for n, cell in params.items() if n != name})
+        assert name in str(error.value) or "layers_1_backward" in str(error.value)
     with pytest.raises(UserError, match="not the parameters"):
         torch_weights.to_torch({"layers_0_forward": {"ii": {"kernel": np.zeros((2, 2))}}})
 
@@ -119,6 +153,11 @@ def test_importing_it_loads_neither_torch_nor_jax() -> None:
         ({"weight_ih_l0": np.zeros(8)}, r"weight_ih_l0 has shape \(8,\)"),
         ({"weight_hh_l0": None}, "found weight_ih_l0, bias_ih_l0"),
         ({"fc.weight": np.zeros((2, 4))}, r"found fc\.weight .*leave other layers out"),
+        ({"weight_ih_l3": np.zeros((12, 6))}, "weight_ih_l2 is missing"),
+        ({"weight_hh_l1_reverse": None}, "weight_hh_l1_reverse is missing"),
+        ({"weight_ih_l1": np.zeros((12, 3))}, r"weight_ih_l1 has shape \(12, 3\)"),
+        ({"weight_hr_l0": np.zeros((3, 3))}, "weight_hr_l0_reverse is missing"),
+        ({"bias_hr_l0": np.zeros(3)}, "bias_hr_l0"),
     ],
 )
 def test_state_dicts_that_are_not_whole_or_hold_more(change: dict, message: str) -> None:

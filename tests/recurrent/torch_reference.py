@@ -22,12 +22,15 @@ def run_torch(case: Case, dtype: Any) -> dict[str, np.ndarray]:
     from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
     batch_first = not case.time_major
+    options = {"LSTM": {"proj_size": case.proj_size}, "RNN": {"nonlinearity": case.nonlinearity}}
     layer = getattr(torch.nn, case.cell)(
         case.inputs.shape[-1],
         case.hidden_size,
         num_layers=case.num_layers,
         bidirectional=case.bidirectional,
         batch_first=batch_first,
+        bias=case.use_bias,
+        **options.get(case.cell, {}),
     )
     for parameter in layer.parameters():  # wider than torch's own start, so that gates saturate
         torch.nn.init.uniform_(parameter, -0.8, 0.8)
@@ -89,6 +92,9 @@ def load_case(arrays: Mapping[str, np.ndarray]) -> Case:
         initial_state=states("initial_state") or None,
         output_cotangent=arrays["case.output_cotangent"],
         state_cotangents=states("state_cotangents"),
+        use_bias=bool(arrays["case.use_bias"]) if "case.use_bias" in arrays else True,
+        proj_size=int(arrays["case.proj_size"]) if "case.proj_size" in arrays else 0,
+        nonlinearity=str(arrays["case.nonlinearity"]) if "case.nonlinearity" in arrays else "tanh",
     )
 
 
