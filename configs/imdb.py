@@ -1,4 +1,4 @@
-"""IMDB sentiment: one bidirectional LSTM layer of 64, n-gram class ratios beside its embeddings.
+"""IMDB sentiment: one bidirectional LSTM layer of 64, naive-Bayes log-count ratios as inputs.
 
     python train.py --config=configs/imdb.py --workdir=runs/imdb
 
@@ -11,7 +11,7 @@ from lstm_flax.config import default_config
 
 
 def get_config() -> ConfigDict:
-    """Words, not pieces; vectors and vocabulary from the unlabelled reviews too."""
+    """Words, not subwords; vocabulary and PPMI-SVD embeddings from the unlabelled reviews too."""
     config = default_config()
     config.data.lowercase = True
     config.data.use_unlabelled = True

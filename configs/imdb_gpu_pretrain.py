@@ -13,7 +13,7 @@ from lstm_flax.config.files import load_config
 
 
 def get_config() -> ConfigDict:
-    """As `imdb_pretrain.py`, wider and longer, and with the dropout that several epochs want."""
+    """As `imdb_pretrain.py`, wider and longer, with the dropout that several epochs need."""
     config = load_config("imdb_pretrain", [])
     config.model.embedding_size = 256
     config.model.hidden_size = 512

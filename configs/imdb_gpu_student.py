@@ -1,9 +1,11 @@
-r"""IMDB sentiment on a GPU, self-trained: what three runs of `imdb_gpu.py` say together.
+r"""IMDB sentiment on a GPU, self-trained: pseudo-labels from three runs of `imdb_gpu.py`.
 
     for seed in 0 1 2; do
       python train.py --config=configs/imdb_gpu.py --workdir=runs/imdb_gpu-$seed \
           --config.training.seed=$seed --split=development
     done
+    lstm-flax predict --workdir=runs/imdb_gpu-0 --workdir=runs/imdb_gpu-1 \
+        --workdir=runs/imdb_gpu-2 --split=unsupervised > runs/imdb_gpu_pseudo_labels.jsonl
     python train.py --config=configs/imdb_gpu_student.py --workdir=runs/imdb_gpu_student
 
 Not run yet. The 49,730 unlabelled reviews join the labelled ones, five epochs of both. By
@@ -19,8 +21,9 @@ def get_config() -> ConfigDict:
     """As `imdb_gpu.py`; virtual adversarial training, on the texts of the batch itself."""
     config = load_config("imdb_gpu", [])
     config.data.batch_size = 128
-    config.data.unlabelled_batch_size = 0
-    config.training.teachers = "runs/imdb_gpu-0,runs/imdb_gpu-1,runs/imdb_gpu-2"
-    config.training.entropy_weight = 0.0
+    config.data.extra_train_path = "runs/imdb_gpu_pseudo_labels.jsonl"
+    config.data.use_unlabelled = False
     config.training.epochs = 5
+    config.recipes.adversarial.entropy_weight = 0.0
+    config.recipes.unlabelled = None
     return config

@@ -17,7 +17,7 @@ from lstm_flax.config.files import load_config
 
 
 def get_config() -> ConfigDict:
-    """Text and tokenizer of `imdb.py`; nearly no dropout: the text is long, the model small."""
+    """Text and tokenizer of `imdb.py`; nearly no dropout: much text, a small model."""
     imdb = load_config("imdb", [])
     config = default_config()
     config.task = "language_model"

@@ -1,10 +1,13 @@
-"""The command line: one file a command, with its arguments, its help and what it does.
+"""The command line: one file per command, with its arguments, its help and its code.
 
 A mistake the user can mend is one line on standard error and exit status 2; `--debug` shows where
-it was raised. jax is imported by the commands that need it, so that help and mistakes come at once.
+it was raised. Commands import jax only when they need it, so that help and mistakes come at once.
+`main` alone changes what belongs to the whole process: the C allocator, logging, the csv module's
+limit.
 """
 
 import argparse
+import csv
 import logging
 import os
 import sys
@@ -12,12 +15,13 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from lstm_flax.cli import baselines, evaluate, fields, generate, inspect, predict, prepare, train
-from lstm_flax.cli.arguments import Parser
+from lstm_flax.cli.arguments import Parser, join_values
 from lstm_flax.devices.allocator import keep_freed_memory
 from lstm_flax.errors import UserError
 from lstm_flax.version import __version__
 
 _INTERRUPTED = 130  # as a shell has it: 128 and SIGINT's number
+_LONGEST_FIELD = 2**31 - 1  # characters; the csv module's default of 131,072 refuses long texts
 
 __all__ = ["main", "program"]
 
@@ -35,19 +39,20 @@ def program(argv: Sequence[str] | None = None) -> NoReturn:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
     keep_freed_memory()
-    words = sys.argv[1:] if argv is None else argv
+    csv.field_size_limit(_LONGEST_FIELD)
+    words = join_values(sys.argv[1:] if argv is None else argv)
     if not words:
         _parser().print_help(sys.stderr)
         return 2
     try:
         arguments, overrides = _parser().parse_known_args(words)
-        _refuse_unknown(arguments, overrides, words)
+        _refuse_unknown(arguments, overrides)
         arguments.overrides = overrides
         logging.basicConfig(format="%(levelname)s: %(message)s", level=arguments.log_level)
-        # TFDS and Orbax tell of every file, and of an error on many lines before they raise it.
+        # TFDS and Orbax log every file, and each error on many lines before they raise it.
         for name in ("absl", "asyncio"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        logging.getLogger("jax").setLevel(logging.WARNING)  # it tells of every backend it lacks
+        logging.getLogger("jax").setLevel(logging.WARNING)  # it logs every backend it lacks
         status: int = arguments.run(arguments)
         return status
     except UserError as error:
@@ -69,27 +74,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _refuse_unknown(
-    arguments: argparse.Namespace, overrides: Sequence[str], words: Sequence[str]
-) -> None:
-    """Makes sure that the parser left nothing but fields over, and them only where they are taken.
+def _refuse_unknown(arguments: argparse.Namespace, overrides: Sequence[str]) -> None:
+    """Makes sure that the parser left over only fields, and only if the command takes them.
 
     Args:
-        arguments: what it understood.
-        overrides: what it did not.
-        words: all that was typed.
+        arguments: the words that the parser understood.
+        overrides: the words that it did not.
 
     Raises:
-        UserError: naming the first that is unknown, with what may have been meant.
+        UserError: naming the first that is unknown, and what may have been meant.
     """
     fields_taken = arguments.takes_config
     unknown = [word for word in overrides if not (fields_taken and word.startswith("--config."))]
     if not unknown:
         return
-    word, before = unknown[0], words[words.index(unknown[0]) - 1]
-    if before.startswith("--config.") and "=" not in before:
-        hint = f"write {before}={word}"
-    elif word.startswith("-"):
+    word = unknown[0]
+    if word.startswith("-"):
         hint = "texts that begin with - go after --"
         if fields_taken:
             hint = "fields are set as --config.area.field=value"

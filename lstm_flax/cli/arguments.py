@@ -1,4 +1,4 @@
-"""What several commands share: the parser, and arguments of one meaning everywhere.
+"""The parser, and the arguments that mean the same in several commands.
 
 A command's function takes the parsed arguments and returns the exit status. `overrides` among them
 are the `--config.AREA.FIELD=VALUE` flags, none for a command that takes no configuration.
@@ -6,7 +6,8 @@ are the `--config.AREA.FIELD=VALUE` flags, none for a command that takes no conf
 
 import argparse
 import logging
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
@@ -23,8 +24,29 @@ def given_path(value: str) -> Path:
     return Path(value)
 
 
+def join_values(words: Sequence[str]) -> list[str]:
+    """Joins `--config.area.field VALUE`, two words, to one with an equals sign.
+
+    A word that begins with a dash is no value unless it is a number. Words after `--` stay.
+
+    >>> join_values(["train", "--config.training.seed", "-1", "--config.data.lowercase", "--debug"])
+    ['train', '--config.training.seed=-1', '--config.data.lowercase', '--debug']
+    """
+    joined: list[str] = []
+    for index, word in enumerate(words):
+        before = joined[-1] if joined else ""
+        if before == "--":
+            return joined + list(words[index:])
+        waiting = before.startswith("--config.") and "=" not in before
+        if waiting and not re.match(r"-(?!\.?\d)", word):
+            joined[-1] = f"{before}={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
 class Parser(argparse.ArgumentParser):
-    """One whose complaints are one line, as every other mistake's."""
+    """An `ArgumentParser` that raises its complaints as a `UserError` of one line."""
 
     def error(self, message: str) -> NoReturn:
         """Raises the complaint, for `main` to print."""
@@ -42,15 +64,15 @@ def add_command(
     epilog: str,
     log_level: int = logging.INFO,
 ) -> Parser:
-    """The parser of a new command, to add its arguments to.
+    """Makes the parser of a new command, to add its arguments to.
 
     Args:
-        commands: of the program.
-        name: what the user types.
-        run: what it does.
+        commands: the program's commands.
+        name: the word that the user types.
+        run: the command's function.
         help: its line in the list of commands.
         epilog: an example and what comes next, below its own help.
-        log_level: what it logs on standard error.
+        log_level: the level from which messages go to standard error.
     """
     parser = commands.add_parser(
         name,
@@ -65,7 +87,7 @@ def add_command(
 
 
 def add_overrides(parser: Parser) -> None:
-    """`--config.AREA.FIELD=VALUE`, any number of them."""
+    """Adds `--config.AREA.FIELD=VALUE`, any number of them."""
     parser.add_argument(
         "--config.AREA.FIELD=VALUE",
         metavar="",
@@ -76,7 +98,7 @@ def add_overrides(parser: Parser) -> None:
 
 
 def add_model(parser: Parser) -> None:
-    """`--workdir`, which may be left out where the package holds a model."""
+    """Adds `--workdir`, which may be left out if the package holds a model."""
     parser.add_argument(
         "--workdir",
         type=given_path,
@@ -85,16 +107,16 @@ def add_model(parser: Parser) -> None:
 
 
 def add_split(parser: Parser) -> None:
-    """`--split`."""
+    """Adds `--split`."""
     parser.add_argument(
         "--split",
         choices=("train", "development", "test"),
-        help="what to score; default: test (of a language model, development)",
+        help="the part to score; default: test (of a language model, development)",
     )
 
 
 def add_checkpoint(parser: Parser) -> None:
-    """`--checkpoint`."""
+    """Adds `--checkpoint`."""
     parser.add_argument(
         "--checkpoint",
         choices=("best", "last"),

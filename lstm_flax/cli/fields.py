@@ -1,11 +1,16 @@
 """`lstm-flax fields`."""
 
 import argparse
+import dataclasses
 import textwrap
 
 from lstm_flax.cli.arguments import Commands, add_command, add_overrides
+from lstm_flax.config import Config
+from lstm_flax.config.fields import bounds_of, in_words, leaves, meanings, value_at
 from lstm_flax.config.files import load_config
 from lstm_flax.errors import UserError
+
+ABSENT = "; section absent unless set"
 
 
 def add_to(commands: Commands) -> None:
@@ -14,7 +19,7 @@ def add_to(commands: Commands) -> None:
         commands,
         "fields",
         run,
-        help="list the fields of a configuration: name, value, meaning",
+        help="list the fields of a configuration: name, value, bounds, meaning",
         epilog="examples:\n  lstm-flax fields\n  lstm-flax fields dropout --config=imdb\n"
         "next:\n  lstm-flax train --config=imdb --config.model.head_dropout=0.3 --workdir=DIR",
     )
@@ -24,20 +29,27 @@ def add_to(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints a line a field, and its meaning below."""
-    from lstm_flax.config import Config, default_config
-    from lstm_flax.config.fields import in_words, leaves, meanings, value_at
-
-    given = load_config(arguments.config, arguments.overrides, base=default_config())
-    config = Config.from_config_dict(given)
+    """Prints a line per field, and its meaning below."""
+    config = Config.from_config_dict(load_config(arguments.config, arguments.overrides))
     meaning = meanings(Config)
     shown = [(path, field) for path, field in leaves(Config) if arguments.part in path]
     if not shown:
         raise UserError(f"no field's name holds {arguments.part!r}; `lstm-flax fields` lists all")
     for path, field in shown:
-        print(f"--config.{path}={_flag_value(value_at(config, path))}   ({in_words(field.type)})")
+        section = path.rpartition(".")[0]
+        absent = section != "" and value_at(config, section) is None
+        value = field.default if absent else value_at(config, path)
+        print(f"--config.{path}={_flag_value(value)}   ({_admitted(field)}{ABSENT * absent})")
         print(textwrap.fill(meaning[path], 96, initial_indent="    ", subsequent_indent="    "))
     return 0
+
+
+def _admitted(field: dataclasses.Field) -> str:
+    """The values that a field may take, in words."""
+    bounds = bounds_of(field)
+    if bounds.choices:
+        return str(bounds)
+    return ", ".join(filter(None, (in_words(field.type), str(bounds))))
 
 
 def _flag_value(value: object) -> str:

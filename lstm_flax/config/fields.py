@@ -1,4 +1,13 @@
-"""Nested, frozen dataclasses of checked values: what `config/` is made of."""
+"""Sections of the configuration: nested, frozen dataclasses whose fields carry their bounds.
+
+>>> @dataclasses.dataclass(frozen=True)
+... class CoffeeConfig(Section, at="coffee"):
+...     cups: int = field(1, at_least=1)
+>>> CoffeeConfig(cups=0)
+Traceback (most recent call last):
+...
+lstm_flax.errors.UserError: config.coffee.cups = 0: must be at least 1
+"""
 
 import dataclasses
 import difflib
@@ -8,126 +17,296 @@ import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from lstm_flax.errors import UserError
 
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
+
 T = TypeVar("T")
 
-
-def changeable(default: T) -> T:
-    """A field that may differ when a run continues: it cannot change the steps already taken."""
-    return dataclasses.field(default=default, metadata={"changeable": True})
+_TRUTH = dict.fromkeys(("true", "t", "1"), True) | dict.fromkeys(("false", "f", "0"), False)
 
 
-def require(condition: bool, path: str, value: object, rule: str) -> None:
-    """Raises a `UserError` that names the field, unless the condition holds."""
-    if not condition:
-        raise UserError(f"config.{path} = {value!r}: {rule}")
+@dataclasses.dataclass(frozen=True)
+class Bounds:
+    """The values that a field may take; of a tuple, that each item may take.
+
+    >>> str(Bounds(at_least=0, below=1)), str(Bounds(choices=("lstm", "gru", "rnn")))
+    ('at least 0 and below 1', 'lstm, gru or rnn')
+    """
+
+    choices: tuple[str, ...] = ()
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+
+    def allow(self, value: Any) -> bool:
+        """True if the value lies within the bounds; None and the items of a tuple may, too.
+
+        >>> Bounds(above=0).allow((0.5, 2.0)), Bounds(above=0).allow((0.5, 0.0))
+        (True, False)
+        """
+        if isinstance(value, tuple):
+            return all(self.allow(item) for item in value)
+        return value is None or (
+            (not self.choices or value in self.choices)
+            and (self.at_least is None or value >= self.at_least)
+            and (self.above is None or value > self.above)
+            and (self.at_most is None or value <= self.at_most)
+            and (self.below is None or value < self.below)
+        )
+
+    def __str__(self) -> str:
+        if self.choices:
+            *others, last = self.choices
+            return f"{', '.join(others)} or {last}"
+        limits = {
+            "at least": self.at_least,
+            "above": self.above,
+            "at most": self.at_most,
+            "below": self.below,
+        }
+        return " and ".join(f"{word} {n}" for word, n in limits.items() if n is not None)
 
 
-def leaves(cls: type, prefix: str = "") -> Iterator[tuple[str, dataclasses.Field]]:
-    """Every field of a nested dataclass that is not one itself, with its dotted path."""
-    for field in dataclasses.fields(cls):
-        if dataclasses.is_dataclass(field.type):
-            yield from leaves(typing.cast(type, field.type), f"{prefix}{field.name}.")
+def field(
+    default: T,
+    *,
+    choices: tuple[str, ...] = (),
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    below: float | None = None,
+    changeable: bool = False,
+) -> T:
+    """Defines a field of a section.
+
+    Args:
+        default: its value unless another is set.
+        choices: the texts it may hold.
+        at_least: its smallest value.
+        above: a number that it must exceed.
+        at_most: its largest value.
+        below: a number that must exceed it.
+        changeable: a run may continue with another value, since no step taken depends on it.
+    """
+    bounds = Bounds(choices, at_least, above, at_most, below)
+    return dataclasses.field(default=default, metadata={"bounds": bounds, "changeable": changeable})
+
+
+def bounds_of(defined: dataclasses.Field) -> Bounds:
+    """The bounds that a field was defined with; none if it is an ordinary dataclass field."""
+    return defined.metadata.get("bounds", Bounds())
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """Base class of the configuration and its sections: checks the bounds of every new instance.
+
+    A subclass names its place, as in `class DataConfig(Section, at="data")`. Rules that tie several
+    fields together belong into its `__post_init__`, after a call of this one.
+
+    Raises:
+        UserError: naming the first field that is out of bounds.
+    """
+
+    _prefix: ClassVar[str] = ""
+
+    def __init_subclass__(cls, at: str = "") -> None:
+        cls._prefix = f"{at}." if at else ""
+
+    def __post_init__(self) -> None:
+        for defined in dataclasses.fields(self):
+            bounds = bounds_of(defined)
+            rule = f"choose {bounds}" if bounds.choices else f"must be {bounds}"
+            self.require(bounds.allow(getattr(self, defined.name)), defined.name, rule)
+
+    def require(self, condition: bool, name: str, rule: str) -> None:
+        """Raises a `UserError` of the field, its value and the rule if the condition is false."""
+        if not condition:
+            raise UserError(f"config.{self._prefix}{name} = {value_at(self, name)!r}: {rule}")
+
+
+def section_class(hint: Any) -> type[Section] | None:
+    """The class of a section, present or perhaps absent; None for the type of a plain field.
+
+    >>> section_class(Section | None), section_class(int)
+    (<class 'lstm_flax.config.fields.Section'>, None)
+    """
+    if isinstance(hint, types.UnionType):  # only `X | None` is used
+        hint = typing.get_args(hint)[0]
+    return hint if isinstance(hint, type) and issubclass(hint, Section) else None
+
+
+def leaves(cls: type[Section], prefix: str = "") -> Iterator[tuple[str, dataclasses.Field]]:
+    """Every plain field, also of sections that may be absent, with its dotted path."""
+    for defined in dataclasses.fields(cls):
+        if section := section_class(defined.type):
+            yield from leaves(section, f"{prefix}{defined.name}.")
         else:
-            yield f"{prefix}{field.name}", field
+            yield f"{prefix}{defined.name}", defined
 
 
-def meanings(cls: type, prefix: str = "") -> dict[str, str]:
-    """What the classes' docstrings say of every field of a nested dataclass, by dotted path."""
+def optional_sections(cls: type[Section], prefix: str = "") -> Iterator[str]:
+    """The dotted paths of all sections that may be absent."""
+    for defined in dataclasses.fields(cls):
+        if section := section_class(defined.type):
+            if isinstance(defined.type, types.UnionType):
+                yield f"{prefix}{defined.name}"
+            yield from optional_sections(section, f"{prefix}{defined.name}.")
+
+
+def meanings(cls: type[Section], prefix: str = "") -> dict[str, str]:
+    """The meaning of every plain field by dotted path, from the docstrings of the sections."""
     lines = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")[2].splitlines()
-    told: dict[str, str] = {}
+    documented: dict[str, str] = {}
     name = ""
     for line in lines:
         if match := re.match(r" {4}(\w+): (.*)", line):
             name, words = match.groups()
-            told[name] = words
+            documented[name] = words
         elif name:
-            told[name] += " " + line.strip()
+            documented[name] += " " + line.strip()
     found: dict[str, str] = {}
-    for field in dataclasses.fields(cls):
-        if dataclasses.is_dataclass(field.type):
-            found |= meanings(typing.cast(type, field.type), f"{prefix}{field.name}.")
+    for defined in dataclasses.fields(cls):
+        if section := section_class(defined.type):
+            found |= meanings(section, f"{prefix}{defined.name}.")
         else:
-            found[f"{prefix}{field.name}"] = told.get(field.name, "").strip()
+            found[f"{prefix}{defined.name}"] = documented.get(defined.name, "").strip()
     return found
 
 
 def value_at(instance: Any, path: str) -> Any:
-    """The value of a dotted path such as `model.hidden_size`."""
+    """The value of a dotted path such as `model.hidden_size`; None below an absent section."""
     for name in path.split("."):
-        instance = getattr(instance, name)
+        instance = None if instance is None else getattr(instance, name)
     return instance
 
 
-def check_path(cls: type, path: str) -> None:
-    """Makes sure that a dotted path names a field.
+def check_path(cls: type[Section], path: str) -> None:
+    """Makes sure that a dotted path names a plain field, or a section that may be absent.
 
     Raises:
         UserError: suggesting the nearest one.
     """
     known = [known for known, _ in leaves(cls)]
-    if path not in known:
+    if path not in known and path not in optional_sections(cls):
         name = path.rpartition(".")[2]
         alike = [other for other in known if other.rpartition(".")[2] == name] or known
         near = difflib.get_close_matches(path, alike, n=1, cutoff=0.0)[0]
         raise UserError(f"config.{path}: no such field; did you mean config.{near}?")
 
 
-def build(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
-    """Builds a nested dataclass from nested values; fields not given keep their defaults.
+SectionType = TypeVar("SectionType", bound=Section)
 
-    An empty text leaves a field that may be None empty: None.
+
+def build(cls: type[SectionType], values: Mapping[str, Any], prefix: str = "") -> SectionType:
+    """Builds a section from nested values; fields not given keep their defaults.
+
+    None leaves a section absent that may be, and an empty text leaves a field None that may be.
 
     Raises:
         UserError: naming the field, for an unknown field, a wrong type or a bad value.
     """
-    hints = typing.get_type_hints(cls)
+    hints = {defined.name: defined.type for defined in dataclasses.fields(cls)}
     built = {}
     for name, value in values.items():
         path = f"{prefix}{name}"
         if name not in hints:
             known = ", ".join(sorted(hints))
             raise UserError(f"config.{path}: no such field; known are {known}")
-        if dataclasses.is_dataclass(hints[name]):
-            require(isinstance(value, Mapping), path, value, "must hold fields of its own")
-            built[name] = build(hints[name], value, f"{path}.")
+        hint = hints[name]
+        section = section_class(hint)
+        if section is None:
+            built[name] = checked(value, hint, path)
+        elif value is None and isinstance(hint, types.UnionType):
+            built[name] = None
         else:
-            built[name] = _checked(value, hints[name], path)
+            _require(isinstance(value, Mapping), path, value, "must hold fields of its own")
+            built[name] = build(section, value, f"{path}.")
     return cls(**built)
 
 
-def _checked(value: Any, hint: Any, path: str) -> Any:
+def to_config_dict(section: Section) -> "ConfigDict":
+    """A section as a locked `ConfigDict`; what may be absent is a reference that may hold None."""
+    from ml_collections import ConfigDict, FieldReference  # only here: --help comes without
+
+    values = {}
+    for defined in dataclasses.fields(section):
+        value = getattr(section, defined.name)
+        if isinstance(value, Section):
+            value = to_config_dict(value)
+        if isinstance(defined.type, types.UnionType):
+            kind = ConfigDict if section_class(defined.type) else str
+            value = FieldReference(value, field_type=kind)
+        values[defined.name] = value
+    return ConfigDict(values).lock()
+
+
+def parse(text: str, hint: Any, path: str) -> Any:
+    """The value that a flag's text gives a field.
+
+    >>> parse("64,128", tuple[int, ...], "data.bucket_widths")
+    (64, 128)
+
+    Raises:
+        UserError: naming the field, where the text does not fit its type.
+    """
+    if typing.get_origin(hint) is tuple:
+        item = typing.get_args(hint)[0]
+        items = [part.strip() for part in text.strip("()[] ").split(",") if part]
+        return checked(tuple(_converted(part, item) for part in items), hint, path)
+    return checked(_converted(text, hint), hint, path)
+
+
+def _converted(text: str, hint: Any) -> Any:
+    """The text as a number or truth value, or as it is where it cannot be one."""
+    if hint is bool:
+        return _TRUTH.get(text.lower(), text)
+    if hint in (int, float):
+        try:
+            return hint(text)
+        except ValueError:
+            return text
+    return text
+
+
+def checked(value: Any, hint: Any, path: str) -> Any:
     """The value in the field's type, or a `UserError` that names the field."""
-    if isinstance(hint, types.UnionType):  # only `X | None` is used
+    if isinstance(hint, types.UnionType):
         if value is None or value == "":  # the second is what `--config.area.field=` gives
             return None
         hint = typing.get_args(hint)[0]
     rule = f"must be {in_words(hint)}"
     if typing.get_origin(hint) is tuple:
         item = typing.get_args(hint)[0]
-        value = () if value in ("", ("",)) else value  # what `--config.area.field=` gives
         fits = isinstance(value, list | tuple) and all(_fits(v, item) for v in value)
-        require(fits, path, value, rule)
-        return tuple(_checked(v, item, f"{path}[{i}]") for i, v in enumerate(value))
-    require(_fits(value, hint), path, value, rule)
+        _require(fits, path, value, rule)
+        return tuple(checked(v, item, f"{path}[{i}]") for i, v in enumerate(value))
+    _require(_fits(value, hint), path, value, rule)
     if hint is float:
-        require(math.isfinite(value), path, value, "must be finite")
+        _require(math.isfinite(value), path, value, "must be finite")
         return float(value)
     return value
 
 
+def _require(condition: bool, path: str, value: object, rule: str) -> None:
+    if not condition:
+        raise UserError(f"config.{path} = {value!r}: {rule}")
+
+
 def _fits(value: Any, hint: type) -> bool:
-    """Whether a value is of a plain type; a whole number is a number, a truth value is neither."""
+    """True for a value of a plain type; a whole number is a number, a truth value is neither."""
     if isinstance(value, bool):
         return hint is bool
     return isinstance(value, int | float if hint is float else hint)
 
 
 def in_words(hint: Any) -> str:
-    """What a field takes, as its user would say it.
+    """The values that a type admits, in words.
 
     >>> in_words(tuple[int, ...])
     'whole numbers, separated by commas'

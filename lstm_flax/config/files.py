@@ -1,20 +1,35 @@
 """Configurations by name or path, with the flags that change their fields."""
 
+import importlib.util
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from lstm_flax.config import Config, as_config_dict, read_config
+from lstm_flax.config.fields import check_path, leaves, parse
+from lstm_flax.config.recipes import recipe_section
 from lstm_flax.errors import UserError, one_line
 
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
 
-def load_config(name: str | None, overrides: Sequence[str], base: Any = None) -> Any:
+
+def load_config(
+    name: str | None, overrides: Sequence[str], base: "ConfigDict | None" = None
+) -> "ConfigDict":
     """Reads a configuration and applies `--config.area.field=value` flags.
 
+    A flag for a field of an absent section creates the section with its defaults.
+
+    >>> load_config("imdb", ["--config.model.hidden_size=32"]).model.hidden_size
+    32
+
     Args:
-        name: a file, a run's `config.json`, or the name of a built-in configuration; None to start
-            from `base`.
+        name: a .py file or the name of a built-in configuration, either perhaps with `:argument`
+            for its `get_config`; or a run's `config.json`; None to start from `base`.
         overrides: the flags.
-        base: the `ConfigDict` to override where no name is given.
+        base: the `ConfigDict` to override if no name is given; None for the defaults.
 
     Returns:
         A locked `ConfigDict`.
@@ -22,52 +37,80 @@ def load_config(name: str | None, overrides: Sequence[str], base: Any = None) ->
     Raises:
         UserError: naming the file, field or value that is wrong.
     """
-    from absl import flags
-    from ml_collections import ConfigDict, config_flags
+    changes = [_parsed(flag) for flag in overrides]
+    if name is None:
+        config = as_config_dict(Config()) if base is None else base
+    elif name.endswith(".json"):
+        config = as_config_dict(read_config(Path(name)))
+    else:
+        config = _from_program(name)
+    for path, value in changes:
+        *sections, field = path.split(".")
+        section = config
+        for part in sections:
+            if section[part] is None:
+                section[part] = recipe_section(part)
+            section = section[part]
+        with section.ignore_type():  # None for a text, for one
+            section[field] = value
+    return config
 
-    from lstm_flax.config import Config, as_config_dict, read_config
-    from lstm_flax.config.fields import check_path
 
-    for flag in overrides:
-        path, equals, _ = flag.removeprefix("--config.").partition("=")
-        check_path(Config, path)
-        if not equals:
-            raise UserError(f"{flag}: needs a value; write {flag}=VALUE")
-    if name is not None and name.endswith(".json"):
-        base = as_config_dict(read_config(Path(name)))
-        name = None
-    values = flags.FlagValues()
+def _parsed(flag: str) -> tuple[str, object]:
+    """The path and the value of `--config.path=value`."""
+    path, equals, text = flag.removeprefix("--config.").partition("=")
+    check_path(Config, path)
+    hint = dict(leaves(Config)).get(path)
+    if not equals:
+        value = "true or " + flag + "=false" if hint and hint.type is bool else "VALUE"
+        raise UserError(f"{flag}: needs a value; write {flag}={value}")
+    if hint is None:  # a section that may be absent
+        if text:
+            raise UserError(
+                f"config.{path} = {text!r}: a section; set its fields, or leave it empty for none"
+            )
+        return path, None
+    return path, parse(text, hint.type, path)
+
+
+def _from_program(name: str) -> "ConfigDict":
+    """The answer of a .py file's `get_config`, with the argument after a colon if there is one."""
+    name, argument = _split_argument(name)
+    path = find_config(name)
     try:
-        if name is None:
-            argv = ["lstm-flax", *overrides]
-            config_flags.DEFINE_config_dict("config", base, flag_values=values, sys_argv=argv)
-        else:
-            argv = ["lstm-flax", f"--config={find_config(name)}", *overrides]
-            config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
-        values(argv)
-        if not isinstance(values.config, ConfigDict):
+        spec = importlib.util.spec_from_file_location(f"configuration_{path.stem}", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        config = module.get_config(*argument)
+        from ml_collections import ConfigDict  # only here: --help comes without
+
+        if not isinstance(config, ConfigDict):
             raise TypeError("get_config must return default_config(), changed")
-        return values.config
     except UserError:
         raise
-    except flags.Error as error:
-        for flag in overrides:
-            if str(error).startswith(f"flag {flag}:"):
-                raise UserError(_wrong_type(flag)) from None
-        raise UserError(f"{one_line(error)}; `lstm-flax fields` lists every field") from None
     except Exception as error:  # the file is a program: whatever it raises
+        advice = "correct the file"
+        if isinstance(error, AttributeError) and error.obj is None:
+            advice = "put an absent section in first: config.recipes.NAME = recipe_section(NAME)"
         raise UserError(
-            f"--config={name}: cannot be read as a configuration "
-            f"({type(error).__name__}: {one_line(error)}); correct the file"
+            f"--config={':'.join([name, *argument])}: cannot be read as a configuration "
+            f"({type(error).__name__}: {one_line(error)}); {advice}"
         ) from error
+    return config
 
 
-def _wrong_type(flag: str) -> str:
-    from lstm_flax.config import Config
-    from lstm_flax.config.fields import in_words, leaves
+def _split_argument(name: str) -> tuple[str, list[str]]:
+    """The file or name, and the argument for its `get_config`, if there is one.
 
-    path, _, value = flag.removeprefix("--config.").partition("=")
-    return f"config.{path} = {value!r}: must be {in_words(dict(leaves(Config))[path].type)}"
+    >>> _split_argument("mine.py:a:b"), _split_argument("imdb")
+    (('mine.py', ['a:b']), ('imdb', []))
+    """
+    if Path(name).is_file():
+        return name, []
+    file, *argument = re.split(r"(?<=\.py):" if ".py:" in name else ":", name, maxsplit=1)
+    return file, argument
 
 
 def find_config(name: str) -> Path:

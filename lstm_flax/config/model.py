@@ -2,20 +2,20 @@
 
 import dataclasses
 
-from lstm_flax.config.fields import require
+from lstm_flax.config.fields import Section, field
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(Section, at="model"):
     """The classifier: embedding, recurrent stack, pooling, head.
 
     Attributes:
         cell: `lstm`, `gru` or `rnn` (tanh).
         embedding_size: E.
-        embedding_init: `normal`, or `cooccurrence`: vectors of the training text's tokens from how
-            often they stand near each other (`text/ppmi_svd.py`).
-        ngram_order: n of the longest n-grams whose class ratios are inputs beside the embeddings
-            (`text/ngrams.py`); 0 for none.
+        embedding_init: `normal`, or `cooccurrence` for PPMI-SVD embeddings of the training text
+            (`text/ppmi_svd.py`).
+        ngram_order: n of the longest n-grams whose naive-Bayes log-count ratios are inputs beside
+            the embeddings (`text/ngrams.py`); 0 for none.
         hidden_size: H, of one direction.
         num_layers: L.
         bidirectional: a second stack reads each row from its last token to its first.
@@ -32,49 +32,20 @@ class ModelConfig:
         dtype: of computation, `float32` or `bfloat16`; parameters and cell states stay float32.
     """
 
-    cell: str = "lstm"
-    embedding_size: int = 128
-    embedding_init: str = "normal"
-    ngram_order: int = 0
-    hidden_size: int = 128
-    num_layers: int = 1
+    cell: str = field("lstm", choices=("lstm", "gru", "rnn"))
+    embedding_size: int = field(128, at_least=1)
+    embedding_init: str = field("normal", choices=("normal", "cooccurrence"))
+    ngram_order: int = field(0, at_least=0)
+    hidden_size: int = field(128, at_least=1)
+    num_layers: int = field(1, at_least=1)
     bidirectional: bool = True
-    pooling: str = "concat"
-    head: str = "softmax"
-    embedding_dropout: float = 0.5
-    word_dropout: float = 0.1
-    dropout: float = 0.0
-    recurrent_dropout: float = 0.0
+    pooling: str = field("concat", choices=("last", "mean", "max", "attention", "concat"))
+    head: str = field("softmax", choices=("softmax", "sigmoid"))
+    embedding_dropout: float = field(0.5, at_least=0, below=1)
+    word_dropout: float = field(0.1, at_least=0, below=1)
+    dropout: float = field(0.0, at_least=0, below=1)
+    recurrent_dropout: float = field(0.0, at_least=0, below=1)
     recurrent_dropout_per_step: bool = False
-    head_dropout: float = 0.5
-    implementation: str = "auto"
-    dtype: str = "float32"
-
-    def __post_init__(self) -> None:
-        choices = {
-            "cell": ("lstm", "gru", "rnn"),
-            "embedding_init": ("normal", "cooccurrence"),
-            "pooling": ("last", "mean", "max", "attention", "concat"),
-            "head": ("softmax", "sigmoid"),
-            "implementation": ("auto", "scan", "fused", "cudnn"),
-            "dtype": ("float32", "bfloat16"),
-        }
-        for name, allowed in choices.items():
-            value = getattr(self, name)
-            require(value in allowed, f"model.{name}", value, f"choose {' or '.join(allowed)}")
-        for name in ("embedding_size", "hidden_size", "num_layers"):
-            value = getattr(self, name)
-            require(value >= 1, f"model.{name}", value, "must be at least 1")
-        require(
-            self.ngram_order >= 0, "model.ngram_order", self.ngram_order, "must not be negative"
-        )
-        rates = (
-            "embedding_dropout",
-            "word_dropout",
-            "dropout",
-            "recurrent_dropout",
-            "head_dropout",
-        )
-        for name in rates:
-            value = getattr(self, name)
-            require(0 <= value < 1, f"model.{name}", value, "must be at least 0 and below 1")
+    head_dropout: float = field(0.5, at_least=0, below=1)
+    implementation: str = field("auto", choices=("auto", "scan", "fused", "cudnn"))
+    dtype: str = field("float32", choices=("float32", "bfloat16"))

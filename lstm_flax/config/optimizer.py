@@ -1,13 +1,13 @@
-"""`config.optimizer`: how gradients become updates."""
+"""`config.optimizer`: the optimizer and its schedule."""
 
 import dataclasses
 
-from lstm_flax.config.fields import require
+from lstm_flax.config.fields import Section, field
 
 
 @dataclasses.dataclass(frozen=True)
-class OptimizerConfig:
-    """How gradients become updates.
+class OptimizerConfig(Section, at="optimizer"):
+    """The optimizer and its schedule.
 
     Attributes:
         name: `adam`, `adamw` (decay on kernels only) or `sgd`.
@@ -19,59 +19,22 @@ class OptimizerConfig:
         b2: decay of the second moment (`adam`, `adamw`).
         clip_norm: largest global norm of a step's gradient; 0 for no clipping.
         accumulation_steps: batches whose gradients make one update.
-        layer_decay: factor of the updates from each layer to the one below; below 1 to fine-tune
-            weights of another run (`init_from`).
-        unfreeze_epochs: epochs that the head learns alone, and then each layer before the one
-            below joins, the embedding last; a layer whose turn the run does not reach stays as it
-            began. To fine-tune as well; 0 for all layers from the start.
     """
 
-    name: str = "adamw"
-    learning_rate: float = 2e-3
-    schedule: str = "cosine"
-    warmup_fraction: float = 0.05
-    weight_decay: float = 0.01
-    b1: float = 0.9
-    b2: float = 0.999
-    clip_norm: float = 1.0
-    accumulation_steps: int = 1
-    layer_decay: float = 1.0
-    unfreeze_epochs: int = 0
+    name: str = field("adamw", choices=("adam", "adamw", "sgd"))
+    learning_rate: float = field(2e-3, above=0)
+    schedule: str = field("cosine", choices=("constant", "cosine"))
+    warmup_fraction: float = field(0.05, at_least=0, below=1)
+    weight_decay: float = field(0.01, at_least=0)
+    b1: float = field(0.9, at_least=0, below=1)
+    b2: float = field(0.999, at_least=0, below=1)
+    clip_norm: float = field(1.0, at_least=0)
+    accumulation_steps: int = field(1, at_least=1)
 
     def __post_init__(self) -> None:
-        for name, allowed in {
-            "name": ("adam", "adamw", "sgd"),
-            "schedule": ("constant", "cosine"),
-        }.items():
-            value = getattr(self, name)
-            require(value in allowed, f"optimizer.{name}", value, f"choose {' or '.join(allowed)}")
-        require(
-            self.learning_rate > 0,
-            "optimizer.learning_rate",
-            self.learning_rate,
-            "must be positive",
-        )
-        for name in ("warmup_fraction", "b1", "b2"):
-            value = getattr(self, name)
-            require(0 <= value < 1, f"optimizer.{name}", value, "must be at least 0 and below 1")
-        require(
-            0 < self.layer_decay <= 1,
-            "optimizer.layer_decay",
-            self.layer_decay,
-            "must lie above 0 and be at most 1",
-        )
-        for name in ("weight_decay", "clip_norm", "unfreeze_epochs"):
-            value = getattr(self, name)
-            require(value >= 0, f"optimizer.{name}", value, "must not be negative")
-        require(
+        super().__post_init__()
+        self.require(
             self.weight_decay == 0 or self.name == "adamw",
-            "optimizer.weight_decay",
-            self.weight_decay,
+            "weight_decay",
             "only adamw decays weights; set it to 0",
-        )
-        require(
-            self.accumulation_steps >= 1,
-            "optimizer.accumulation_steps",
-            self.accumulation_steps,
-            "must be at least 1",
         )

@@ -5,22 +5,26 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import jax
 from tqdm import tqdm
 
+from lstm_flax.files import cache_folder
+
 _WORTH_KEEPING = 0.3  # seconds of compilation, from which a program is kept on disk
 
 
 def keep_compiled_programs() -> None:
-    """Keeps compiled programs in ~/.cache/lstm_flax/compiled for the next process.
+    """Keeps compiled programs in `cache_folder()` for the next process.
 
     JAX's own setting goes first: with JAX_COMPILATION_CACHE_DIR set, nothing is changed.
+
+    Raises:
+        UserError: no cache folder is known.
     """
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        folder = Path("~/.cache/lstm_flax/compiled").expanduser()
+        folder = cache_folder("JAX_COMPILATION_CACHE_DIR") / "compiled"
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", _WORTH_KEEPING)
 
@@ -39,7 +43,7 @@ class BucketedFunction:
 
     @property
     def compilations(self) -> int:
-        """How many batch shapes were compiled."""
+        """The number of batch shapes compiled."""
         return len(self._compiled)
 
     def compile(self, tree: Any, batches: Sequence[Any], show_progress: bool = False) -> None:

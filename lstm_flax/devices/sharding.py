@@ -16,19 +16,22 @@ from lstm_flax.types import Batch, StreamBatch
 BatchType = TypeVar("BatchType", Batch, StreamBatch)
 
 
-def data_mesh(batch_size: int, unlabelled_batch_size: int = 0) -> Mesh:
+def data_mesh(batch_size: int, *extra_rows: int) -> Mesh:
     """A mesh of all devices along one axis, `data`, to share the rows of a batch.
+
+    Args:
+        batch_size: B.
+        extra_rows: rows that a recipe adds to each batch.
 
     Raises:
         UserError: where the devices cannot share the batch evenly.
     """
     devices = jax.devices()
-    rows_of = {"batch_size": batch_size, "unlabelled_batch_size": unlabelled_batch_size}
-    for field, rows in rows_of.items():
+    for field, rows in [("data", batch_size), *(("recipes.unlabelled", n) for n in extra_rows)]:
         if rows % len(devices):
             raise UserError(
-                f"config.data.{field} = {rows}: {len(devices)} devices cannot share it evenly; "
-                f"choose a multiple of {len(devices)}"
+                f"config.{field}.batch_size = {rows}: {len(devices)} devices cannot share it "
+                f"evenly; choose a multiple of {len(devices)}"
             )
     return Mesh(np.asarray(devices), ("data",))
 

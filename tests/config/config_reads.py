@@ -6,13 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lstm_flax.config import Config
+from lstm_flax.config.fields import Section, section_class
 
-# Each area by the name of its class; "" is the configuration itself.
-AREAS = {
-    field.type.__name__: field.name
-    for field in dataclasses.fields(Config)
-    if dataclasses.is_dataclass(field.type)
-} | {"Config": ""}
+
+def _areas(cls: type[Section], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for field in dataclasses.fields(cls):
+        if section := section_class(field.type):
+            yield section.__name__, f"{prefix}{field.name}"
+            yield from _areas(section, f"{prefix}{field.name}.")
+
+
+# Each area's dotted path by the name of its class; "" is the configuration itself.
+AREAS = dict(_areas(Config)) | {"Config": ""}
+LAST_NAMES = {path.rpartition(".")[2]: path for path in AREAS.values() if path}
 
 
 def fields_read(source: str) -> set[str]:
@@ -23,7 +29,7 @@ def fields_read(source: str) -> set[str]:
     Text never counts, nor what is read only to be shown in an error that is raised.
     """
     tree = ast.parse(source)
-    holders: dict[str, set[str]] = {area: {area} for area in AREAS.values() if area}
+    holders: dict[str, set[str]] = {name: {area} for name, area in LAST_NAMES.items()}
     for name, area in _bindings(tree):
         holders.setdefault(name, set()).add(area)
     return {
@@ -49,8 +55,8 @@ def _bindings(tree: ast.AST) -> Iterator[tuple[str, str]]:
             yield from ((name, AREAS[class_name]) for class_name in named & AREAS.keys())
         elif isinstance(node, ast.Assign):
             for target, value in _pairs(node):
-                if isinstance(value, ast.Attribute) and value.attr in AREAS.values():
-                    yield _last_name(target), value.attr
+                if isinstance(value, ast.Attribute) and value.attr in LAST_NAMES:
+                    yield _last_name(target), LAST_NAMES[value.attr]
                 elif isinstance(value, ast.Call) and "Config" in ast.unparse(value.func):
                     yield _last_name(target), ""
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from lstm_flax.devices.compilation import BucketedFunction
 
@@ -20,6 +21,7 @@ def tokens(width: int) -> Tokens:
     return Tokens(np.ones((2, width), np.int32))
 
 
+@pytest.mark.smoke
 def test_compiling_ahead_leaves_nothing_to_compile() -> None:
     traced = []
 
@@ -46,7 +48,7 @@ print(jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones((4, 4)))[0, 0])
 
 
 def run_program(home: Path, **variables: str) -> None:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "XDG_"))}
     environment |= {"HOME": str(home), "JAX_PLATFORMS": "cpu", **variables}
     subprocess.run([sys.executable, "-c", PROGRAM], env=environment, check=True, timeout=120)
 
@@ -58,6 +60,12 @@ def test_the_next_process_finds_what_was_compiled(tmp_path: Path) -> None:
     assert kept
     run_program(tmp_path)
     assert {path.name for path in folder.iterdir() if not path.name.endswith("-atime")} == kept
+
+
+def test_the_cache_lies_where_xdg_says(tmp_path: Path) -> None:
+    run_program(tmp_path, XDG_CACHE_HOME=str(tmp_path / "xdg"))
+    assert any((tmp_path / "xdg" / "lstm_flax" / "compiled").iterdir())
+    assert not (tmp_path / ".cache").exists()
 
 
 def test_a_folder_the_user_has_chosen_is_left_alone(tmp_path: Path) -> None:
