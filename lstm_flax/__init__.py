@@ -1,6 +1,6 @@
 """LSTM text classification in JAX and Flax.
 
-The names below are loaded when they are first used, so that `import lstm_flax` costs nothing.
+Each name is imported on first use, so that `import lstm_flax` does not import jax.
 """
 
 import importlib
@@ -9,24 +9,75 @@ from typing import TYPE_CHECKING, Any
 from lstm_flax.version import __version__
 
 if TYPE_CHECKING:
+    from lstm_flax.config import Config
+    from lstm_flax.data.batching import Batcher
     from lstm_flax.errors import UserError
+    from lstm_flax.evaluation.evaluate import evaluate
+    from lstm_flax.inference.generator import Generator
     from lstm_flax.inference.predictor import Predictor
+    from lstm_flax.models import init_params
+    from lstm_flax.models.classifier import TextClassifier
+    from lstm_flax.models.language_model import LanguageModel
     from lstm_flax.recurrent import torch_weights
     from lstm_flax.recurrent.layers import GRU, LSTM, RNN
+    from lstm_flax.text.encoder import TextEncoder
+    from lstm_flax.training.fine_tune import fine_tune
+    from lstm_flax.training.losses import ClassificationLoss
+    from lstm_flax.training.train import train
+    from lstm_flax.training.train_state import TrainState
+    from lstm_flax.training.train_step import make_train_step
 
-__all__ = ["GRU", "LSTM", "RNN", "Predictor", "UserError", "__version__", "torch_weights"]
+_HOMES = {
+    "Batcher": "data.batching",
+    "ClassificationLoss": "training.losses",
+    "Config": "config",
+    "GRU": "recurrent.layers",
+    "Generator": "inference.generator",
+    "LSTM": "recurrent.layers",
+    "LanguageModel": "models.language_model",
+    "Predictor": "inference.predictor",
+    "RNN": "recurrent.layers",
+    "TextClassifier": "models.classifier",
+    "TextEncoder": "text.encoder",
+    "TrainState": "training.train_state",
+    "UserError": "errors",
+    "evaluate": "evaluation.evaluate",
+    "fine_tune": "training.fine_tune",
+    "init_params": "models",
+    "make_train_step": "training.train_step",
+    "torch_weights": "recurrent.torch_weights",
+    "train": "training.train",
+}
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Batcher",
+    "ClassificationLoss",
+    "Config",
+    "Generator",
+    "LanguageModel",
+    "Predictor",
+    "TextClassifier",
+    "TextEncoder",
+    "TrainState",
+    "UserError",
+    "__version__",
+    "evaluate",
+    "fine_tune",
+    "init_params",
+    "make_train_step",
+    "torch_weights",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("GRU", "LSTM", "RNN"):
-        return getattr(importlib.import_module("lstm_flax.recurrent.layers"), name)
-    if name == "Predictor":
-        return importlib.import_module("lstm_flax.inference.predictor").Predictor
-    if name == "UserError":
-        return importlib.import_module("lstm_flax.errors").UserError
-    if name == "torch_weights":
-        return importlib.import_module("lstm_flax.recurrent.torch_weights")
-    raise AttributeError(f"module 'lstm_flax' has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lstm_flax' has no attribute {name!r}")
+    module = importlib.import_module(f"lstm_flax.{_HOMES[name]}")
+    return module if name == "torch_weights" else getattr(module, name)
 
 
 def __dir__() -> list[str]:

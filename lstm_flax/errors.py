@@ -22,7 +22,7 @@ def some(items: Sequence[str], limit: int = 8, separator: str = ", ") -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """What an exception says, as one line of at most 200 characters; its kind if it says nothing.
+    """The message of an exception in one line of at most 200 characters; its kind if empty.
 
     >>> one_line(EOFError())
     'EOFError'

@@ -48,15 +48,15 @@ class Batch(NamedTuple):
         lengths: i32[B], from 1 to T.
         labels: i32[B]; -1 for a text without one.
         example_mask: bool[B]; False for a row that only fills up the batch (its length is 1).
-        ngram_features: f32[B, T, F], what the n-grams that end at each token say of the classes
-            (`text/ngrams.py`), zero past each row's length; None for a model that has none.
+        token_features: f32[B, T, F], the encoder's features of each token, zero past each row's
+            length; None for a model that takes none.
     """
 
     token_ids: Array
     lengths: Array
     labels: Array
     example_mask: Array
-    ngram_features: Array | None = None
+    token_features: Array | None = None
 
 
 class StreamBatch(NamedTuple):

@@ -1,1 +1,10 @@
-"""Checkpoints: writing, reading, and the model that comes with the package."""
+"""Checkpoints: writing, reading, and the model that comes with the package.
+
+folder       saves and restores: start here; its arrays: `to_trees` in training/train_state.py
+metadata     everything but the arrays: configuration, labels, position, history
+restore      a model with its weights, from a checkpoint
+pretrained   the packaged model
+plain_files  the encoder's files
+format_1     checkpoints of the earlier format
+disk_space   errors for a full disk
+"""

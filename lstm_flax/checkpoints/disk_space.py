@@ -15,7 +15,7 @@ _ROOM_FOR_SMALL_FILES = 2_000_000  # bytes; a checkpoint of a model of no size h
 
 @contextlib.contextmanager
 def saving(folder: Path) -> Iterator[None]:
-    """Tells of what Orbax cannot write, now or in the background, as a `UserError`."""
+    """Turns what Orbax raises for a failed write, now or in the background, into a `UserError`."""
     try:
         yield
     except OSError as error:

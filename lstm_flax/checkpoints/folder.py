@@ -1,53 +1,35 @@
-"""Checkpoints: the only file that knows Orbax.
+"""Checkpoints: the only room that knows Orbax.
 
-A run's folder holds two managers that never evict each other: `last/`, the newest states, from
+A run's folder holds two folders that never evict each other: `last/`, the newest states, from
 which a run continues, and `best/`, the state with the best development score. Each checkpoint is a
-whole model: parameters, their average, optimiser state, configuration, label names, tokenizer.
+whole model: parameters, their average, optimizer state, configuration, label names,
+history, text encoder.
 """
 
-import contextlib
-import dataclasses
-import logging
+import functools
 import zlib
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from etils import epath
 
+from lstm_flax.checkpoints import format_1
 from lstm_flax.checkpoints.disk_space import require_room, saving
-from lstm_flax.checkpoints.metadata import (
-    Metadata,
-    ngram_arrays,
-    ngram_template,
-    ngrams_from,
-)
+from lstm_flax.checkpoints.metadata import FORMAT_VERSION, Metadata
+from lstm_flax.checkpoints.plain_files import RestoreFiles, SaveFiles
 from lstm_flax.errors import UserError
-from lstm_flax.training.train_state import TrainState
+from lstm_flax.text.encoder import TextEncoder
 
 # What Orbax raises for missing or damaged files. Anything else, such as memory that ran out, says
 # nothing of the checkpoint.
 DAMAGE = (ValueError, FileNotFoundError, KeyError)
+PARAMS, AVERAGED_PARAMS, TRAINING = "params", "averaged_params", "training"
 _CHECKSUMS = "checksums"  # beside what `Metadata` says
 _KEPT = {"last": 2, "best": 1}
-
-
-def _evaluation_item(averaged: bool) -> str:
-    return "averaged_params" if averaged else "params"
-
-
-@contextlib.contextmanager
-def _quiet_absl() -> Iterator[None]:
-    """Orbax warns of every option that `read_only` implies, on the terminal of whoever predicts."""
-    absl = logging.getLogger("absl")
-    level = absl.level
-    absl.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        absl.setLevel(level)
 
 
 def _checksum(tree: Any) -> int:
@@ -59,9 +41,9 @@ def _checksum(tree: Any) -> int:
 
 
 class CheckpointFolder:
-    """One manager: a folder of checkpoints named by their step."""
+    """A folder of checkpoints named by their step."""
 
-    def __init__(self, path: Path, keep: int | None) -> None:
+    def __init__(self, path: Path, keep: int | None = None) -> None:
         """Opens a folder.
 
         Args:
@@ -71,35 +53,28 @@ class CheckpointFolder:
         """
         self.path = path
         self.unreadable = path.with_name(f"{path.name}-unreadable")
-        if keep is None:
-            with _quiet_absl():
-                options = ocp.CheckpointManagerOptions(read_only=True)
-                self._manager = ocp.CheckpointManager(path.absolute(), options=options)
-        else:
+        self._manager: ocp.CheckpointManager | None = None
+        if keep is not None:
             options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
             self._manager = ocp.CheckpointManager(path.absolute(), options=options)
 
-    def save(self, step: int, state: TrainState, metadata: Metadata) -> None:
+    def save(self, step: int, trees: Mapping[str, Any], metadata: Metadata) -> None:
         """Begins to save in the background; a step that is there already is left alone.
+
+        Args:
+            step: names the checkpoint.
+            trees: arrays by item: `PARAMS`, `AVERAGED_PARAMS` where there is an average, and
+                `TRAINING`: whatever else a run continues from.
+            metadata: what the checkpoint says beside them.
 
         Raises:
             UserError: this checkpoint, or the one begun before, cannot be written.
         """
+        assert self._manager is not None, "opened to read alone"
         if step in self._manager.all_steps():
             return
-        rest = state.replace(params=None, averaged_params=None)
-        items = {
-            "params": ocp.args.StandardSave(state.params),
-            "training": ocp.args.StandardSave(rest),
-        }
-        checksums = {"params": _checksum(state.params)}
-        if state.averaged_params is not None:
-            items["averaged_params"] = ocp.args.StandardSave(state.averaged_params)
-            checksums["averaged_params"] = _checksum(state.averaged_params)
-        items["metadata"] = ocp.args.JsonSave(metadata.to_json() | {_CHECKSUMS: checksums})
-        if metadata.ngrams is not None:
-            items["ngrams"] = ocp.args.StandardSave(ngram_arrays(metadata.ngrams))
-        self._save(step, items)
+        checksums = {name: _checksum(tree) for name, tree in trees.items()}
+        self._save(step, trees, metadata, checksums)
 
     def save_slim(self, step: int, params: Any, metadata: Metadata) -> None:
         """Saves what evaluation and prediction need, and no more, the weights in half precision.
@@ -109,107 +84,107 @@ class CheckpointFolder:
             params: those to evaluate with: averaged ones where the run keeps an average.
             metadata: as in `save`.
         """
-        name = _evaluation_item(metadata.config.training.ema_decay > 0)
+        name = AVERAGED_PARAMS if metadata.config.training.ema_decay > 0 else PARAMS
         half = jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), params)
-        checksums = {name: _checksum(jax.tree.map(np.float32, half))}  # of what is restored
-        items = {
-            name: ocp.args.StandardSave(half),
-            "metadata": ocp.args.JsonSave(metadata.to_json() | {_CHECKSUMS: checksums}),
-        }
-        if metadata.ngrams is not None:
-            items["ngrams"] = ocp.args.StandardSave(ngram_arrays(metadata.ngrams))
-        self._save(step, items)
+        restored = jax.tree.map(np.float32, half)
+        self._save(step, {name: half}, metadata, {name: _checksum(restored)})
 
-    def _save(self, step: int, items: dict[str, Any]) -> None:
-        arrays = [item.item for item in items.values() if isinstance(item, ocp.args.StandardSave)]
+    def _save(
+        self, step: int, trees: Mapping[str, Any], metadata: Metadata, checksums: dict[str, int]
+    ) -> None:
+        assert self._manager is not None, "opened to read alone"
+        items: dict[str, Any] = {name: ocp.args.StandardSave(t) for name, t in trees.items()}
+        items["encoder"] = SaveFiles(metadata.encoder.to_files())
+        items["metadata"] = ocp.args.JsonSave(metadata.to_json() | {_CHECKSUMS: checksums})
         with saving(self.path):
-            require_room(self.path, arrays)
+            require_room(self.path, list(trees.values()))
             self._manager.save(step, args=ocp.args.Composite(**items))
 
     def wait(self) -> None:
         """Returns when everything begun is on disk."""
-        with saving(self.path):
-            self._manager.wait_until_finished()
+        if self._manager is not None:
+            with saving(self.path):
+                self._manager.wait_until_finished()
 
     def close(self) -> None:
         """Waits, then lets go of the folder."""
-        with saving(self.path):
-            self._manager.close()
+        if self._manager is not None:
+            with saving(self.path):
+                self._manager.close()
 
     def steps(self) -> list[int]:
         """Steps of the whole checkpoints, newest first."""
-        return sorted(self._manager.all_steps(), reverse=True)
+        return sorted(ocp.utils.checkpoint_steps(self.path.absolute()), reverse=True)
 
     def set_aside(self, step: int) -> Path:
         """Moves a checkpoint that cannot be read out of the way; returns where it is now."""
         self.unreadable.mkdir(exist_ok=True)
         aside = self.unreadable / str(step)
         (self.path / str(step)).rename(aside)
-        self._manager.reload()
+        if self._manager is not None:
+            self._manager.reload()
         return aside
 
     def metadata(self, step: int) -> Metadata:
-        """Reads what a checkpoint says of itself."""
-        values = self._restore(step, metadata=ocp.args.JsonRestore())["metadata"]
-        shape, ngrams = values.get("ngrams"), None
-        if shape is not None:
-            template = ocp.args.StandardRestore(ngram_template(shape))
-            ngrams = ngrams_from(shape, self._restore(step, ngrams=template)["ngrams"])
-        return Metadata.from_json(values, self.path / str(step), ngrams)
+        """Reads the metadata and the encoder of a checkpoint.
 
-    def restore_state(self, step: int, like: TrainState) -> TrainState:
-        """Reads a whole training state into the shapes, dtypes and shardings of `like`."""
-        rest = like.replace(params=None, averaged_params=None)
-        saved = self._training_fields(step)
-        fields = {field.name: getattr(rest, field.name) for field in dataclasses.fields(rest)}
-        # A checkpoint older than a field can do without it where this run has no use for it.
-        fields = {
-            name: value for name, value in fields.items() if name in saved or value is not None
-        }
-        items = {
-            "params": ocp.args.StandardRestore(like.params),
-            "training": ocp.args.StandardRestore(fields),
-        }
-        if like.averaged_params is not None:
-            items["averaged_params"] = ocp.args.StandardRestore(like.averaged_params)
+        Raises:
+            UserError: it is of a format that this release does not know.
+        """
+        values, path = self._values(step), self.path / str(step)
+        version = values.get("format_version")
+        if version == 1:
+            values["config"]["training"].pop("teachers", None)  # pseudo-labels are a file now
+            encoder = format_1.read_encoder(
+                values, lambda template: self.restore(step, {"ngrams": template})["ngrams"]
+            )
+        elif version == FORMAT_VERSION:
+            encoder = TextEncoder.from_files(self._restore(step, encoder=RestoreFiles())["encoder"])
+        else:
+            raise UserError(
+                f"{path}: checkpoint format {version}, this release reads 1 to {FORMAT_VERSION}; "
+                "use the release that wrote it, or train again"
+            )
+        return Metadata.from_json(values, path, encoder)
+
+    def restore(self, step: int, like: Mapping[str, Any]) -> dict[str, Any]:
+        """Reads items into the shapes, dtypes and shardings of the trees given.
+
+        Of `TRAINING`, the entries that the checkpoint holds; earlier ones may hold fewer, or more.
+
+        Raises:
+            Exception: one of `DAMAGE` where anything is missing or not what was saved.
+        """
+        like = dict(like)
+        if TRAINING in like:
+            like[TRAINING] = {field: like[TRAINING].get(field) for field in self._fields(step)}
+        items = {name: ocp.args.StandardRestore(tree) for name, tree in like.items()}
         restored = self._restore(step, **items)
-        for name in items.keys() & {"params", "averaged_params"}:
-            self._check(step, name, restored[name])
-        return rest.replace(
-            **restored["training"]
-            | {
-                "params": restored["params"],
-                "averaged_params": restored.get("averaged_params"),
-            }
-        )
+        checksums = self._values(step).get(_CHECKSUMS, {})
+        for name in like:
+            expected = checksums.get(name)  # none in checkpoints older than this
+            if expected is not None and _checksum(restored[name]) != expected:
+                raise ValueError(f"the checksum of {name} differs")
+        return {name: restored[name] for name in like}
 
-    def _training_fields(self, step: int) -> set[str]:
-        """Names of the fields of `TrainState` that a checkpoint holds."""
-        path = self.path.absolute() / str(step) / "training"  # Orbax asks for an absolute one
-        with _quiet_absl(), ocp.StandardCheckpointer() as reader:
-            found = reader.metadata(path).item_metadata
-        if found is None:
-            raise FileNotFoundError(f"{path}: the list of its arrays is gone")
-        return set(found.tree)
+    def _fields(self, step: int) -> list[str]:
+        """Names of the entries of `TRAINING` in a checkpoint."""
+        path = epath.Path(self.path.absolute() / str(step) / TRAINING)
+        return list(ocp.StandardCheckpointHandler().metadata(path).tree)
 
-    def restore_params(self, step: int, like: Any, averaged: bool) -> Any:
-        """Reads the parameters to evaluate with, into the shapes and shardings of `like`."""
-        name = _evaluation_item(averaged)
-        params = self._restore(step, **{name: ocp.args.StandardRestore(like)})[name]
-        self._check(step, name, params)
-        return params
+    def _values(self, step: int) -> dict[str, Any]:
+        values: dict[str, Any] = self._restore(step, metadata=ocp.args.JsonRestore())["metadata"]
+        return values
 
-    def _check(self, step: int, name: str, params: Any) -> None:
-        """Makes sure that parameters are those that were saved, to the bit; else `ValueError`."""
-        saved = self._restore(step, metadata=ocp.args.JsonRestore())["metadata"]
-        expected = saved.get(_CHECKSUMS, {}).get(name)  # none in checkpoints older than this
-        if expected is not None and _checksum(params) != expected:
-            raise ValueError(f"the checksum of {name} differs")
+    @functools.cached_property
+    def _reader(self) -> ocp.Checkpointer:
+        return ocp.Checkpointer(ocp.CompositeCheckpointHandler())
 
     def _restore(self, step: int, **items: Any) -> Any:
         """Reads items of a checkpoint; raises one of `DAMAGE` where they are damaged."""
+        path = self.path.absolute() / str(step)
         try:
-            return self._manager.restore(step, args=ocp.args.Composite(**items))
+            return self._reader.restore(path, args=ocp.args.Composite(**items))
         except Exception as error:
             # For an array whose file is cut short, Orbax hides the reason behind a bare Exception.
             if type(error) is Exception and isinstance(error.__cause__, DAMAGE):
@@ -263,10 +238,10 @@ def find_checkpoints(path: Path, kind: str) -> tuple[CheckpointFolder, list[int]
             f"{given}: a checkpoint by itself, not a run with a `last` one; name the run's folder, "
             "or leave --checkpoint=last out"
         )
-    folder = CheckpointFolder(path, keep=None)
+    folder = CheckpointFolder(path)
     return folder, folder.steps() if step is None else [step]
 
 
 def holds_checkpoint(folder: Path) -> bool:
-    """Whether a folder of checkpoints holds a whole one, not just one being saved."""
+    """True if a folder holds a whole checkpoint, not just one being saved."""
     return folder.is_dir() and any(child.name.isdigit() for child in folder.iterdir())

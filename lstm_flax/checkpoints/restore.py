@@ -6,29 +6,35 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from lstm_flax.checkpoints.folder import DAMAGE, CheckpointFolder, find_checkpoints
+from lstm_flax.checkpoints.folder import (
+    AVERAGED_PARAMS,
+    DAMAGE,
+    PARAMS,
+    CheckpointFolder,
+    find_checkpoints,
+)
 from lstm_flax.checkpoints.metadata import Metadata
 from lstm_flax.config import Config
 from lstm_flax.devices.sharding import abstract, evaluation_mesh
 from lstm_flax.errors import UserError, one_line
+from lstm_flax.models import init_params
 from lstm_flax.models.classifier import TextClassifier
 from lstm_flax.models.language_model import LanguageModel
-from lstm_flax.text.ngrams import num_ngram_features
+from lstm_flax.text.encoder import TextEncoder
 
 logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainedModel:
-    """What a checkpoint holds, ready to apply.
+    """A restored model, ready to apply.
 
     Attributes:
         model: the module.
         params: its parameters, averaged ones where the run kept an average.
-        metadata: configuration, label names, tokenizer, n-gram ratios.
+        metadata: configuration, label names, text encoder.
         path: its folder, named by the training step it was saved at.
         mesh: the devices that hold the parameters.
     """
@@ -46,45 +52,18 @@ class TrainedModel:
 
 
 def build_model(
-    config: Config, vocab_size: int, num_classes: int
+    config: Config, encoder: TextEncoder, num_classes: int
 ) -> TextClassifier | LanguageModel:
-    """The module of a configuration, see `build_classifier` and `build_language_model`."""
-    if config.task == "language_model":
-        return build_language_model(config, vocab_size)
-    return build_classifier(config, vocab_size, num_classes)
-
-
-def build_language_model(config: Config, vocab_size: int) -> LanguageModel:
-    """The language model of a configuration."""
-    return LanguageModel(config.model, config.language_model, vocab_size)
-
-
-def build_classifier(config: Config, vocab_size: int, num_classes: int) -> TextClassifier:
-    """The classifier of a configuration.
+    """The module of a configuration, for an encoder's vocabulary and token features.
 
     Raises:
         UserError: where a sigmoid head meets other than two classes.
     """
-    if config.model.head == "sigmoid" and num_classes != 2:
-        raise UserError(
-            f"config.model.head = 'sigmoid': the data has {num_classes} classes, a single logit "
-            "tells two apart; use softmax"
-        )
-    return TextClassifier(config.model, vocab_size, num_classes)
-
-
-def init_params(model: TextClassifier | LanguageModel, key: jax.Array) -> Any:
-    """Freshly initialised parameters."""
-    if isinstance(model, LanguageModel):
-        piece = jnp.ones((1, model.directions, 1), jnp.int32)
-        return model.init(key, piece, model.initial_carry(1))["params"]
-    token_ids, lengths = jnp.ones((1, 1), jnp.int32), jnp.ones(1, jnp.int32)
-    features = None
-    if model.config.ngram_order > 0:
-        features = jnp.zeros(
-            (1, 1, num_ngram_features(model.config.ngram_order, model.num_classes))
-        )
-    return model.init(key, token_ids, lengths, ngram_features=features)["params"]
+    if config.task == "language_model":
+        return LanguageModel.from_config(config.model, config.language_model, encoder.vocab_size)
+    return TextClassifier.from_config(
+        config.model, encoder.vocab_size, num_classes, encoder.num_token_features
+    )
 
 
 def load_trained_model(path: Path, checkpoint: str = "best") -> TrainedModel:
@@ -120,9 +99,9 @@ def _restore(folder: CheckpointFolder, step: int) -> TrainedModel:
     portable = dataclasses.replace(
         config, model=dataclasses.replace(config.model, implementation="auto")
     )
-    model = build_model(portable, metadata.tokenizer.vocab_size, len(metadata.label_names))
+    model = build_model(portable, metadata.encoder, len(metadata.label_names))
     mesh = evaluation_mesh(config.data.batch_size)
-    shapes = jax.eval_shape(lambda: init_params(model, jax.random.PRNGKey(0)))
-    averaged = config.training.ema_decay > 0
-    params = folder.restore_params(step, abstract(shapes, mesh), averaged)
+    shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
+    name = AVERAGED_PARAMS if config.training.ema_decay > 0 else PARAMS
+    params = folder.restore(step, {name: abstract(shapes, mesh)})[name]
     return TrainedModel(model, params, metadata, folder.path / str(step), mesh)

@@ -85,7 +85,7 @@ def _on_split(
     arguments: argparse.Namespace, workdir: Path, trained: "TrainedModel"
 ) -> dict[str, Any]:
     from lstm_flax.config import Config, as_config_dict, data_places, refuse_changes
-    from lstm_flax.evaluation.evaluate import default_split, evaluate_trained_model
+    from lstm_flax.evaluation.evaluate import default_split, evaluate_split
 
     saved = trained.metadata.config
     given = load_config(arguments.config, arguments.overrides, base=as_config_dict(saved))
@@ -95,5 +95,5 @@ def _on_split(
         f"the data lies, config.data.{', '.join(data_places())}; --file scores any labelled texts"
     )
     refuse_changes(saved, config, str(workdir), advice)
-    split = arguments.split or default_split(config)
-    return evaluate_trained_model(trained, config, split, show_progress=True)
+    split = arguments.split or default_split(config.task)
+    return evaluate_split(trained, config.data, split, show_progress=True)

@@ -25,7 +25,7 @@ def add_to(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints a line a split, what is doubtful, and all figures as JSON."""
+    """Prints a line a split, what is doubtful, and all statistics as JSON."""
     from lstm_flax.config import Config
     from lstm_flax.data.audit import (
         count_shared_texts,
@@ -36,16 +36,16 @@ def run(arguments: argparse.Namespace) -> int:
     from lstm_flax.data.dataset import open_dataset
 
     config = Config.from_config_dict(load_config(arguments.config, arguments.overrides))
-    dataset = open_dataset(config)
+    dataset = open_dataset(config.data, config.tokenizer)
     examples = {name: dataset.texts(name) for name in dataset.splits}
     texts = {name: part.texts for name, part in examples.items()}
     records = {}
     for name in dataset.splits:
-        figures = describe_split(
+        statistics = describe_split(
             dataset.split(name), texts[name], dataset.label_names, config.data.max_length
         )
-        records[name] = dataclasses.asdict(figures)
-        print(figures.summary(name))
+        records[name] = dataclasses.asdict(statistics)
+        print(statistics.summary(name))
     count = count_shared_texts(texts)
     shared = {f"{a} and {b}": n for (a, b), n in count.items()}
     print("shared texts: " + ", ".join(f"{pair} {n}" for pair, n in shared.items()))

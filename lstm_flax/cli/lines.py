@@ -67,10 +67,16 @@ def predict_lines(
         good = [record for record in records if "error" not in record]
         answers = predictor.predict([record["text"] for record in good])
         for record, answer in zip(good, answers, strict=True):
-            record |= {"label": answer.label, "probabilities": answer.probabilities}
-            if answer.unknown > _MOSTLY:
-                record["warning"] = f"{answer.unknown:.0%} of the text is unknown to the model"
+            record |= record_of(answer)
         yield records
+
+
+def record_of(answer: Any) -> dict[str, Any]:
+    """A `Prediction` as printed: label, probabilities, and a warning for a mostly unknown text."""
+    record = {"label": answer.label, "probabilities": answer.probabilities}
+    if answer.unknown > _MOSTLY:
+        record["warning"] = f"{answer.unknown:.0%} of the text is unknown to the model"
+    return record
 
 
 def _read_line(line: bytes, where: str) -> dict[str, Any]:

@@ -6,11 +6,22 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lstm_flax.cli.arguments import Commands, add_checkpoint, add_command, add_model
+from lstm_flax.checkpoints.pretrained import SHIPPED, SHIPPED_DESCRIPTION, model_folder
+from lstm_flax.cli.arguments import (
+    DEFAULT_MODEL,
+    Commands,
+    add_checkpoint,
+    add_command,
+    given_path,
+)
 from lstm_flax.errors import UserError
+
+if TYPE_CHECKING:
+    from lstm_flax.inference.predictor import Predictor
 
 
 def add_to(commands: Commands) -> None:
@@ -31,41 +42,44 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--file", help="plain text in UTF-8, one text a line, no table; - for standard input"
     )
-    add_model(parser)
+    parser.add_argument(
+        "--split",
+        choices=("train", "development", "test", "unsupervised"),
+        help="the texts of a split of the run's own data; to label unlabelled texts, for example",
+    )
+    parser.add_argument(
+        "--workdir",
+        type=given_path,
+        action="append",
+        default=[],
+        help="a run, or a checkpoint of it; several answer with the mean of their probabilities"
+        + (DEFAULT_MODEL if SHIPPED.is_dir() else ""),
+    )
     add_checkpoint(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints a line a text; status 2 where any could not be classified."""
-    from lstm_flax.cli.lines import open_lines, predict_lines
-
-    if arguments.texts and arguments.file is not None:
-        raise UserError("give texts or --file, not both")
+    if (bool(arguments.texts) + (arguments.file is not None) + (arguments.split is not None)) > 1:
+        raise UserError("give texts, --file or --split, only one of them")
     with contextlib.ExitStack() as stack:
-        lines: Iterable[bytes]
-        if arguments.texts:
-            lines = map(os.fsencode, arguments.texts)
-        elif arguments.file not in (None, "-"):
-            lines = stack.enter_context(open_lines(Path(arguments.file)))
-        elif sys.stdin is None:
-            raise UserError("no texts, no --file, and standard input is closed; give one of them")
-        else:
-            # Not sys.stdin.buffer, whose lock the reading thread would hold when Python ends; and
-            # no `with` (SIM115), whose close would wait for that thread's read.
-            lines = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
-            if sys.stdin.isatty():
-                print("one text a line, please; Ctrl-D ends", file=sys.stderr)
+        lines = None if arguments.split is not None else _open_lines(arguments, stack)
 
-        # Only now, so that a mistake in what was given is told at once.
-        from lstm_flax.checkpoints.pretrained import SHIPPED_DESCRIPTION, model_folder
+        # Only now, so that a mistake in the arguments is reported at once.
+        from lstm_flax.cli.lines import predict_lines, record_of
         from lstm_flax.devices.compilation import keep_compiled_programs
         from lstm_flax.inference.predictor import Predictor
 
         keep_compiled_programs()
-        folder = model_folder(arguments.workdir)
-        if arguments.workdir is None:
+        folders = [folder.expanduser() for folder in arguments.workdir] or [model_folder(None)]
+        if not arguments.workdir:
             print(SHIPPED_DESCRIPTION, file=sys.stderr)
-        predictor = Predictor.from_checkpoint(folder, arguments.checkpoint)
+        predictor = Predictor.from_checkpoint(*folders, checkpoint=arguments.checkpoint)
+        if lines is None:
+            for prediction in predictor.predict_stream(_texts_of(predictor, arguments.split)):
+                record = {"text": prediction.text} | record_of(prediction)
+                print(json.dumps(record, ensure_ascii=False))
+            return 0
         failed = False
         for records in predict_lines(predictor, lines, "text" if arguments.texts else "line"):
             for record in records:
@@ -73,3 +87,30 @@ def run(arguments: argparse.Namespace) -> int:
                 print(json.dumps(record, ensure_ascii=False))
             sys.stdout.flush()
     return 2 if failed else 0
+
+
+def _open_lines(arguments: argparse.Namespace, stack: contextlib.ExitStack) -> Iterable[bytes]:
+    """The texts that were given, a line each."""
+    from lstm_flax.cli.lines import open_lines
+
+    if arguments.texts:
+        return map(os.fsencode, arguments.texts)
+    if arguments.file not in (None, "-"):
+        return stack.enter_context(open_lines(Path(arguments.file)))
+    if sys.stdin is None:
+        raise UserError("no texts, no --file, and standard input is closed; give one of them")
+    if sys.stdin.isatty():
+        print("one text a line, please; Ctrl-D ends", file=sys.stderr)
+    # Not sys.stdin.buffer, whose lock the reading thread would hold when Python ends; and no
+    # `with` (SIM115), whose close would wait for that thread's read.
+    return open(sys.stdin.fileno(), "rb", closefd=False)
+
+
+def _texts_of(predictor: "Predictor", split: str) -> Sequence[str]:
+    """The raw texts of a split of the data that the first model was trained on."""
+    from lstm_flax.data.dataset import open_dataset
+
+    metadata = predictor.trained.metadata
+    config = metadata.config
+    dataset = open_dataset(config.data, config.tokenizer, metadata.encoder.tokenizer)
+    return dataset.texts(split).texts

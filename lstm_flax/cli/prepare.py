@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     from lstm_flax.data.dataset import open_dataset
 
     config = Config.from_config_dict(load_config(arguments.config, arguments.overrides))
-    dataset = open_dataset(config)
+    dataset = open_dataset(config.data, config.tokenizer)
     sizes = {name: len(dataset.split(name)) for name in dataset.splits}
     for name, size in sizes.items():
         print(f"  {name:<12} {size:>9,} texts")

@@ -47,14 +47,21 @@ def run(arguments: argparse.Namespace) -> int:
 
     config = Config.from_config_dict(load_config(arguments.config, arguments.overrides))
 
-    # Only now, so that a mistake in the configuration is told at once.
+    # Only now, so that a mistake in the configuration is reported at once.
     from lstm_flax.devices.compilation import keep_compiled_programs
+    from lstm_flax.recipes import make_recipes
     from lstm_flax.training.interruption import Interrupted
     from lstm_flax.training.train import train
 
     keep_compiled_programs()
     try:
-        results = train(config, arguments.workdir, arguments.split, arguments.checkpoint)
+        results = train(
+            config,
+            arguments.workdir,
+            arguments.split,
+            arguments.checkpoint,
+            make_recipes(config.recipes),
+        )
     except Interrupted as stop:
         print(f"{stop}; the same command continues", file=sys.stderr)
         return 130

@@ -1,4 +1,4 @@
-"""What a data set is like, before anyone trains on it."""
+"""Statistics and likely mistakes of a data set, before anyone trains on it."""
 
 import dataclasses
 from collections import defaultdict
@@ -17,7 +17,7 @@ _EDGES = (0, 16, 32, 64, 128, 256, 512, 1024, 2048)
 
 @dataclasses.dataclass(frozen=True)
 class SplitStatistics:
-    """Figures of one split.
+    """Statistics of one split.
 
     Attributes:
         examples: N.
@@ -44,7 +44,7 @@ class SplitStatistics:
     duplicates: int
 
     def summary(self, name: str) -> str:
-        """The figures as a person reads them, with a histogram of lengths.
+        """The statistics as a person reads them, with a histogram of lengths.
 
         Args:
             name: of the split.
@@ -67,7 +67,7 @@ class SplitStatistics:
 def describe_split(
     split: TokenizedSplit, texts: Sequence[str], label_names: Sequence[str], max_length: int
 ) -> SplitStatistics:
-    """Figures of one split.
+    """Statistics of one split.
 
     Args:
         split: encoded, N examples.
@@ -107,23 +107,23 @@ def count_shared_texts(splits: Mapping[str, Sequence[str]]) -> dict[tuple[str, s
 
 
 def find_leaks(shared: Mapping[tuple[str, str], int]) -> list[str]:
-    """Which scores flatter, since texts of their split are training texts too.
+    """Scores that are inflated because texts of their split are training texts too.
 
     Args:
         shared: from `count_shared_texts`.
 
     >>> find_leaks({("train", "test"): 3, ("train", "unsupervised"): 5})
-    ['3 texts of test are training texts too: its score flatters']
+    ['3 texts of test are training texts too: its score is inflated']
     """
     return [
-        f"{count:,} texts of {other} are training texts too: its score flatters"
+        f"{count:,} texts of {other} are training texts too: its score is inflated"
         for (split, other), count in shared.items()
         if split == "train" and other in ("development", "test") and count
     ]
 
 
 def find_doubts(splits: Mapping[str, Examples]) -> list[str]:
-    """What in the labels looks like a mistake, in one sentence each.
+    """Likely mistakes in the labels, in one sentence each.
 
     A label of one text alone, a split without one of the labels, labels that differ only by case or
     space, and equal texts (normalised, in lower case) under different labels.

@@ -1,22 +1,23 @@
-"""Which examples make which batch, and the batches themselves.
+"""Plans of batches, and the batches themselves.
 
 The plan of an epoch is a pure function of (seed, epoch): every process computes the same one, and
 batch k can be made without the k batches before it.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from lstm_flax.text.ngrams import NgramRatios
+from lstm_flax.config import DataConfig
+from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.text.tokenized import TokenizedSplit
 from lstm_flax.types import PAD_ID, Batch
 
 
 class PlannedBatch(NamedTuple):
-    """What one batch is made of.
+    """The examples and the width of one batch.
 
     Attributes:
         indices: i64[n], examples of the split, n from 1 to the batch size.
@@ -64,6 +65,8 @@ class BatchPlan(Sequence[PlannedBatch]):
     ) -> None:
         if batch_size < 1 or max_length < 1 or max_length > bucket_widths[-1]:
             raise ValueError(f"{batch_size=}, {max_length=}, {bucket_widths=}")
+        self.seed = seed
+        self.epoch = epoch
         lengths = np.minimum(np.asarray(lengths, dtype=np.int64), max_length)
         if len(lengths) and lengths.min() < 1:
             raise ValueError("every example needs a length of at least 1")
@@ -72,7 +75,7 @@ class BatchPlan(Sequence[PlannedBatch]):
         if shuffle:
             # Raw output of a counter-based generator: numpy keeps its stream between versions.
             generator = np.random.Philox(np.random.SeedSequence([seed % 2**64, epoch]))
-            members = _shuffled_members(bucket_of, len(widths), generator)
+            members = shuffled_members(bucket_of, len(widths), generator)
             _promote_leftovers(members, batch_size)
             planned = _cut(members, widths, batch_size)
             self._batches = [planned[i] for i in _permutation(len(planned), generator)]
@@ -94,9 +97,10 @@ def _permutation(n: int, generator: np.random.Philox) -> np.ndarray:
     return np.argsort(generator.random_raw(n), kind="stable")
 
 
-def _shuffled_members(
+def shuffled_members(
     bucket_of: np.ndarray, buckets: int, generator: np.random.Philox
 ) -> list[np.ndarray]:
+    """The examples of each bucket, i64[n], in random order: i64[N] buckets of N examples."""
     order = _permutation(len(bucket_of), generator)
     return [order[bucket_of[order] == b] for b in range(buckets)]
 
@@ -122,113 +126,132 @@ def _cut(members: list[np.ndarray], widths: np.ndarray, batch_size: int) -> list
     ]
 
 
-def _head_length(max_length: int, truncation: str) -> int:
-    if truncation == "head":
-        return max_length
-    if truncation == "head_tail":
-        return (max_length + 1) // 2
-    raise ValueError(f"{truncation=}: choose head or head_tail")
+class Batcher:
+    """The batches of one split: gathered, cut, padded, with the encoder's token features.
 
-
-def make_batch(
-    split: TokenizedSplit,
-    indices: np.ndarray | Sequence[int],
-    width: int,
-    batch_size: int,
-    max_length: int,
-    truncation: str,
-    ngrams: NgramRatios | None = None,
-) -> Batch:
-    """Gathers, truncates and pads.
+    >>> split = TokenizedSplit.from_sequences([np.array([5, 6, 7]), np.array([8])], [1, 0])
+    >>> batcher = Batcher(split, batch_size=2, bucket_widths=(4,), max_length=4)
+    >>> batch = batcher.make([0, 1], width=4)
+    >>> batch.token_ids.tolist(), batch.lengths.tolist()
+    ([[5, 6, 7, 0], [8, 0, 0, 0]], [3, 1])
 
     Args:
         split: encoded examples.
-        indices: i[n], n from 0 to `batch_size`.
-        width: T, at least the longest truncated length.
-        batch_size: B; rows past n are filled up with masked rows of length 1.
-        max_length: tokens kept of a text.
+        encoder: gives the token features; None for batches without them.
+        batch_size: B.
+        bucket_widths: ascending widths.
+        max_length: tokens kept of a text; no greater than the last width.
         truncation: which ones: `head`, or `head_tail`: half from either end, the odd one from the
-            head.
-        ngrams: for a model that takes n-gram features; those of a cut text are the whole text's.
+            head. The features of a cut text are those of the whole text.
 
-    Returns:
-        The batch, of numpy arrays.
+    Raises:
+        ValueError: sizes that contradict each other.
     """
-    indices = np.asarray(indices, dtype=np.int64)
-    rows = len(indices)
-    if rows > batch_size:
-        raise ValueError(f"{rows} examples do not fit in a batch of {batch_size}")
-    full = split.lengths[indices]
-    kept = np.minimum(full, max_length)
-    if rows and kept.max() > width:
-        raise ValueError(f"a sequence of {kept.max()} tokens does not fit in width {width}")
 
-    # Position t of a row comes from token t of its text, or, in the tail of a cut one, from as far
-    # before the end of the text as t lies before the end of the row.
-    steps = np.arange(width)
-    in_tail = steps >= _head_length(max_length, truncation)
-    source = split.offsets[indices, None] + steps + in_tail * (full - kept)[:, None]
-    valid = steps < kept[:, None]
-    token_ids = np.full((batch_size, width), PAD_ID, dtype=np.int32)
-    token_ids[:rows][valid] = split.token_ids[source[valid]]
+    def __init__(
+        self,
+        split: TokenizedSplit,
+        encoder: TextEncoder | None = None,
+        *,
+        batch_size: int = DataConfig.batch_size,
+        bucket_widths: Sequence[int] = DataConfig.bucket_widths,
+        max_length: int = DataConfig.max_length,
+        truncation: str = DataConfig.truncation,
+    ) -> None:
+        if truncation not in ("head", "head_tail"):
+            raise ValueError(f"{truncation=}: choose head or head_tail")
+        self.split = split
+        self.batch_size = batch_size
+        self.bucket_widths = tuple(bucket_widths)
+        self.max_length = max_length
+        self.truncation = truncation
+        self._encoder = encoder
+        self._head = max_length if truncation == "head" else (max_length + 1) // 2
+        self._epoch: tuple[tuple[int, int], BatchPlan] | None = None
 
-    lengths = np.ones(batch_size, dtype=np.int32)
-    lengths[:rows] = kept
-    labels = np.zeros(batch_size, dtype=np.int32)
-    labels[:rows] = split.labels[indices]
-    features = None
-    if ngrams is not None:
-        features = np.zeros((batch_size, width, ngrams.size), np.float32)
-        features[:rows] = ngrams.features(split, indices, source, valid)
-    return Batch(token_ids, lengths, labels, np.arange(batch_size) < rows, features)
-
-
-def plan_unlabelled(
-    plan: BatchPlan,
-    lengths: np.ndarray,
-    rows: int,
-    bucket_widths: Sequence[int],
-    max_length: int,
-    seed: int,
-    epoch: int,
-) -> list[np.ndarray]:
-    """Unlabelled texts to go along with each batch of an epoch.
-
-    A batch takes texts of its own bucket, where there are any, in an order that depends on seed and
-    epoch alone; when a bucket's texts are used up, they come again.
-
-    Args:
-        plan: of the labelled texts.
-        lengths: i[N], untruncated token counts of the unlabelled texts.
-        rows: of unlabelled text in a batch.
-        bucket_widths: as the plan's.
-        max_length: likewise.
-        seed: likewise.
-        epoch: likewise.
-
-    Returns:
-        For each batch i64[n] indices, n being `rows` or, where its bucket holds no text, 0.
-    """
-    bucket_of = np.searchsorted(bucket_widths, np.minimum(lengths, max_length))
-    generator = np.random.Philox(np.random.SeedSequence([seed % 2**64, epoch, 1]))
-    members = _shuffled_members(bucket_of, len(bucket_widths), generator)
-    taken = [0] * len(bucket_widths)
-    chosen = []
-    for planned in plan:
-        bucket = list(bucket_widths).index(planned.width)
-        there = members[bucket]
-        places = taken[bucket] + np.arange(rows if len(there) else 0)
-        chosen.append(there[places % max(len(there), 1)])
-        taken[bucket] += rows
-    return chosen
-
-
-def stack_batches(labelled: Batch, unlabelled: Batch) -> Batch:
-    """The rows of two batches of one width, the second's without their labels."""
-    hidden = unlabelled._replace(labels=np.full_like(unlabelled.labels, -1))
-    return Batch(
-        *(
-            None if a is None else np.concatenate([a, b])
-            for a, b in zip(labelled, hidden, strict=True)
+    @classmethod
+    def from_config(
+        cls,
+        split: TokenizedSplit,
+        encoder: TextEncoder | None,
+        data: DataConfig,
+        batch_size: int | None = None,
+    ) -> "Batcher":
+        """Batches as a configuration has them; `batch_size` replaces its own."""
+        return cls(
+            split,
+            encoder,
+            batch_size=batch_size or data.batch_size,
+            bucket_widths=data.bucket_widths,
+            max_length=data.max_length,
+            truncation=data.truncation,
         )
-    )
+
+    def plan(self, seed: int, epoch: int) -> BatchPlan:
+        """The shuffled plan of an epoch; the last one asked for is kept."""
+        if self._epoch is None or self._epoch[0] != (seed, epoch):
+            self._epoch = ((seed, epoch), self._plan(seed, epoch, shuffle=True))
+        return self._epoch[1]
+
+    def evaluation_plan(self) -> BatchPlan:
+        """The plan for evaluation, sorted by length."""
+        return self._plan(0, 0, shuffle=False)
+
+    def _plan(self, seed: int, epoch: int, shuffle: bool) -> BatchPlan:
+        return BatchPlan(
+            self.split.lengths,
+            self.batch_size,
+            self.bucket_widths,
+            self.max_length,
+            seed,
+            epoch,
+            shuffle,
+        )
+
+    def epoch(self, seed: int = 0, epoch: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, in order, as numpy arrays."""
+        for indices, width in self.plan(seed, epoch):
+            yield self.make(indices, width)
+
+    def make(self, indices: np.ndarray | Sequence[int], width: int) -> Batch:
+        """Gathers, cuts and pads some examples.
+
+        Args:
+            indices: i[n], n from 0 to B; rows past n are filled up with masked rows of length 1.
+            width: T, at least the longest cut length.
+
+        Returns:
+            The batch, of numpy arrays.
+
+        Raises:
+            ValueError: the examples do not fit.
+        """
+        indices = np.asarray(indices, dtype=np.int64)
+        rows = len(indices)
+        if rows > self.batch_size:
+            raise ValueError(f"{rows} examples do not fit in a batch of {self.batch_size}")
+        full = self.split.lengths[indices]
+        kept = np.minimum(full, self.max_length)
+        if rows and kept.max() > width:
+            raise ValueError(f"a sequence of {kept.max()} tokens does not fit in width {width}")
+
+        # Position t of a row comes from token t of its text, or, in the tail of a cut one, from as
+        # far before the end of the text as t lies before the end of the row.
+        steps = np.arange(width)
+        in_tail = steps >= self._head
+        source = self.split.offsets[indices, None] + steps + in_tail * (full - kept)[:, None]
+        valid = steps < kept[:, None]
+        token_ids = np.full((self.batch_size, width), PAD_ID, dtype=np.int32)
+        token_ids[:rows][valid] = self.split.token_ids[source[valid]]
+
+        lengths = np.ones(self.batch_size, dtype=np.int32)
+        lengths[:rows] = kept
+        labels = np.zeros(self.batch_size, dtype=np.int32)
+        labels[:rows] = self.split.labels[indices]
+        features = None
+        if self._encoder is not None and self._encoder.num_token_features:
+            features = np.zeros(
+                (self.batch_size, width, self._encoder.num_token_features), np.float32
+            )
+            features[:rows] = self._encoder.token_features(self.split, indices, source, valid)
+        return Batch(token_ids, lengths, labels, np.arange(self.batch_size) < rows, features)

@@ -3,13 +3,12 @@
 import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from lstm_flax.errors import UserError
+from lstm_flax.files import replace_file
 from lstm_flax.text.tokenizer import Tokenizer
 
 
@@ -56,11 +55,4 @@ def write_file(path: Path, content: bytes) -> None:
         UserError: its folder cannot be made or written.
     """
     with writing(path.parent):
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        replace_file(path, content)

@@ -10,6 +10,7 @@ Layout of the cache, every name with a fingerprint of what it was made from:
         train/  development/  test/  ...          as `token_cache` describes
 """
 
+import dataclasses
 import itertools
 import json
 import logging
@@ -22,20 +23,22 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from lstm_flax.config import Config
+from lstm_flax.config import DataConfig, TokenizerConfig
 from lstm_flax.data.cache_files import digest, read_manifest, read_tokenizer, write_file, writing
 from lstm_flax.data.examples import Examples
 from lstm_flax.data.loading import (
-    Source,
     available_splits,
     check_split,
     describe_source,
+    extra_fingerprint,
     load_examples,
-    open_source,
+    read_extra,
 )
-from lstm_flax.data.sources.files import FileSource
+from lstm_flax.data.sources import Source, open_source
 from lstm_flax.data.token_cache import DamagedCacheError, read_split, write_split
 from lstm_flax.errors import UserError
+from lstm_flax.files import cache_folder
+from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.text.normalization import NORMALIZATION_VERSION
 from lstm_flax.text.tokenized import TokenizedSplit
 from lstm_flax.text.tokenizer import Tokenizer
@@ -78,7 +81,7 @@ class Dataset:
 
     def __init__(
         self,
-        config: Config,
+        config: DataConfig,
         folder: Path,
         manifest: dict[str, Any],
         tokenizer: Tokenizer,
@@ -95,7 +98,7 @@ class Dataset:
 
     @property
     def has_development(self) -> bool:
-        """Whether there is a development split."""
+        """True if there is a development split."""
         return "development" in self.splits
 
     def check_split(self, name: str) -> None:
@@ -109,9 +112,9 @@ class Dataset:
                 labels that the training part has not.
         """
         if self._source is not None:
-            check_split(self._config.data, name, self._source)
-            if isinstance(self._source, FileSource) and not self._is_encoded(name):
-                self._source.check(name)
+            check_split(self._config, name, self._source)
+            if not self._is_encoded(name):
+                self._source.check_texts(name)
         elif not (self.folder / name / "split.json").exists():
             self._open_cached(self.folder / name)  # says what is missing
 
@@ -143,7 +146,7 @@ class Dataset:
                 f"config.data.token_cache = {str(self.folder)!r}: holds no texts; leave the field "
                 "empty to read them from their source"
             )
-        return load_examples(self._config.data, name, self._source)
+        return load_examples(self._config, name, self._source)
 
     def _open_split(self, name: str, examples: Examples | None = None) -> TokenizedSplit:
         folder = self.folder / name
@@ -180,14 +183,19 @@ class Dataset:
                 f"{where}: holds no {folder.name!r} split, only {', '.join(there) or 'none'}; "
                 "train or evaluate where the texts are, and copy the folder again"
             )
+        if folder.name == "train" and self._config.extra_train_path is not None:
+            extra = read_extra(self._config, self.label_names)
+            further = TextEncoder(self.tokenizer).encode_split(extra.texts, extra.labels)
+            return TokenizedSplit.concatenate([found, further])
         return found
 
     def _split_fingerprint(self, name: str) -> str | None:
         """Of the texts of a split; None where there is no such split."""
         if name not in self.splits or self._source is None:
             return None
-        own = name in self._source.splits
-        return self._source.fingerprint(name if own else "train")
+        if name != "train":
+            return self._source.fingerprint(name if name in self._source.splits else "train")
+        return self._source.fingerprint("train") + extra_fingerprint(self._config)
 
     def _write(self, name: str, examples: Examples, fingerprint: str) -> None:
         if examples.label_names != self.label_names:
@@ -220,71 +228,80 @@ class Dataset:
             )
 
 
-def open_dataset(config: Config, tokenizer: Tokenizer | None = None) -> Dataset:
+def open_dataset(
+    data: DataConfig, settings: TokenizerConfig, tokenizer: Tokenizer | None = None
+) -> Dataset:
     """Opens a data set; a second start neither tokenises nor reads texts.
 
     Args:
-        config: the source, its cut, the tokenizer's settings, the cache.
+        data: the source, its cut, the cache.
+        settings: of the tokenizer.
         tokenizer: of a checkpoint; None for the one in the cache, or one trained now.
 
     Raises:
         UserError: the data cannot be had, is malformed or too small, or the cache folder that
             `config.data.token_cache` names is damaged or of other settings.
     """
-    if config.data.token_cache is not None:
-        return _open_cache_alone(config, Path(config.data.token_cache).expanduser(), tokenizer)
-    source = open_source(config.data)
-    description = describe_source(config.data, source)
-    cache = Path(config.data.cache_dir or "~/.cache/lstm_flax").expanduser()
+    if data.token_cache is not None:
+        return _open_cache_alone(data, settings, Path(data.token_cache).expanduser(), tokenizer)
+    source = open_source(data)
+    description = describe_source(data, source)
+    cache = (
+        cache_folder("config.data.cache_dir")
+        if data.cache_dir is None
+        else Path(data.cache_dir).expanduser()
+    )
     read: dict[str, Examples] = {}
     if tokenizer is None:
-        settings = {**config.to_dict()["tokenizer"], "lowercase": config.data.lowercase}
-        learned_from = vocabulary_splits(config, source.splits)
-        settings["texts"] = [source.fingerprint(name) for name in learned_from]
-        path = cache / f"tokenizer-{digest([description, settings, NORMALIZATION_VERSION])}"
+        learned_from = vocabulary_splits(data, source.splits)
+        described = {**dataclasses.asdict(settings), "lowercase": data.lowercase}
+        described["texts"] = [source.fingerprint(name) for name in learned_from]
+        path = cache / f"tokenizer-{digest([description, described, NORMALIZATION_VERSION])}"
         tokenizer = read_tokenizer(path)
         if tokenizer is None:
             logger.info("reading texts: %s", ", ".join(learned_from))
-            read = {name: load_examples(config.data, name, source) for name in learned_from}
+            read = {name: load_examples(data, name, source) for name in learned_from}
             number = sum(map(len, read.values()))
-            logger.info("training a %s tokenizer on %s texts", config.tokenizer.kind, f"{number:,}")
+            logger.info("training a %s tokenizer on %s texts", settings.kind, f"{number:,}")
             texts = itertools.chain.from_iterable(examples.texts for examples in read.values())
-            tokenizer = Tokenizer.train(texts, config.tokenizer, config.data.lowercase)
+            tokenizer = Tokenizer.train(texts, settings, data.lowercase)
             write_file(path, tokenizer.to_bytes())
-    elif tokenizer.lowercase != config.data.lowercase:
+    elif tokenizer.lowercase != data.lowercase:
         raise UserError(
-            f"config.data.lowercase = {config.data.lowercase}, but the checkpoint's tokenizer was "
+            f"config.data.lowercase = {data.lowercase}, but the checkpoint's tokenizer was "
             f"trained with {tokenizer.lowercase}; use the checkpoint's value"
         )
     fingerprint = digest([description, tokenizer.fingerprint])
-    name = re.sub(r"[^a-z0-9_]+", "_", config.data.source.lower())
+    name = re.sub(r"[^a-z0-9_]+", "_", data.source.lower())
     folder = cache / f"{name}-{fingerprint}"
-    splits = available_splits(config.data, source)
+    splits = available_splits(data, source)
     manifest = read_manifest(folder, FORMAT_VERSION)
     if manifest is None or read_tokenizer(folder / "tokenizer") is None:
-        train = read["train"] if read else load_examples(config.data, "train", source)
+        train = read["train"] if read else load_examples(data, "train", source)
         manifest = {
             "format": FORMAT_VERSION,
             "fingerprint": fingerprint,
             "label_names": list(train.label_names),
             "splits": list(splits),
-            "settings": _settings(config),
+            "settings": _settings(data, settings),
         }
         write_file(folder / "tokenizer", tokenizer.to_bytes())
         write_file(folder / "dataset.json", json.dumps(manifest, ensure_ascii=False).encode())
-    dataset = Dataset(config, folder, manifest, tokenizer, source)
+    dataset = Dataset(data, folder, manifest, tokenizer, source)
     for split, examples in read.items():  # at hand now: encode them before they go
         dataset.encode(split, examples)
     return dataset
 
 
-def vocabulary_splits(config: Config, splits: Sequence[str]) -> list[str]:
-    """What tokenizer and vectors learn from: the training split and, on demand, unlabelled text."""
-    unlabelled = config.data.use_unlabelled and "unsupervised" in splits
+def vocabulary_splits(data: DataConfig, splits: Sequence[str]) -> list[str]:
+    """The splits that tokenizer and embeddings learn from: training and, if asked, unlabelled."""
+    unlabelled = data.use_unlabelled and "unsupervised" in splits
     return ["train", "unsupervised"] if unlabelled else ["train"]
 
 
-def _open_cache_alone(config: Config, folder: Path, tokenizer: Tokenizer | None) -> Dataset:
+def _open_cache_alone(
+    data: DataConfig, tokenizer_settings: TokenizerConfig, folder: Path, tokenizer: Tokenizer | None
+) -> Dataset:
     where = f"config.data.token_cache = {str(folder)!r}"
     manifest, kept = read_manifest(folder, FORMAT_VERSION), read_tokenizer(folder / "tokenizer")
     if manifest is None or kept is None:
@@ -292,7 +309,7 @@ def _open_cache_alone(config: Config, folder: Path, tokenizer: Tokenizer | None)
             f"{where}: no folder of encoded splits, or a damaged one; name one that a run "
             "made in config.data.cache_dir, or leave the field empty"
         )
-    for area, fields in _settings(config).items():
+    for area, fields in _settings(data, tokenizer_settings).items():
         for field, value in fields.items():
             there = manifest["settings"][area][field]
             if there != value:
@@ -305,9 +322,14 @@ def _open_cache_alone(config: Config, folder: Path, tokenizer: Tokenizer | None)
             f"{where}: was encoded by another tokenizer than the checkpoint's; "
             "leave the field empty, or use the cache that the checkpoint was trained from"
         )
-    return Dataset(config, folder, manifest, kept, source=None)
+    if extra := extra_fingerprint(data):
+        manifest |= {"fingerprint": digest([manifest["fingerprint"], extra])}
+    return Dataset(data, folder, manifest, kept, source=None)
 
 
-def _settings(config: Config) -> dict[str, dict[str, Any]]:
-    values = config.to_dict()
-    return {area: {f: values[area][f] for f in fields} for area, fields in _SETTINGS.items()}
+def _settings(data: DataConfig, tokenizer: TokenizerConfig) -> dict[str, dict[str, Any]]:
+    areas = {"data": data, "tokenizer": tokenizer}
+    return {
+        area: {field: getattr(areas[area], field) for field in fields}
+        for area, fields in _SETTINGS.items()
+    }

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lstm_flax.errors import UserError
 from lstm_flax.types import TextExample
 
 
@@ -60,3 +61,12 @@ def sorted_label_names(labels: set[str]) -> tuple[str, ...]:
         return tuple(sorted(labels, key=int))
     except ValueError:
         return tuple(sorted(labels))
+
+
+def check_texts(texts: Sequence[str]) -> None:
+    """Raises a `UserError` that names the first of some texts that is empty, or no text."""
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise UserError(f"texts[{index}] is {type(text).__name__}, not a string")
+        if not text.strip():
+            raise UserError(f"texts[{index}] is empty; leave it out")

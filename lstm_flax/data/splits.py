@@ -86,7 +86,7 @@ def _group(
 
 
 def _nearest_prefix(sizes: np.ndarray, fraction: float) -> int:
-    """How many groups, from the front, come nearest to a fraction of all examples.
+    """The number of groups, from the front, that come nearest to a fraction of all examples.
 
     >>> _nearest_prefix(np.array([3, 3, 4]), 0.5)
     2

@@ -1,4 +1,4 @@
-"""Scoring a trained model on a split of a data set."""
+"""Scores of trained models: on a split, on a file, alone or several together."""
 
 import importlib.metadata
 import logging
@@ -9,68 +9,117 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from lstm_flax.checkpoints.restore import TrainedModel
-from lstm_flax.config import Config
+from lstm_flax.config import DataConfig, LanguageModelConfig
 from lstm_flax.data.dataset import Dataset, open_dataset
 from lstm_flax.data.sources.files import read_labelled
 from lstm_flax.data.sources.imdb_films import film_table
 from lstm_flax.errors import UserError
-from lstm_flax.evaluation.ensemble import mean_probabilities
-from lstm_flax.evaluation.logits import Evaluator
-from lstm_flax.evaluation.metrics import classification_metrics
+from lstm_flax.evaluation.classifier import ClassifierEvaluator
+from lstm_flax.evaluation.metrics import class_probabilities, classification_metrics
 from lstm_flax.evaluation.perplexity import PerplexityEvaluator
 from lstm_flax.models.classifier import TextClassifier
 from lstm_flax.models.language_model import LanguageModel
-from lstm_flax.text.ngrams import NgramRatios
+from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.text.tokenized import TokenizedSplit
-from lstm_flax.training.warm_start import ngram_ratios
 from lstm_flax.version import __version__
 
 logger = logging.getLogger(__name__)
 
 
-def evaluate_trained_model(
-    trained: TrainedModel, config: Config, split: str, show_progress: bool
+def evaluate(
+    model: TextClassifier | LanguageModel,
+    params: Any,
+    split: TokenizedSplit,
+    encoder: TextEncoder,
+    data: DataConfig | None = None,
+    language_model: LanguageModelConfig | None = None,
+    temperature: float | None = 1.0,
+    description: str = "",
 ) -> dict[str, Any]:
-    """Scores a model on one split of a data set.
+    """Scores a model on a whole split: a classifier by accuracy and more, else by perplexity.
+
+    >>> from lstm_flax.models import init_params
+    >>> encoder = TextEncoder.fit(["fine film", "dull film", "fine, fine", "dull"], [1, 0, 1, 0])
+    >>> model = TextClassifier(encoder.vocab_size, num_classes=2, embedding_size=4, hidden_size=4)
+    >>> params = init_params(model, jax.random.key(0))
+    >>> split = encoder.encode_split(["fine", "dull", "film"], [1, 0, 1])
+    >>> evaluate(model, params, split, encoder)["examples"]
+    3
+
+    Args:
+        model: the module.
+        params: its parameters.
+        split: encoded texts; labelled for a classifier.
+        encoder: what encoded them.
+        data: batch size, buckets, cut; None for the defaults.
+        language_model: piece length of a language model; None for the defaults.
+        temperature: what divides a classifier's logits for the calibrated metrics; None to fit it.
+        description: shown beside a progress bar; empty for no bar.
+
+    Returns:
+        See `classification_metrics` and `PerplexityEvaluator.evaluate`.
+    """
+    evaluator = make_evaluator(model, encoder, data or DataConfig(), language_model)
+    if isinstance(evaluator, PerplexityEvaluator):
+        return evaluator.evaluate(params, split, description)
+    return evaluator.evaluate(params, split, temperature, description)
+
+
+def make_evaluator(
+    model: TextClassifier | LanguageModel,
+    encoder: TextEncoder,
+    data: DataConfig,
+    language_model: LanguageModelConfig | None = None,
+    mesh: Mesh | None = None,
+) -> ClassifierEvaluator | PerplexityEvaluator:
+    """The evaluator of a model, to be called for several splits or parameters; see `evaluate`."""
+    if isinstance(model, LanguageModel):
+        pieces = language_model or LanguageModelConfig()
+        return PerplexityEvaluator(model, data.batch_size, pieces.bptt_length, mesh)
+    return ClassifierEvaluator(model, encoder, data, mesh)
+
+
+def evaluate_split(
+    trained: TrainedModel, data: DataConfig, name: str, show_progress: bool
+) -> dict[str, Any]:
+    """Scores a restored model on one split of a data set.
 
     Args:
         trained: the model.
-        config: its configuration; only where the data lies may differ from the checkpoint's.
-        split: `train`, `development` or `test`.
+        data: that of its configuration; only where the data lies may differ.
+        name: `train`, `development` or `test`.
         show_progress: whether to draw a bar.
 
     Returns:
-        The figures that are printed and kept in the run's folder, see `README.md`.
+        What is printed and kept in the run's folder, see docs/command_line.md.
 
     Raises:
         UserError: where the data cannot be had, or has other labels than the model.
     """
     start = time.perf_counter()
-    dataset = open_dataset(config, tokenizer=trained.metadata.tokenizer)
-    names = trained.metadata.label_names
+    metadata, config = trained.metadata, trained.metadata.config
+    encoder, names = metadata.encoder, metadata.label_names
+    dataset = open_dataset(data, config.tokenizer, encoder.tokenizer)
     if dataset.label_names != names:
         raise UserError(
             f"the data's labels are {', '.join(dataset.label_names)}, the model's "
             f"{', '.join(names)}; evaluate on the data it was trained for"
         )
-    examples = dataset.split(split)
-    description = f"evaluating {split}" if show_progress else ""
-    if isinstance(trained.model, LanguageModel):
-        evaluator = PerplexityEvaluator(trained.model, config, trained.mesh)
-        figures = evaluator.figures(trained.params, examples, description)
-        compilations = evaluator.compilations
+    split = dataset.split(name)
+    description = f"evaluating {name}" if show_progress else ""
+    if name == "train":  # its own texts must not give their labels away
+        encoder = encoder.for_training(split, len(names))
+    evaluator = make_evaluator(trained.model, encoder, data, config.language_model, trained.mesh)
+    if isinstance(evaluator, PerplexityEvaluator):
+        metrics = evaluator.evaluate(trained.params, split, description)
     else:
-        ngrams = trained.metadata.ngrams
-        if split == "train":  # its own texts must not tell their labels
-            _, ngrams = ngram_ratios(config, dataset, trained)
-        logits, compilations = _classify(trained, examples, ngrams, description)
-        temperature = trained.metadata.history.temperature
-        figures = classification_metrics(logits, examples.labels, temperature)
-        figures |= _without_shared_texts(config, split, logits, examples)
-        _warn_of_training_texts(config, dataset, split, examples)
-    return {"split": split, **figures, **_describe(trained, compilations, start)}
+        logits = evaluator.logits(trained.params, split, description=description)
+        metrics = _score(logits, split, data.source, name, metadata.history.temperature)
+        _warn_of_training_texts(data, dataset, name, split)
+    return {"split": name, **metrics, **_describe(trained, evaluator.compilations, start)}
 
 
 def evaluate_file(
@@ -80,7 +129,7 @@ def evaluate_file(
     label_column: str | None,
     show_progress: bool,
 ) -> dict[str, Any]:
-    """Scores a classifier on labelled texts of a file; no other data of its is needed.
+    """Scores a classifier on the labelled texts of a file; no other data of its is needed.
 
     Args:
         trained: the model.
@@ -90,7 +139,7 @@ def evaluate_file(
         show_progress: whether to draw a bar.
 
     Returns:
-        As `evaluate_trained_model`, with `file` in the place of `split`.
+        As `evaluate_split`, with `file` in the place of `split`.
 
     Raises:
         UserError: naming file and lines of what cannot be read, or of labels unknown to the model.
@@ -102,30 +151,88 @@ def evaluate_file(
             f"{trained.path}: holds a language model, which knows no labels; name a "
             "classifier's run"
         )
-    columns = (
-        text_column or metadata.config.data.text_column,
-        label_column or metadata.config.data.label_column,
+    data = metadata.config.data
+    examples = read_labelled(
+        path,
+        text_column or data.text_column,
+        label_column or data.label_column,
+        metadata.label_names,
+        "not known to the model, which has",
+        ("--text_column", "--label_column"),
     )
-    flags = ("--text_column", "--label_column")
-    texts, labels = read_labelled(path, *columns, flags, metadata.label_names)
-    examples = TokenizedSplit.from_sequences(metadata.tokenizer.encode_batch(texts), labels)
+    split = metadata.encoder.encode_split(examples.texts, examples.labels)
+    evaluator = ClassifierEvaluator(trained.model, metadata.encoder, data, trained.mesh)
     description = f"evaluating {path.name}" if show_progress else ""
-    logits, compilations = _classify(trained, examples, metadata.ngrams, description)
-    figures = classification_metrics(logits, labels, metadata.history.temperature)
-    return {"file": str(path), **figures, **_describe(trained, compilations, start)}
+    temperature = metadata.history.temperature
+    metrics = evaluator.evaluate(trained.params, split, temperature, description)
+    return {"file": str(path), **metrics, **_describe(trained, evaluator.compilations, start)}
 
 
-def _classify(
-    trained: TrainedModel, examples: TokenizedSplit, ngrams: NgramRatios | None, description: str
-) -> tuple[np.ndarray, int]:
-    """The logits of N examples, f32[N, C], and how many batch shapes were compiled."""
-    assert isinstance(trained.model, TextClassifier)
-    evaluator = Evaluator(trained.model, trained.metadata.config.data, trained.mesh, ngrams)
-    return evaluator.logits(trained.params, examples, description), evaluator.compilations
+def evaluate_ensemble(
+    members: Sequence[TrainedModel], data: DataConfig, name: str, show_progress: bool
+) -> dict[str, Any]:
+    """Scores the mean of several classifiers' calibrated probabilities on one split of a data set.
+
+    Args:
+        members: at least one, of the same labels and tokenizer.
+        data: that of the first; only where the data lies may differ.
+        name: `development` or `test`: a split that none of them was trained on.
+        show_progress: whether to draw bars.
+
+    Returns:
+        The metrics of `evaluate_split`, and the members.
+
+    Raises:
+        UserError: where the data cannot be had, or a member is no classifier, knows other labels or
+            has another tokenizer.
+    """
+    first = members[0].metadata
+    dataset = open_dataset(data, first.config.tokenizer, first.encoder.tokenizer)
+    split = dataset.split(name)
+    probabilities = []
+    for member in members:
+        metadata = member.metadata
+        if isinstance(member.model, LanguageModel):
+            raise UserError(f"{member.path}: holds a language model; name runs of a classifier")
+        if metadata.label_names != dataset.label_names:
+            raise UserError(
+                f"{member.path}: knows the labels {', '.join(metadata.label_names)}, not "
+                f"{', '.join(dataset.label_names)}; name runs on the same labels"
+            )
+        if metadata.encoder.tokenizer.fingerprint != first.encoder.tokenizer.fingerprint:
+            raise UserError(
+                f"{member.path}: has another tokenizer; train it on the same data with the same "
+                "config.tokenizer and config.data"
+            )
+        evaluator = ClassifierEvaluator(
+            member.model, metadata.encoder, metadata.config.data, member.mesh
+        )
+        description = f"asking {member.path}" if show_progress else ""
+        logits = evaluator.logits(member.params, split, description=description)
+        probabilities.append(class_probabilities(logits / metadata.history.temperature))
+    logits = np.log(np.maximum(np.mean(probabilities, axis=0), np.finfo(np.float32).tiny))
+    metrics = _score(logits, split, data.source, name)
+    return {"split": name, **metrics, "members": [str(member.path) for member in members]}
+
+
+def _score(
+    logits: np.ndarray,
+    split: TokenizedSplit,
+    source: str,
+    name: str,
+    temperature: float = 1.0,
+) -> dict[str, Any]:
+    """Metrics of a split; of IMDB's test also those without the texts its train split holds too."""
+    metrics = classification_metrics(logits, split.labels, temperature)
+    if source == "imdb_reviews" and name == "test":
+        new = ~np.isin(split.groups, film_table().test_in_train)
+        of_new = classification_metrics(logits[new], split.labels[new])
+        metrics |= {f"{key}_without_train_texts": of_new[key] for key in ("examples", "accuracy")}
+    return metrics
 
 
 def _describe(trained: TrainedModel, compilations: int, start: float) -> dict[str, Any]:
-    """What was scored, on what, and how long it took."""
+    """The checkpoint that was scored, its seed, and the time it took."""
     return {
         "checkpoint_step": trained.step,
         "compilations": compilations,
@@ -136,72 +243,34 @@ def _describe(trained: TrainedModel, compilations: int, start: float) -> dict[st
     }
 
 
-def evaluate_ensemble(
-    members: Sequence[TrainedModel], config: Config, split: str, show_progress: bool
-) -> dict[str, Any]:
-    """Scores the mean of several classifiers' calibrated probabilities on one split of a data set.
-
-    Args:
-        members: at least one, of the same labels and tokenizer.
-        config: of the first; only where the data lies may differ.
-        split: `development` or `test`: what none of them was trained on.
-        show_progress: whether to draw bars.
-
-    Returns:
-        The figures of `classification_metrics`, and what `evaluate_trained_model` adds on IMDB.
-
-    Raises:
-        UserError: where the data cannot be had, or a member knows other labels or has another
-            tokenizer.
-    """
-    dataset = open_dataset(config, tokenizer=members[0].metadata.tokenizer)
-    examples = dataset.split(split)
-    probabilities = mean_probabilities(members, dataset, examples, "the ensemble", show_progress)
-    logits = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
-    figures = classification_metrics(logits, examples.labels)
-    figures |= _without_shared_texts(config, split, logits, examples)
-    return {"split": split, **figures, "members": [str(member.path) for member in members]}
-
-
 def _warn_of_training_texts(
-    config: Config, dataset: Dataset, split: str, examples: TokenizedSplit
+    data: DataConfig, dataset: Dataset, name: str, split: TokenizedSplit
 ) -> None:
     """Says how many texts of a file of the user's own are training texts too.
 
     Parts that are cut off the training file share none with it.
     """
-    paths = {"development": config.data.development_path, "test": config.data.test_path}
-    if paths.get(split) is None:
+    paths = {"development": data.development_path, "test": data.test_path}
+    if paths.get(name) is None:
         return
     known = {ids.tobytes() for ids in dataset.split("train")}
-    shared = sum(ids.tobytes() in known for ids in examples)
+    shared = sum(ids.tobytes() in known for ids in split)
     if shared:
         logger.warning(
-            "%s: %s of its %s texts are training texts too: the score flatters",
-            paths[split],
+            "%s: %s of its %s texts are training texts too: its score is inflated",
+            paths[name],
             f"{shared:,}",
-            f"{len(examples):,}",
+            f"{len(split):,}",
         )
 
 
-def _without_shared_texts(
-    config: Config, split: str, logits: np.ndarray, examples: TokenizedSplit
-) -> dict[str, Any]:
-    """The figures of IMDB's test split without the texts that its training split holds too."""
-    if config.data.source != "imdb_reviews" or split != "test":
-        return {}
-    new = ~np.isin(examples.groups, film_table().test_in_train)
-    figures = classification_metrics(logits[new], examples.labels[new])
-    return {f"{name}_without_train_texts": figures[name] for name in ("examples", "accuracy")}
-
-
-def default_split(config: Config) -> str:
-    """What to score where nobody said: no test text for a language model."""
-    return "development" if config.task == "language_model" else "test"
+def default_split(task: str) -> str:
+    """The split to score where none is named: no test text for a language model."""
+    return "development" if task == "language_model" else "test"
 
 
 def describe_environment() -> dict[str, Any]:
-    """The device and the versions a figure was measured with."""
+    """The device and the versions a score was measured with."""
     packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "sentencepiece")
     return {
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",

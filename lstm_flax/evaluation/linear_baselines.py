@@ -152,6 +152,6 @@ def comparison_table(
 ) -> str:
     """The accuracies, one a line; those of other models, (name, accuracy), below."""
     names = {"tfidf": "TF-IDF + logistic regression", "nbsvm": "NB-SVM"}
-    lines = [(names[name], figures["accuracy"]) for name, figures in scores.items()] + list(beside)
+    lines = [(names[name], metrics["accuracy"]) for name, metrics in scores.items()] + list(beside)
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"  {name:<{width}}  {accuracy:.2%}" for name, accuracy in lines)

@@ -1,4 +1,4 @@
-"""Metrics: sums on the device while training, exact figures over a whole split."""
+"""Metrics: sums on the device while training, exact values over a whole split."""
 
 from typing import Any, NamedTuple
 
@@ -63,9 +63,9 @@ def classification_metrics(
     """Accuracy, loss, confusion and calibration of a whole split.
 
     Args:
-        logits: f32[N, C], or f32[N, 1] for a sigmoid head.
+        logits: f32[N, C].
         labels: i32[N].
-        temperature: what divides the logits for the calibrated figures.
+        temperature: what divides the logits for the calibrated metrics.
 
     Returns:
         `examples`, `accuracy`, `loss` (mean cross-entropy in nats, unsmoothed and unweighted),
@@ -91,6 +91,15 @@ def classification_metrics(
     }
 
 
+def class_probabilities(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of all classes: f32[N, C] -> f32[N, C].
+
+    >>> class_probabilities(np.array([[0.0, 0.0]], np.float32))
+    array([[0.5, 0.5]], dtype=float32)
+    """
+    return np.exp(_log_softmax(logits)).astype(np.float32)
+
+
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The temperature that makes the labels most probable (Guo et al. 2017, section 4.2).
 
@@ -100,7 +109,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     it.
 
     Args:
-        logits: f32[N, C] or f32[N, 1], of texts that the model was not trained on.
+        logits: f32[N, C], of texts that the model was not trained on.
         labels: i32[N].
 
     Returns:
@@ -147,9 +156,7 @@ def _cross_entropy(log_probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Float64 log-probabilities [N, C]; a single logit stands for classes 0 and 1."""
+    """Float64 log-probabilities [N, C]."""
     logits = logits.astype(np.float64)
-    if logits.shape[1] == 1:
-        logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
     shifted = logits - logits.max(axis=1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))

@@ -8,11 +8,10 @@ import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from lstm_flax.config import Config
 from lstm_flax.data.prefetching import prefetch
 from lstm_flax.data.streams import Streams, running_text
 from lstm_flax.devices.compilation import BucketedFunction
-from lstm_flax.devices.sharding import place_batch, replicated
+from lstm_flax.devices.sharding import evaluation_mesh, place_batch, replicated
 from lstm_flax.models.language_model import Carry, LanguageModel, read_piece, softmax_weights
 from lstm_flax.models.sampled_softmax import exact_cross_entropy
 from lstm_flax.text.tokenized import TokenizedSplit
@@ -23,13 +22,21 @@ class PerplexityEvaluator:
     """Reads a split's reviews one after another, as in training, dropout off.
 
     Every token of every review and the END of each is predicted exactly once by each direction.
+
+    Args:
+        model: the language model.
+        streams: B, rows of a batch.
+        bptt_length: T, tokens of a row.
+        mesh: the devices that share each batch; None for one.
     """
 
-    def __init__(self, model: LanguageModel, config: Config, mesh: Mesh) -> None:
-        """Holds on to the model, the streams' settings and the devices."""
+    def __init__(
+        self, model: LanguageModel, streams: int, bptt_length: int, mesh: Mesh | None = None
+    ) -> None:
+        mesh = evaluation_mesh(1) if mesh is None else mesh
         self._model = model
-        self._rows = config.data.batch_size
-        self._length = config.language_model.bptt_length
+        self._rows = streams
+        self._length = bptt_length
         self._mesh = mesh
 
         def read(tree: tuple[Any, Carry], batch: StreamBatch) -> tuple[jax.Array, Carry]:
@@ -48,10 +55,10 @@ class PerplexityEvaluator:
 
     @property
     def compilations(self) -> int:
-        """How many batch shapes were compiled."""
+        """The number of batch shapes compiled."""
         return self._read.compilations
 
-    def figures(self, params: Any, split: TokenizedSplit, description: str = "") -> dict[str, Any]:
+    def evaluate(self, params: Any, split: TokenizedSplit, description: str = "") -> dict[str, Any]:
         """Scores a split.
 
         Args:

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-_LABELS = 20  # shown with their own figures, at most
+_LABELS = 20  # shown with scores of their own, at most
 
 
 def result_table(results: dict[str, Any]) -> str:
-    """The figures a person wants first, one a line."""
+    """The metrics a person wants first, one a line."""
     if "perplexity" in results:
         what = {
             "tokens": f"{results['tokens']:,}",
@@ -52,12 +52,12 @@ def _label_table(confusion: list[list[int]], names: list[str]) -> list[str]:
     counts = np.array(confusion)
     for i in np.argsort(-counts.sum(axis=1), kind="stable")[:_LABELS]:
         right, texts, answers = counts[i, i], counts[i].sum(), counts[:, i].sum()
-        figures = (
+        scores = (
             right / max(answers, 1),
             right / max(texts, 1),
             2 * right / max(texts + answers, 1),
         )
-        percent = " ".join(f"{f:>{w}.2%}" for f, w in zip(figures, (10, 7, 7), strict=True))
+        percent = " ".join(f"{f:>{w}.2%}" for f, w in zip(scores, (10, 7, 7), strict=True))
         others = np.where(np.arange(len(names)) == i, 0, counts[i])
         worst = f"{names[others.argmax()]} ({others.max():,})" if others.any() else ""
         lines.append(f"  {names[i]:<{width}} {texts:>8,} {percent}  {worst}".rstrip())

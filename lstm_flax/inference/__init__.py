@@ -1,1 +1,1 @@
-"""What a trained model is for."""
+"""Using trained models: labels for texts, and new text."""

@@ -35,7 +35,7 @@ class Generator:
                 f"{trained.path}: holds a classifier, which writes no text; name the run of a "
                 "language model (lstm-flax train --config=imdb_pretrain --workdir=DIR makes one)"
             )
-        self._tokenizer = trained.metadata.tokenizer
+        self._tokenizer = trained.metadata.encoder.tokenizer
         self._model, params = forward_model(trained.model, trained.params)
         self._params = jax.device_put(params, jax.devices()[0])
         model = self._model

@@ -2,8 +2,6 @@
 
 import dataclasses
 import itertools
-import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
@@ -14,19 +12,14 @@ import numpy as np
 
 from lstm_flax.checkpoints.pretrained import model_folder
 from lstm_flax.checkpoints.restore import TrainedModel, load_trained_model
-from lstm_flax.data.batching import BatchPlan, PlannedBatch, make_batch
-from lstm_flax.devices.compilation import BucketedFunction
+from lstm_flax.data.examples import check_texts
 from lstm_flax.errors import UserError
-from lstm_flax.files import make_folder, write_text
-from lstm_flax.models.classifier import TextClassifier, apply_classifier
-from lstm_flax.models.head import class_probabilities
+from lstm_flax.evaluation.classifier import WORKERS, ClassifierEvaluator
+from lstm_flax.evaluation.metrics import class_probabilities
+from lstm_flax.models.classifier import TextClassifier
 from lstm_flax.text.tokenized import TokenizedSplit
-from lstm_flax.training.train import train
-from lstm_flax.types import Batch
 
 _CHUNK = 4096  # texts read ahead of a stream: enough to batch by length, small to hold
-# Batches computed at once. On a CPU most of one batch's work keeps one core busy.
-_WORKERS = min(os.cpu_count() or 1, 8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,120 +42,54 @@ class Prediction:
 
 
 class Predictor:
-    """A trained classifier with its tokenizer; safe to share between threads.
+    """One trained classifier or several, with text encoders; safe to share between threads.
 
-    >>> predictor = Predictor.from_checkpoint("runs/imdb")  # doctest: +SKIP
-    >>> predictor.predict(["A film to remember."])[0].label  # doctest: +SKIP
+    Several answer with the mean of their probabilities.
+
+    >>> predictor = Predictor.from_checkpoint()  # the model that comes with the package
+    >>> predictor.predict(["A gentle, funny film that earns its tears."])[0].label
     'pos'
+
+    Args:
+        trained: a restored classifier; see `from_checkpoint`.
+        others: more of them, for the same labels.
+
+    Attributes:
+        trained: the first of them.
+        label_names: C names.
+
+    Raises:
+        UserError: one is no classifier, or has other labels than the first.
     """
 
-    def __init__(self, trained: TrainedModel) -> None:
-        """Wraps a restored model; see `from_checkpoint`."""
-        if not isinstance(trained.model, TextClassifier):
-            raise UserError(
-                f"{trained.path}: holds a language model; name a classifier's run, or train one "
-                f"from it with --config.init_from={trained.path}"
-            )
-        self._trained = trained
-        self._tokenizer = trained.metadata.tokenizer
-        self._ngrams = trained.metadata.ngrams
-        self._data = trained.metadata.config.data
+    def __init__(self, trained: TrainedModel, *others: TrainedModel) -> None:
+        self.trained = trained
         self.label_names = trained.metadata.label_names
-        model, temperature = trained.model, trained.metadata.history.temperature
-
-        def probabilities(params: Any, batch: Batch) -> jax.Array:
-            return class_probabilities(apply_classifier(model, params, batch) / temperature)
-
-        self._probabilities = BucketedFunction(probabilities)
-        self._params = jax.device_put(trained.params, jax.devices()[0])
+        for other in others:
+            if other.metadata.label_names != self.label_names:
+                raise UserError(
+                    f"{other.path}: knows the labels {', '.join(other.metadata.label_names)}, not "
+                    f"{', '.join(self.label_names)}; name runs on the same labels"
+                )
+        self._members = [_Member(member) for member in (trained, *others)]
 
     @classmethod
     def from_checkpoint(
-        cls, path: str | Path | None = None, checkpoint: str = "best"
+        cls, path: str | Path | None = None, *others: str | Path, checkpoint: str = "best"
     ) -> "Predictor":
         """Restores a classifier; neither flags nor the data set are needed.
 
         Args:
             path: a run's folder, or a checkpoint folder copied from one; None for the model that
                 comes with the package.
+            others: folders of more classifiers, whose mean answers.
             checkpoint: `best` or `last`.
 
         Raises:
             UserError: where there is no whole checkpoint.
         """
-        return cls(
-            load_trained_model(model_folder(None if path is None else Path(path)), checkpoint)
-        )
-
-    def fine_tune(
-        self,
-        texts: Sequence[str],
-        labels: Sequence[str],
-        workdir: str | Path,
-        epochs: int = 3,
-        show_progress: bool = True,
-    ) -> "Predictor":
-        """Trains on further texts, starting from these weights and this tokenizer.
-
-        Other labels than the model's own are fine: the head then starts afresh. A tenth of the
-        texts selects the epoch. The folder is an ordinary run: the same call continues it.
-
-        >>> tuned = predictor.fine_tune(texts, labels, "runs/mine")  # doctest: +SKIP
-
-        Args:
-            texts: what to learn from.
-            labels: the name of each text's label.
-            workdir: folder of the new run, which keeps the texts too.
-            epochs: passes over the texts.
-            show_progress: whether to draw bars and print the development part's scores.
-
-        Returns:
-            A predictor of the new run's best checkpoint.
-
-        Raises:
-            UserError: for empty texts, a single label, texts and labels of different number, or a
-                folder that holds another run or cannot be written.
-        """
-        if len(texts) != len(labels):
-            raise UserError(f"{len(texts)} texts but {len(labels)} labels; give each text its own")
-        _check_texts(texts)
-        workdir = Path(workdir)
-        make_folder(workdir)
-        rows = zip(texts, labels, strict=True)
-        lines = [json.dumps({"text": t, "label": label}, ensure_ascii=False) for t, label in rows]
-        path, content = workdir / "train.jsonl", "\n".join(lines) + "\n"
-        has_run = (workdir / "config.json").exists()
-        if has_run and not (path.exists() and path.read_text(encoding="utf-8") == content):
-            raise UserError(f"{workdir}: holds a run on other texts; choose another folder")
-        write_text(path, content)
-        before = self._trained.metadata.config
-        data = dataclasses.replace(
-            before.data,
-            source="files",
-            train_path=str(path),
-            development_path=None,
-            test_path=None,
-            text_column="text",
-            label_column="label",
-            development_fraction=0.1,
-            test_fraction=0.0,
-            cache_dir=str(workdir / "cache"),
-            token_cache=None,
-            unlabelled_batch_size=0,
-        )
-        training = dataclasses.replace(
-            before.training,
-            epochs=epochs,
-            max_steps=0,
-            class_weights=(),
-            entropy_weight=0.0,
-            teachers=None,
-        )
-        config = dataclasses.replace(
-            before, data=data, training=training, init_from=str(self._trained.path)
-        )
-        train(config, workdir, split="development", show_progress=show_progress)
-        return Predictor.from_checkpoint(workdir)
+        folders = [model_folder(None if path is None else Path(path)), *map(Path, others)]
+        return cls(*(load_trained_model(folder, checkpoint) for folder in folders))
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """Classifies texts of any length, in order.
@@ -174,7 +101,7 @@ class Predictor:
         if isinstance(texts, str):
             raise UserError("predict takes a list of texts; write predict([text])")
         texts = list(texts)
-        _check_texts(texts)
+        check_texts(texts)
         return list(self.predict_stream(texts))
 
     def predict_stream(self, texts: Iterable[str]) -> Iterator[Prediction]:
@@ -184,43 +111,37 @@ class Predictor:
             texts: none of them empty.
         """
         iterator = iter(texts)
-        with ThreadPoolExecutor(_WORKERS) as pool:
+        with ThreadPoolExecutor(WORKERS) as pool:
             while chunk := list(itertools.islice(iterator, _CHUNK)):
-                encoded, unknown = self._tokenizer.encode_measured(chunk)
-                answers = self._probabilities_of(encoded, pool)
-                for text, row, part in zip(chunk, answers, unknown, strict=True):
+                answers = [member.probabilities(chunk, pool) for member in self._members]
+                mean = np.mean([probabilities for probabilities, _ in answers], axis=0)
+                for text, row, unknown in zip(chunk, mean, answers[0][1], strict=True):
                     yield Prediction(
                         text=text,
                         label=self.label_names[int(row.argmax())],
                         probabilities=dict(zip(self.label_names, map(float, row), strict=True)),
-                        unknown=float(part),
+                        unknown=float(unknown),
                     )
 
-    def _probabilities_of(self, encoded: Sequence[np.ndarray], pool: Executor) -> np.ndarray:
-        """Probabilities [N, C], batched by length, several batches at once."""
-        data = self._data
-        split = TokenizedSplit.from_sequences(encoded, np.zeros(len(encoded)))
-        size = 1 if len(encoded) == 1 else data.batch_size
-        plan = BatchPlan(
-            split.lengths, size, data.bucket_widths, data.max_length, seed=0, epoch=0, shuffle=False
-        )
 
-        def answer(planned: PlannedBatch) -> np.ndarray:
-            rows, width = planned
-            batch = make_batch(
-                split, rows, width, size, data.max_length, data.truncation, self._ngrams
+class _Member:
+    """One classifier of a predictor."""
+
+    def __init__(self, trained: TrainedModel) -> None:
+        if not isinstance(trained.model, TextClassifier):
+            raise UserError(
+                f"{trained.path}: holds a language model; name a classifier's run, or train one "
+                f"from it with --config.init_from={trained.path}"
             )
-            return np.asarray(self._probabilities(self._params, batch))[: len(rows)]
+        metadata = trained.metadata
+        self._encoder = metadata.encoder
+        self._temperature = metadata.history.temperature
+        self._evaluator = ClassifierEvaluator(trained.model, metadata.encoder, metadata.config.data)
+        self._params: Any = jax.device_put(trained.params, jax.devices()[0])
 
-        result = np.empty((len(split), len(self.label_names)), np.float32)
-        for planned, probabilities in zip(plan, pool.map(answer, plan), strict=True):
-            result[planned.indices] = probabilities
-        return result
-
-
-def _check_texts(texts: Sequence[str]) -> None:
-    for index, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise UserError(f"texts[{index}] is {type(text).__name__}, not a string")
-        if not text.strip():
-            raise UserError(f"texts[{index}] is empty; leave it out")
+    def probabilities(self, texts: Sequence[str], pool: Executor) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities f32[N, C] of N texts, and the part of each that is unknown, f64[N]."""
+        encoded, unknown = self._encoder.tokenizer.encode_measured(texts)
+        split = TokenizedSplit.from_sequences(encoded, np.zeros(len(encoded)))
+        logits = self._evaluator.logits(self._params, split, pool)
+        return class_probabilities(logits / self._temperature), unknown

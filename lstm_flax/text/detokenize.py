@@ -42,7 +42,7 @@ def join_words(words: Sequence[str], start: str = "") -> str:
 
 
 def _clings(text: str, word: str) -> bool:
-    """Whether a word that is no quotation mark follows a text without a space."""
+    """True if a word that is no quotation mark follows a text without a space."""
     if not text:
         return True
     last = text[-1]

@@ -1,6 +1,7 @@
 """Hashes that depend on neither the platform nor the process."""
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -16,6 +17,11 @@ def text_hash(text: str) -> int:
     """
     data = normalize(text, lowercase=True).encode()
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+
+
+def text_hashes(texts: Sequence[str]) -> np.ndarray:
+    """`text_hash` of each text, u64[N]."""
+    return np.fromiter(map(text_hash, texts), dtype=np.uint64, count=len(texts))
 
 
 def mix(values: np.ndarray, seed: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""How strongly each n-gram of a text speaks for a class: the naive-Bayes log-count ratios.
+"""Naive-Bayes log-count ratios: the weight of each n-gram of a text as evidence for a class.
 
 For an n-gram that n_c training texts of class c and n_o of the others hold, the ratio of class c is
 
@@ -49,7 +49,7 @@ class NgramRatios:
         return int(self.order * self.tables.shape[2])
 
     def counted_any_of(self, split: TokenizedSplit) -> bool:
-        """Whether texts of a split are among those that were counted."""
+        """True if any text of a split is among those that were counted."""
         return bool(np.isin(split.groups, self.groups).any())
 
     def features(

@@ -45,13 +45,13 @@ class Tokenizer:
     Args:
         kind: `unigram`, `bpe`, `word` or `char`.
         lowercase: whether texts are folded to lower case.
-        model: a serialised SentencePiece model.
+        model: a serialised SentencePiece model, which is kept as it is.
     """
 
     def __init__(self, kind: str, lowercase: bool, model: bytes) -> None:
         self.kind = kind
         self.lowercase = lowercase
-        self._model = model
+        self.model = model
         self._processor = sentencepiece.SentencePieceProcessor()
         self._processor.LoadFromSerializedProto(model)
         self.vocab_size: int = self._processor.GetPieceSize()
@@ -84,8 +84,8 @@ class Tokenizer:
                 model_writer=model,
                 model_type=config.kind,
                 vocab_size=config.vocab_size,
-                # The alphabet of `char` is as large as it is; vocab_size only limits it.
-                hard_vocab_limit=config.kind != "char",
+                # There are as many words and characters as there are; vocab_size only limits them.
+                hard_vocab_limit=config.kind not in ("char", "word"),
                 character_coverage=1.0,  # of what `_drop_rare_characters` left
                 num_threads=config.num_threads,
                 pad_id=PAD_ID,
@@ -132,9 +132,9 @@ class Tokenizer:
             "kind": self.kind,
             "lowercase": self.lowercase,
             "normalization": NORMALIZATION_VERSION,
-            "model_sha256": hashlib.sha256(self._model).hexdigest(),
+            "model_sha256": hashlib.sha256(self.model).hexdigest(),
         }
-        return _MAGIC + json.dumps(header).encode() + b"\n" + self._model
+        return _MAGIC + json.dumps(header).encode() + b"\n" + self.model
 
     def encode_batch(self, texts: Sequence[str], num_threads: int = 0) -> list[np.ndarray]:
         """Encodes raw texts.
@@ -195,7 +195,7 @@ class Tokenizer:
         digest = hashlib.sha256()
         header = (self.kind, self.lowercase, NORMALIZATION_VERSION, _WORD.pattern)
         digest.update(repr(header).encode())
-        digest.update(_normalizer_spec(self._model))
+        digest.update(_normalizer_spec(self.model))
         for i in range(self.vocab_size):
             digest.update(self._processor.IdToPiece(i).encode() + b"\0")
             digest.update(struct.pack("<f", self._processor.GetScore(i)))

@@ -1,1 +1,1 @@
-"""Objectives, the step, the loop, evaluation, checkpoints."""
+"""Training: the step, its loss and optimizer, the loop, and the folder of a run."""

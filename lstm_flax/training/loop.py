@@ -5,17 +5,16 @@ import dataclasses
 import json
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
-from jax.sharding import Mesh
 
 from lstm_flax.checkpoints.folder import DAMAGE, CheckpointFolder, open_checkpoints
 from lstm_flax.checkpoints.metadata import History, Metadata, describe_machine
 from lstm_flax.checkpoints.restore import TrainedModel
 from lstm_flax.config import Config, refuse_changes
-from lstm_flax.data.dataset import Dataset
 from lstm_flax.data.prefetching import prefetch
 from lstm_flax.devices.compilation import BucketedFunction
 from lstm_flax.devices.sharding import abstract, replicated
@@ -23,19 +22,36 @@ from lstm_flax.errors import UserError, one_line
 from lstm_flax.evaluation.metrics import MetricSums
 from lstm_flax.files import make_folder, write_text
 from lstm_flax.training.interruption import Interrupted, StopRequest
-from lstm_flax.training.optimizer import make_optimizer
 from lstm_flax.training.progress import RunLog, progress_bar
-from lstm_flax.training.task import Task
-from lstm_flax.training.train_state import TrainState
+from lstm_flax.training.tasks import Task
+from lstm_flax.training.train_state import TrainState, from_trees, make_key, to_trees
 from lstm_flax.training.warm_start import first_params, take_params
 
 logger = logging.getLogger(__name__)
+
+
+def _summing(
+    step: Callable[[TrainState, Any], tuple[TrainState, MetricSums]],
+) -> Callable[[tuple[TrainState, MetricSums], Any], tuple[TrainState, MetricSums]]:
+    """A step that adds its metrics to those of the epoch, so that the host need not wait."""
+
+    def summing_step(
+        tree: tuple[TrainState, MetricSums], batch: Any
+    ) -> tuple[TrainState, MetricSums]:
+        state, sums = tree
+        state, metrics = step(state, batch)
+        return state, sums.merge(metrics)
+
+    return summing_step
 
 
 class Run:
     """One run: its task, state and folder.
 
     Attributes:
+        task: what is trained, and on what.
+        state: see `TrainState`.
+        epoch_sums: metric sums since the epoch began.
         step: batches taken.
         total_steps: batches of the whole run.
         history: best development score, sums at the last line of the log, seconds so far.
@@ -46,38 +62,33 @@ class Run:
         task: Task,
         config: Config,
         workdir: Path,
-        dataset: Dataset,
-        mesh: Mesh,
         initial: TrainedModel | None = None,
     ) -> None:
         """Builds everything and restores the newest whole checkpoint, if there is one.
 
         Args:
             task: what is trained, and on what.
-            config: the run.
+            config: the run, which its checkpoints keep.
             workdir: its folder; created where absent.
-            dataset: encoded by the run's tokenizer.
-            mesh: the devices that share each batch.
             initial: where the first weights come from; None to draw them all.
         """
         self.task = task
-        self.config = config
-        self.dataset = dataset
-        self.mesh = mesh
+        self._config = config
+        self._settings = config.training
         self.total_steps = config.training.epochs * task.steps_per_epoch
         if config.training.max_steps:
             self.total_steps = min(self.total_steps, config.training.max_steps)
-        optimizer = make_optimizer(config.optimizer, self.total_steps, task.steps_per_epoch)
-        self.train_step = BucketedFunction(task.make_step(optimizer), donate=True)
+        optimizer = task.make_optimizer(self.total_steps)
+        self.train_step = BucketedFunction(_summing(task.make_step(optimizer)), donate=True)
         self.history = History()
-        if config.training.early_stopping_patience and not task.has_development:
+        if config.training.early_stopping_patience and not task.dataset.has_development:
             raise UserError(
                 "config.training.early_stopping_patience: there is no development part to score; "
                 "set config.data.development_fraction"
             )
 
         def create(given: Any) -> TrainState:
-            init_key, key = jax.random.split(jax.random.PRNGKey(config.training.seed))
+            init_key, key = jax.random.split(make_key(config.training.seed))
             params = take_params(task.init_params(init_key), given)
             average = config.training.ema_decay > 0
             return TrainState.create(params, optimizer, key, average, task.initial_carry())
@@ -87,11 +98,12 @@ class Run:
         write_text(workdir / "config.json", json.dumps(config.to_dict(), indent=2) + "\n")
         self.last = open_checkpoints(workdir, "last")
         self.best = open_checkpoints(workdir, "best")
-        state = self._restore(abstract(jax.eval_shape(create, {}), self.mesh))
-        if state is None:
-            given = first_params(config, dataset, initial)
-            state = jax.jit(create, out_shardings=replicated(self.mesh))(given)
-        self.state = state
+        restored = self._restore(jax.eval_shape(create, {}))
+        if restored is None:
+            given = first_params(config.model, config.data, task.dataset, initial)
+            state = jax.jit(create, out_shardings=replicated(task.mesh))(given)
+            restored = state, self._zero_sums()
+        self.state, self.epoch_sums = restored
         self.step = int(self.state.step)
         if self.step > self.total_steps:
             raise UserError(
@@ -109,15 +121,28 @@ class Run:
 
     @property
     def is_finished(self) -> bool:
-        """Whether no step is left, or patience is over."""
-        patience = self.config.training.early_stopping_patience
+        """True if no step is left, or patience has run out."""
+        patience = self._settings.early_stopping_patience
         return self.step >= self.total_steps or 0 < patience <= self.history.epochs_since
 
-    def train(self, show_progress: bool) -> None:
+    def summary(self) -> dict[str, Any]:
+        """The part of the results that describes the training."""
+        summary: dict[str, Any] = {
+            "training_seconds": round(self.history.seconds, 3),
+            "train_steps": self.step,
+            "train_examples": len(self.task.dataset.split("train")),
+            "compilations": self.train_step.compilations,
+        }
+        if self._config.task == "classifier":
+            summary["development_accuracy"] = self.history.best_score
+        return summary
+
+    def take_steps(self, show_progress: bool) -> None:
         """Compiles for every bucket, then takes all steps that are left, an epoch at a time."""
         with StopRequest() as stop:
             if not self.is_finished:
-                self.train_step.compile(self.state, self.task.example_batches(), show_progress)
+                tree = (self.state, self.epoch_sums)
+                self.train_step.compile(tree, self.task.example_batches(), show_progress)
             if stop.requested:
                 raise Interrupted(f"stopped at step {self.step}, before a further one was taken")
             total, done = self._units(self.total_steps), self._units(self.step)
@@ -131,60 +156,59 @@ class Run:
         return epoch * self.task.units_per_epoch + self.task.units_before(epoch, batch)
 
     def _train_epoch(self, epoch: int, bar: Any, stop: "StopRequest") -> None:
-        settings = self.config.training
         first = self.step - epoch * self.task.steps_per_epoch
         end = min(self.total_steps, (epoch + 1) * self.task.steps_per_epoch)
         if first == 0:
-            zero = jax.device_put(MetricSums.zero(), replicated(self.mesh))
-            self.state = self.state.replace(epoch_sums=zero)
+            self.epoch_sums = self._zero_sums()
             self.history = dataclasses.replace(self.history, logged=(0.0, 0.0, 0, 0))
         since, units = time.perf_counter(), 0
         with prefetch(self.task.batches(epoch, first)) as batches:
             while self.step < end:
                 size, batch = next(batches)
-                self.state = self.train_step(self.state, batch)
+                tree = (self.state, self.epoch_sums)
+                self.state, self.epoch_sums = self.train_step(tree, batch)
                 self.step += 1
                 units += size
                 bar.update(size)
                 at_end = self.step == end
-                if self.step % settings.log_interval == 0 or at_end:
-                    loss = self._log_figures(epoch, units, since)
+                if self.step % self._settings.log_interval == 0 or at_end:
+                    loss = self._log_metrics(epoch, units, since)
                     bar.set_postfix(self._postfix(loss))
                     since, units = time.perf_counter(), 0
                 if stop.requested and not at_end:
                     self._save(self.last)
                     raise Interrupted(f"stopped after step {self.step}; saved")
-                if self.step % settings.checkpoint_interval == 0 and not at_end:
+                if self.step % self._settings.checkpoint_interval == 0 and not at_end:
                     self._save(self.last)
         self._end_epoch(epoch)
         if stop.requested:
             raise Interrupted(f"stopped after step {self.step}; saved")
 
-    def _log_figures(self, epoch: int, units: int, since: float) -> float:
+    def _log_metrics(self, epoch: int, units: int, since: float) -> float:
         """Logs the means since the last line, speed and time left; returns the loss."""
-        sums = jax.device_get(self.state.epoch_sums)  # waits for the device
+        sums = jax.device_get(self.epoch_sums)  # waits for the device
         speed = units / (time.perf_counter() - since)
         self._check_finite()
         # In float32, as on the device: a resumed run must log the same digits.
         recent = sums.minus(MetricSums.from_numbers(*self.history.logged))
-        figures = self.task.figures(recent)
+        metrics = self.task.metrics(recent)
         left = self._units(self.total_steps) - self._units(self.step)
         clock = {
             f"{self.task.unit}_per_second": round(speed, 1),
             "seconds_left": round(left / speed),
         }
-        self.log.write("train", self.step, epoch=epoch, **figures, **clock)
+        self.log.write("train", self.step, epoch=epoch, **metrics, **clock)
         self.history = dataclasses.replace(self.history, logged=sums.to_numbers())
-        return figures["loss"]
+        return metrics["loss"]
 
     def _end_epoch(self, epoch: int) -> None:
         """Scores the development part, selects, saves."""
-        trained = self.task.figures(self.state.epoch_sums)
-        figures = {f"train_{name}": value for name, value in trained.items()}
+        trained = self.task.metrics(self.epoch_sums)
+        metrics = {f"train_{name}": value for name, value in trained.items()}
         score, best = None, self.history.best_score
-        if self.task.has_development:
+        if self.task.dataset.has_development:
             scored, score = self.task.score_development(self.state.evaluation_params)
-            figures |= {f"development_{name}": value for name, value in scored.items()}
+            metrics |= {f"development_{name}": value for name, value in scored.items()}
             temperature = scored.get("temperature", 1.0)
             self.history = dataclasses.replace(self.history, temperature=temperature)
         improved = score is None or best is None or score > best
@@ -195,7 +219,7 @@ class Run:
         else:
             since = self.history.epochs_since + 1
             self.history = dataclasses.replace(self.history, epochs_since=since)
-        self.log.write("epoch", self.step, epoch=epoch, **figures)
+        self.log.write("epoch", self.step, epoch=epoch, **metrics)
         if improved:
             self._save(self.best)
             self.best.wait()  # whole before `last` says that this epoch is done
@@ -222,28 +246,31 @@ class Run:
         seconds = self.history.seconds + now - self._counted
         self.history, self._counted = dataclasses.replace(self.history, seconds=seconds), now
         metadata = Metadata(
-            config=self.config,
-            label_names=self.dataset.label_names,
-            tokenizer=self.dataset.tokenizer,
-            ngrams=self.task.ngrams,
-            data_fingerprint=self.dataset.fingerprint,
+            config=self._config,
+            label_names=self.task.dataset.label_names,
+            encoder=self.task.encoder,
+            data_fingerprint=self.task.dataset.fingerprint,
             position=self._position(self.step),
             history=self.history,
             machine=describe_machine(),
         )
-        folder.save(self.step, self.state, metadata)
+        folder.save(self.step, to_trees(self.state, self.epoch_sums), metadata)
 
     def _position(self, step: int) -> dict[str, int]:
         epoch, batch = divmod(step, self.task.steps_per_epoch)
         return {"epoch": epoch, "batch": batch}
 
-    def _restore(self, like: TrainState) -> TrainState | None:
+    def _zero_sums(self) -> MetricSums:
+        return jax.device_put(MetricSums.zero(), replicated(self.task.mesh))
+
+    def _restore(self, like: TrainState) -> tuple[TrainState, MetricSums] | None:
         """The newest checkpoint of `last` that can be read; warns of those that cannot."""
+        trees = abstract(jax.eval_shape(to_trees, like, MetricSums.zero()), self.task.mesh)
         for step in self.last.steps():
             try:
                 metadata = self.last.metadata(step)
                 self._check_same_data(metadata, step)
-                state = self.last.restore_state(step, like)
+                restored = from_trees(self.last.restore(step, trees), like)
             except UserError:
                 raise
             except DAMAGE as error:
@@ -261,7 +288,7 @@ class Run:
                     "saved on %s, continued on %s: the last bits of results may differ", was, now
                 )
             self.history = metadata.history
-            return state
+            return restored
         if self.last.unreadable.exists():
             raise UserError(
                 f"{self.last.path}: no checkpoint can be read; restore the folder from a copy, "
@@ -272,10 +299,10 @@ class Run:
     def _check_same_data(self, metadata: Metadata, step: int) -> None:
         """Makes sure that the steps taken and those to come are of one run."""
         where = f"{self.last.path}/{step}"
-        refuse_changes(metadata.config, self.config, where)
+        refuse_changes(metadata.config, self._config, where)
         same = (
-            metadata.label_names == self.dataset.label_names
-            and metadata.data_fingerprint == self.dataset.fingerprint
+            metadata.label_names == self.task.dataset.label_names
+            and metadata.data_fingerprint == self.task.dataset.fingerprint
             and metadata.position == self._position(step)
         )
         if not same:

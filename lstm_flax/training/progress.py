@@ -1,4 +1,4 @@
-"""What a person sees of a run, and the log that stays."""
+"""The progress bar of a run, and its log."""
 
 import json
 from pathlib import Path

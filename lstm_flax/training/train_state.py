@@ -1,5 +1,6 @@
 """Everything a run carries from one step to the next."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.struct
@@ -7,19 +8,27 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lstm_flax.checkpoints.folder import AVERAGED_PARAMS, PARAMS, TRAINING
 from lstm_flax.evaluation.metrics import MetricSums
+
+# Named, so that a run draws the same numbers whatever JAX's default is.
+KEY_IMPLEMENTATION = "threefry2x32"
 
 
 class TrainState(flax.struct.PyTreeNode):
     """The state of a run; a pytree, saved and restored as a whole.
 
+    >>> state = TrainState.create({"w": jnp.ones(2)}, optax.sgd(0.5))
+    >>> state = state.apply_gradients({"w": jnp.ones(2)}, optax.sgd(0.5))
+    >>> int(state.step), state.params["w"].tolist()
+    (1, [0.5, 0.5])
+
     Attributes:
         step: i32[], batches taken.
         params: the parameters being trained.
         averaged_params: their exponential moving average, or None without one.
-        opt_state: the optimiser's state.
-        key: u32[2]; the key of a step is `fold_in(key, step)`.
-        epoch_sums: metric sums since the epoch began.
+        opt_state: the optimizer's state.
+        key: a typed key; the key of a step is `fold_in(key, step)`.
         first_bad_step: i32[], the first step with a non-finite loss or gradient; -1 while none.
         carry: what the next batch starts from: a language model's states; None for a classifier.
     """
@@ -29,7 +38,6 @@ class TrainState(flax.struct.PyTreeNode):
     averaged_params: Any
     opt_state: Any
     key: jax.Array
-    epoch_sums: MetricSums
     first_bad_step: jax.Array
     carry: Any = None
 
@@ -38,23 +46,106 @@ class TrainState(flax.struct.PyTreeNode):
         cls,
         params: Any,
         optimizer: optax.GradientTransformation,
-        key: jax.Array,
-        average: bool,
+        key: jax.Array | None = None,
+        average: bool = False,
         carry: Any = None,
     ) -> "TrainState":
-        """The state before the first step."""
+        """The state before the first step.
+
+        Args:
+            params: the initial parameters.
+            optimizer: from gradients to updates.
+            key: of dropout and whatever else a step draws; None for `make_key(0)`.
+            average: keep a moving average of the parameters.
+            carry: what the first batch starts from.
+        """
         return cls(
             step=jnp.zeros((), jnp.int32),
             params=params,
             averaged_params=jax.tree.map(jnp.copy, params) if average else None,
             opt_state=optimizer.init(params),
-            key=key,
-            epoch_sums=MetricSums.zero(),
+            key=make_key(0) if key is None else key,
             first_bad_step=jnp.full((), -1, jnp.int32),
             carry=carry,
         )
 
+    def apply_gradients(
+        self,
+        grads: Any,
+        optimizer: optax.GradientTransformation,
+        loss: jax.Array | float = 0.0,
+        ema_decay: float = 0.0,
+    ) -> "TrainState":
+        """The state after one step.
+
+        Args:
+            grads: of the batch's loss by the parameters.
+            optimizer: from gradients to updates.
+            loss: f32[], watched for being finite.
+            ema_decay: of the averaged parameters, where the state has them.
+        """
+        updates, opt_state = optimizer.update(grads, self.opt_state, self.params)
+        params = optax.apply_updates(self.params, updates)
+        is_finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
+        is_first_bad = (self.first_bad_step < 0) & ~is_finite
+        return self.replace(
+            step=self.step + 1,
+            params=params,
+            averaged_params=self._average(params, ema_decay),
+            opt_state=opt_state,
+            first_bad_step=jnp.where(is_first_bad, self.step, self.first_bad_step),
+        )
+
+    def _average(self, params: Any, decay: float) -> Any:
+        """The moving average after this step; close at first, then ever slower to follow."""
+        if self.averaged_params is None:
+            return None
+        count = self.step.astype(jnp.float32)
+        rate = jnp.minimum(decay, (1 + count) / (10 + count))
+        return optax.incremental_update(params, self.averaged_params, 1 - rate)
+
     @property
     def evaluation_params(self) -> Any:
-        """The weights to evaluate and to ship: averaged, where there is an average."""
+        """The weights to evaluate with and to keep: averaged, where there is an average."""
         return self.params if self.averaged_params is None else self.averaged_params
+
+
+def make_key(seed: int) -> jax.Array:
+    """A typed key of `KEY_IMPLEMENTATION`.
+
+    >>> make_key(0).dtype
+    key<fry>
+    """
+    return jax.random.key(seed, impl=KEY_IMPLEMENTATION)
+
+
+def to_trees(state: TrainState, epoch_sums: MetricSums) -> dict[str, Any]:
+    """The arrays of a state by item of the checkpoint; a key as the numbers it is made of."""
+    training = {
+        "step": state.step,
+        "opt_state": state.opt_state,
+        "key": jax.random.key_data(state.key),
+        "epoch_sums": epoch_sums,
+        "first_bad_step": state.first_bad_step,
+    }
+    if state.carry is not None:
+        training["carry"] = state.carry
+    trees = {PARAMS: state.params, TRAINING: training}
+    if state.averaged_params is not None:
+        trees[AVERAGED_PARAMS] = state.averaged_params
+    return trees
+
+
+def from_trees(trees: Mapping[str, Any], like: TrainState) -> tuple[TrainState, MetricSums]:
+    """The inverse of `to_trees`, for a state with the structure of `like`."""
+    training = trees[TRAINING]
+    state = like.replace(
+        step=training["step"],
+        params=trees[PARAMS],
+        averaged_params=trees.get(AVERAGED_PARAMS),
+        opt_state=training["opt_state"],
+        key=jax.random.wrap_key_data(training["key"], impl=KEY_IMPLEMENTATION),
+        first_bad_step=training["first_bad_step"],
+        carry=training.get("carry"),
+    )
+    return state, training["epoch_sums"]

@@ -1,4 +1,4 @@
-"""What a run starts from: weights of another run, vectors of words, ratios of n-grams."""
+"""The starting point of a run: weights of another run, PPMI-SVD embeddings, an encoder's ratios."""
 
 import logging
 from typing import Any
@@ -7,65 +7,60 @@ import jax
 import jax.numpy as jnp
 
 from lstm_flax.checkpoints.restore import TrainedModel
-from lstm_flax.config import Config
+from lstm_flax.config import DataConfig, ModelConfig
 from lstm_flax.data.dataset import Dataset, vocabulary_splits
 from lstm_flax.errors import UserError, some
-from lstm_flax.text.ngrams import NgramRatios, fit_ngram_ratios
+from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.text.ppmi_svd import fit_word_vectors
 from lstm_flax.text.tokenized import TokenizedSplit
+from lstm_flax.text.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
 
 
-def ngram_ratios(
-    config: Config,
-    dataset: Dataset,
-    initial: TrainedModel | None,
-    split: TokenizedSplit | None = None,
-) -> tuple[NgramRatios | None, NgramRatios | None]:
-    """The class ratios of n-grams for other texts, and those for the training texts.
+def fit_encoder(
+    tokenizer: Tokenizer,
+    train: TokenizedSplit,
+    label_names: tuple[str, ...],
+    ngram_order: int,
+    initial: TrainedModel | None = None,
+) -> TextEncoder:
+    """The encoder of a run: its tokenizer, with n-gram ratios of the training part.
 
-    A run that starts from another one with such features, for the same labels, keeps that one's
-    ratios; unless texts of its own were counted for them, whose features must be cross-fitted. A
-    run that is continued finds its own ratios so. None for a model that takes none.
+    A run that starts from another one keeps that one's ratios, if they are of the same labels and
+    order and none of its own training texts was counted for them.
 
     Args:
-        config: the run.
-        dataset: its texts.
+        tokenizer: of the run.
+        train: the training part.
+        label_names: C names.
+        ngram_order: n of the longest n-grams; 0 for an encoder without token features.
         initial: the run that it starts from.
-        split: the texts to count; None for the training part alone.
     """
-    if config.model.ngram_order == 0:
-        return None, None
-    split = split or dataset.split("train")
-    there = None if initial is None else initial.metadata.ngrams
-    if (
-        there is not None
-        and there.order == config.model.ngram_order
-        and initial is not None
-        and initial.metadata.label_names == dataset.label_names
-        and not there.counted_any_of(split)
-    ):
-        return there, there
-    logger.info(
-        "counting n-grams of up to %d tokens in %s texts",
-        config.model.ngram_order,
-        f"{len(split):,}",
-    )
-    return fit_ngram_ratios(split, len(dataset.label_names), config.model.ngram_order)
+    if ngram_order == 0:
+        return TextEncoder(tokenizer)
+    if initial is not None:
+        before = initial.metadata
+        same = before.label_names == label_names and before.encoder.ngram_order == ngram_order
+        if same and not before.encoder.has_counted(train):
+            return before.encoder
+    logger.info("counting n-grams of up to %d tokens in %s texts", ngram_order, f"{len(train):,}")
+    return TextEncoder(tokenizer).fit_ratios(train, len(label_names), ngram_order)
 
 
-def first_params(config: Config, dataset: Dataset, initial: TrainedModel | None) -> dict[str, Any]:
+def first_params(
+    model: ModelConfig, data: DataConfig, dataset: Dataset, initial: TrainedModel | None
+) -> dict[str, Any]:
     """Parameters, perhaps a few of all, that a run takes instead of drawing them."""
     if initial is not None:
         return kept_params(initial, dataset.label_names)
-    if config.model.embedding_init == "normal":
+    if model.embedding_init == "normal":
         return {}
-    logger.info("vectors of tokens from their neighbours in the texts")
+    logger.info("computing PPMI-SVD embeddings of the training texts")
     vectors = fit_word_vectors(
-        [dataset.split(name) for name in vocabulary_splits(config, dataset.splits)],
+        [dataset.split(name) for name in vocabulary_splits(data, dataset.splits)],
         dataset.tokenizer.vocab_size,
-        config.model.embedding_size,
+        model.embedding_size,
     )
     return {"embedding": {"embedding": vectors}}
 

@@ -69,7 +69,7 @@ def only_one(workdir: Path) -> Iterator[None]:
 def stored_results(
     workdir: Path, split: str, step: int, checkpoint_step: int | None
 ) -> dict[str, Any] | None:
-    """What was printed when this training ended; None where that is gone, or of something else."""
+    """The results printed when this training ended; None if they are gone or of another run."""
     try:
         results: dict[str, Any] = json.loads((workdir / "results.json").read_text("utf-8"))
     except (OSError, ValueError):

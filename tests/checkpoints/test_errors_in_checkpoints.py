@@ -9,8 +9,10 @@ import pytest
 
 from lstm_flax.checkpoints.folder import CheckpointFolder, find_checkpoints
 from lstm_flax.checkpoints.metadata import Metadata
+from lstm_flax.checkpoints.restore import load_trained_model
 from lstm_flax.cli import main
 from lstm_flax.config import Config
+from lstm_flax.text.encoder import TextEncoder
 from tests.cli.mistake_cases import mistake, train_arguments
 
 
@@ -121,11 +123,13 @@ def test_the_last_checkpoint_of_a_folder_that_holds_the_best(
 
 def test_metadata_survives_the_round_trip(run: Path) -> None:
     (path,) = run.glob("best/*/metadata/metadata")
-    metadata = Metadata.from_json(json.loads(path.read_text()), path)
-    again = Metadata.from_json(metadata.to_json(), path)
+    metadata = load_trained_model(run).metadata
+    files = metadata.encoder.to_files()
+    again = Metadata.from_json(json.loads(path.read_text()), path, TextEncoder.from_files(files))
     assert again.config == metadata.config
     assert again.label_names == ("neg", "pos")
-    assert again.tokenizer.fingerprint == metadata.tokenizer.fingerprint
+    assert again.encoder.tokenizer.fingerprint == metadata.encoder.tokenizer.fingerprint
+    assert again.to_json() == metadata.to_json()
 
 
 def test_a_checkpoint_copied_under_another_name(capsys: Any, run: Path, tmp_path: Path) -> None:

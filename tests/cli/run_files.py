@@ -6,44 +6,31 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 
 from lstm_flax.checkpoints.folder import find_checkpoints
-from lstm_flax.checkpoints.restore import build_model, init_params
 from lstm_flax.config import Config
 from lstm_flax.data.dataset import open_dataset
 from lstm_flax.data.token_cache import write_split
-from lstm_flax.devices.sharding import abstract, evaluation_mesh
-from lstm_flax.models.language_model import LanguageModel
-from lstm_flax.training.optimizer import make_optimizer
-from lstm_flax.training.train_state import TrainState
 from tests.conftest import templated_texts
 
 
 def leaves(workdir: Path, kind: str = "last") -> list[np.ndarray]:
-    """Every array of a run's newest checkpoint."""
+    """Every array of a run's newest checkpoint, as its files hold it."""
     folder, (step, *_) = find_checkpoints(workdir, kind)
-    metadata = folder.metadata(step)
-    model = build_model(metadata.config, metadata.tokenizer.vocab_size, len(metadata.label_names))
-    # Total steps shape only the schedule, not the state.
-    optimizer = make_optimizer(metadata.config.optimizer, 1)
-    average = metadata.config.training.ema_decay > 0
-    language = isinstance(model, LanguageModel)
-
-    def create() -> TrainState:
-        params = init_params(model, jax.random.PRNGKey(0))
-        carry = model.initial_carry(metadata.config.data.batch_size) if language else None
-        return TrainState.create(params, optimizer, jax.random.PRNGKey(0), average, carry)
-
-    like = abstract(jax.eval_shape(create), evaluation_mesh(batch_size=1))
-    state = folder.restore_state(step, like)
-    folder.close()
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
+    with ocp.StandardCheckpointer() as reader:
+        items = [
+            reader.restore((folder.path / str(step) / name).absolute())
+            for name in ("params", "averaged_params", "training")
+            if (folder.path / str(step) / name).is_dir()
+        ]
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(items)]
 
 
 def cache_with_unlabelled(config: Config, folder: Path) -> Path:
     """A token cache of a configuration's texts that holds 45 unlabelled ones too."""
     data = dataclasses.replace(config.data, cache_dir=str(folder))
-    dataset = open_dataset(dataclasses.replace(config, data=data))
+    dataset = open_dataset(data, config.tokenizer)
     for name in ("train", "development", "test"):
         dataset.split(name)
     texts = [record["text"] for record in templated_texts(45, seed=7)]

@@ -22,6 +22,7 @@ from lstm_flax.training.progress import RunLog
         (KeyError("x" * 300), "'" + "x" * 199),
     ],
 )
+@pytest.mark.smoke
 def test_one_line_of_an_exception(error: Exception, expected: str) -> None:
     assert one_line(error) == expected
 

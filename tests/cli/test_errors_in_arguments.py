@@ -10,17 +10,32 @@ import pytest
 from lstm_flax.cli import fields, main
 from tests.cli.mistake_cases import mistake, train_arguments
 
+CHANGED = """from lstm_flax.config import default_config
+def get_config():
+    config = default_config()
+"""
 
+
+@pytest.mark.smoke
 def test_unknown_flag_and_unknown_field(capsys: Any, tmp_path: Path) -> None:
     start = ["train", "--config=imdb", f"--workdir={tmp_path / 'run'}"]
     assert "--colour" in mistake(capsys, *start, "--colour=red")
     line = mistake(capsys, *start, "--config.model.hidden=3")
     assert "did you mean config.model.hidden_size?" in line
-    assert "needs a value" in mistake(capsys, *start, "--config.model.hidden_size")
+    line = mistake(capsys, *start, "--config.model.hidden_size")
+    assert "write --config.model.hidden_size=VALUE" in line
+    line = mistake(capsys, *start, "--config.data.lowercase", "--debug=no")
+    assert "--debug" in line
+    line = mistake(capsys, *start, "--config.data.lowercase")
+    assert "--config.data.lowercase=true or --config.data.lowercase=false" in line
     line = mistake(capsys, *start, "--config.training.batch_size=0")
     assert "did you mean config.data.batch_size?" in line
-    line = mistake(capsys, *start, "--config.training.epochs", "3")
-    assert "unknown argument '3' (write --config.training.epochs=3)" in line
+    line = mistake(capsys, *start, "--config.training.epochs", "3", "4")
+    assert "unknown argument '4'" in line
+    line = mistake(capsys, *start, "--config.recipes.adverserial.weight=1")
+    assert "did you mean config.recipes.adversarial.weight?" in line
+    line = mistake(capsys, *start, "--config.recipes.adversarial=1")
+    assert "config.recipes.adversarial = '1': " in line
     assert "--config: is empty; built in are chinese, " in mistake(capsys, *start, "--config=")
     assert list(tmp_path.iterdir()) == []
 
@@ -69,6 +84,12 @@ def test_own_texts_given_in_the_wrong_place(
         ("import nothing_here\n", "ModuleNotFoundError: No module named 'nothing_here'"),
         ("def get_config():\n    return 1 / 0\n", "ZeroDivisionError"),
         ("def get_config():\n    return {}\n", "must return default_config()"),
+        ("x = 1\n", "AttributeError: "),
+        (f"{CHANGED}    config.model.hiden = 3\n", "hiden"),
+        (f"{CHANGED}    config.model.hidden_size = 'many'\n", "'hidden_size'"),
+        (f"{CHANGED}    config.recipes.adversarial.weight = 1.0\n", "recipe_section("),
+        (f"{CHANGED}    config.recipes.adversarial = 1.0\n", "'adversarial'"),
+        (f"{CHANGED}    config.recipes.mixup = None\n", "mixup"),
     ],
 )
 def test_a_configuration_file_that_fails(
@@ -79,6 +100,20 @@ def test_a_configuration_file_that_fails(
     line = mistake(capsys, "train", f"--config={path}", f"--workdir={tmp_path / 'run'}")
     assert f"--config={path}: cannot be read as a configuration" in line
     assert expected in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_argument_of_a_configuration_that_takes_none_or_needs_one(
+    capsys: Any, tmp_path: Path
+) -> None:
+    work = f"--workdir={tmp_path / 'run'}"
+    line = mistake(capsys, "train", "--config=imdb:long", work)
+    assert line.startswith("error: --config=imdb:long: ")
+    assert "get_config() takes 0 positional arguments" in line
+    path = tmp_path / "mine.py"
+    path.write_text("def get_config(length):\n    return length\n")
+    assert "missing 1 required" in mistake(capsys, "train", f"--config={path}", work)
+    assert "--config=nothing: no such file" in mistake(capsys, "train", "--config=nothing:3", work)
     assert not (tmp_path / "run").exists()
 
 

@@ -100,7 +100,8 @@ def test_a_vocabulary_larger_than_the_data_supports(
     capsys: Any, tmp_path: Path, good_file: Path
 ) -> None:
     arguments = train_arguments(tmp_path, train_path=good_file)
-    line = mistake(capsys, *arguments, "--config.tokenizer.vocab_size=9000")
+    kind = "--config.tokenizer.kind=unigram"  # of words and characters the size is a limit
+    line = mistake(capsys, *arguments, kind, "--config.tokenizer.vocab_size=9000")
     assert "config.tokenizer.vocab_size = 9000" in line
     assert "or fewer" in line
 

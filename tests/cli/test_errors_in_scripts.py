@@ -28,18 +28,19 @@ WEIGHTS = (
         (
             LAYER + "LSTM(16, 64, 2)",
             "LSTM(16, 64, ...): give hidden_size alone by position, num_layers=... and the rest by "
-            "name; unlike in torch, the size of the inputs is not given",
+            "name; unlike torch, leave out the size of the inputs",
         ),
         (
             WEIGHTS.format(more=", 'weight_hr_l0': np.ones((1, 2))"),
-            "torch weights of proj_size > 0 have no counterpart here: set proj_size=0",
+            "torch weights: weight_hr_l0 has shape (1, 2), which does not fit the (2, 2) expected "
+            "from weight_ih_l0 and weight_hh_l0; pass the state dict of one layer",
         ),
         (
-            WEIGHTS.format(more=""),
-            "torch weights without biases have no counterpart here: set bias=True",
+            WEIGHTS.format(more=", 'bias_ih_l0': np.ones(8)"),
+            "torch weights: bias_hh_l0 is missing; pass a whole state dict",
         ),
     ],
-    ids=["length 0", "length beyond T", "arguments in torch's order", "proj_size", "no biases"],
+    ids=["length 0", "length beyond T", "arguments in torch's order", "proj_size", "one bias"],
 )
 def test_a_script_s_mistake_is_one_line_and_status_one(script: str, expected: str) -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

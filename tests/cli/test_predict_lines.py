@@ -64,7 +64,7 @@ def test_the_answer_for_a_mostly_unknown_text_has_a_warning() -> None:
 @pytest.fixture
 def echo(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command answers without a model."""
-    monkeypatch.setattr(Predictor, "from_checkpoint", lambda *_: Echo())
+    monkeypatch.setattr(Predictor, "from_checkpoint", lambda *_, **__: Echo())
 
 
 @pytest.mark.usefixtures("echo")

@@ -76,5 +76,5 @@ def test_inspect_prints_its_doubts_and_names_max_length(
         f"warning: {warning}" for warning in warnings
     ]
     assert "the labels 'Pos', 'pos' differ only by case or space" in " ".join(warnings)
-    assert warnings[-1].endswith("texts of test are training texts too: its score flatters")
+    assert warnings[-1].endswith("texts of test are training texts too: its score is inflated")
     assert any(line.startswith("  max_length 30 cuts ") for line in lines)

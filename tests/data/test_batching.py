@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lstm_flax.data.batching import BatchPlan, make_batch
+from lstm_flax.data.batching import Batcher, BatchPlan
 from lstm_flax.text.tokenized import TokenizedSplit
 
 WIDTHS = (32, 64, 96, 160)
@@ -16,6 +16,7 @@ def plan_of(lengths, epoch=0, seed=3, size=16, shuffle=True, max_length=130):
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.smoke
 def test_every_example_exactly_once_and_fits(shuffle):
     rng = np.random.default_rng(0)
     for _ in range(50):
@@ -50,6 +51,7 @@ def test_pure_function_of_seed_and_epoch():
     ]
 
 
+@pytest.mark.smoke
 def test_order_is_fixed_for_ever():
     """A run that is continued under a newer numpy sees the same batches."""
     plan = BatchPlan([5] * 6 + [40] * 3, 2, (32, 64), 64, seed=1, epoch=2)
@@ -102,6 +104,27 @@ def test_a_length_of_zero_is_refused():
         plan_of([3, 0])
 
 
+def batcher(split, batch_size, max_length, truncation):
+    return Batcher(
+        split,
+        batch_size=batch_size,
+        bucket_widths=(32, 64),
+        max_length=max_length,
+        truncation=truncation,
+    )
+
+
+def test_an_epoch_is_planned_once():
+    split = TokenizedSplit.from_sequences([np.arange(4, 9)] * 10, [0] * 10)
+    made = batcher(split, 4, 32, "head")
+    plan = made.plan(seed=1, epoch=2)
+    assert made.plan(1, 2) is plan
+    assert made.plan(1, 3) is not plan
+    batches = list(made.epoch(1, 2))
+    for (indices, width), batch in zip(plan, batches, strict=True):
+        np.testing.assert_array_equal(batch.token_ids, made.make(indices, width).token_ids)
+
+
 def cut_text(ids, max_length, truncation):
     """What is kept of one text, in plain Python."""
     ids = ids.tolist()
@@ -119,7 +142,7 @@ def test_batch_equals_rows_made_one_by_one(truncation, max_length):
     labels = rng.integers(0, 5, size=len(sequences))
     split = TokenizedSplit.from_sequences(sequences, labels)
     indices = rng.permutation(len(sequences))
-    batch = make_batch(split, indices, 32, 12, max_length, truncation)
+    batch = batcher(split, 12, max_length, truncation).make(indices, 32)
     assert batch.token_ids.shape == (12, 32)
     assert [a.dtype for a in batch[:4]] == [np.int32, np.int32, np.int32, bool]
     for row, i in enumerate(indices):
@@ -136,12 +159,12 @@ def test_batch_equals_rows_made_one_by_one(truncation, max_length):
 def test_an_unknown_truncation_is_refused():
     split = TokenizedSplit.from_sequences([np.arange(40)], [0])
     with pytest.raises(ValueError, match="truncation"):
-        make_batch(split, [0], 32, 1, 4, "tail")
+        batcher(split, 1, 4, "tail")
 
 
 def test_a_batch_that_does_not_fit_is_refused():
     split = TokenizedSplit.from_sequences([np.arange(40)], [0])
     with pytest.raises(ValueError, match="width 32"):
-        make_batch(split, [0], 32, 2, 40, "head")
+        batcher(split, 2, 40, "head").make([0], 32)
     with pytest.raises(ValueError, match="batch of 1"):
-        make_batch(split, [0, 0], 64, 1, 40, "head")
+        batcher(split, 1, 40, "head").make([0, 0], 64)

@@ -17,6 +17,14 @@ ROWS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def long_fields():
+    """The csv module's limit as the command line sets it."""
+    before = csv.field_size_limit(2**31 - 1)
+    yield
+    csv.field_size_limit(before)
+
+
 def write(path, rows=ROWS, columns=("text", "label")):
     if path.suffix == ".jsonl":
         lines = [
@@ -44,8 +52,17 @@ def test_texts_come_back_unharmed(tmp_path, suffix):
     assert list(examples.texts) == [text for text, _ in ROWS]
     assert examples.label_names == ("neg", "pos")
     assert examples.labels.tolist() == [1, 0, 1, 0]
-    assert csv.field_size_limit() == 131_072  # put back
     assert [e.label for e in examples] == examples.labels.tolist()
+
+
+def test_a_field_beyond_the_csv_module_s_limit_is_a_mistake_that_names_its_line(tmp_path):
+    path = write(tmp_path / "a.csv")
+    csv.field_size_limit(131_072)
+    with pytest.raises(
+        UserError, match=r"a\.csv:6: .*131072.*csv\.field_size_limit\(2\*\*31 - 1\)"
+    ):
+        list(read_rows(path, "text", "label"))
+    assert csv.field_size_limit() == 131_072
 
 
 def test_ids_name_the_line_where_the_record_starts(tmp_path):

@@ -73,4 +73,4 @@ def test_a_label_that_no_training_example_has_says_what_to_do(
     monkeypatch.setattr(TfdsSource, "_open_builder", lambda *_: OddTestLabels())
     config = DataConfig(source="tfds:glue/sst2", text_column="sentence")
     with pytest.raises(UserError, match=r"test/0 has label '5'.*choose another .*label_column"):
-        TfdsSource(config, Path()).load("test")
+        TfdsSource(config).load("test")

@@ -23,6 +23,7 @@ from lstm_flax.models.language_model import (
     softmax_weights,
 )
 from lstm_flax.text.detokenize import join_words
+from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.text.tokenizer import BEGIN_ID, END_ID, UNKNOWN_ID, Tokenizer
 from lstm_flax.training.train import train
 from lstm_flax.types import PAD_ID
@@ -52,7 +53,7 @@ def generator(trained: TrainedModel) -> Generator:
 
 def naive_logits(trained: TrainedModel, prompt: str, tokens: list[int]) -> np.ndarray:
     """Of what follows END, a prompt and tokens: the whole text read in one piece, [V]."""
-    model, tokenizer = trained.model, trained.metadata.tokenizer
+    model, tokenizer = trained.model, trained.metadata.encoder.tokenizer
     assert isinstance(model, LanguageModel)
     read = tokenizer.encode_batch([prompt])[0].tolist() if prompt else []
     text = [END_ID, *read, *tokens]
@@ -80,7 +81,7 @@ def test_equal_seeds_write_equal_texts(generator: Generator) -> None:
 def test_no_mass_and_no_temperature_take_the_most_probable_token(
     generator: Generator, trained: TrainedModel, prompt: str
 ) -> None:
-    tokenizer = trained.metadata.tokenizer
+    tokenizer = trained.metadata.encoder.tokenizer
     written: list[int] = []
     forbidden = 0
     while len(written) < 12:
@@ -161,8 +162,9 @@ def test_the_forward_model_is_the_forward_half(lm_config: Config, bidirectional:
 def test_pieces_of_words_are_joined(lm_config: Config, trained: TrainedModel, kind: str) -> None:
     texts = [record["text"] for record in templated_texts(100, seed=0)]
     settings = dataclasses.replace(lm_config.tokenizer, kind=kind)
-    metadata = dataclasses.replace(trained.metadata, tokenizer=Tokenizer.train(texts, settings))
-    model, params = small_model(lm_config, metadata.tokenizer.vocab_size)
+    encoder = TextEncoder(Tokenizer.train(texts, settings))
+    metadata = dataclasses.replace(trained.metadata, encoder=encoder)
+    model, params = small_model(lm_config, metadata.encoder.tokenizer.vocab_size)
     of_pieces = dataclasses.replace(trained, metadata=metadata, model=model, params=params)
     (text,) = Generator(of_pieces).generate("the fil", max_tokens=40, seed=1)
     assert text.startswith("the fil")

@@ -8,6 +8,7 @@ import pytest
 
 from lstm_flax.errors import UserError
 from lstm_flax.inference.predictor import Predictor
+from lstm_flax.training.fine_tune import fine_tune
 from lstm_flax.training.warm_start import kept_params
 from tests.conftest import templated_texts
 
@@ -81,7 +82,7 @@ def test_threads_share_a_predictor(predictor: Predictor) -> None:
 def test_fine_tuning_learns_new_labels(predictor: Predictor, tmp_path: Path) -> None:
     texts = [record["text"] for record in templated_texts(60, seed=4)]
     labels = ["loved" if record["label"] == "pos" else "hated" for record in templated_texts(60, 4)]
-    tuned = predictor.fine_tune(texts, labels, tmp_path, epochs=4)
+    tuned = Predictor(fine_tune(predictor, texts, labels, tmp_path, epochs=4))
     assert tuned.label_names == ("hated", "loved")
     answers = tuned.predict([record["text"] for record in templated_texts(40, seed=5)])
     right = [record["label"] == "pos" for record in templated_texts(40, seed=5)]
@@ -89,7 +90,7 @@ def test_fine_tuning_learns_new_labels(predictor: Predictor, tmp_path: Path) -> 
 
 
 def test_a_head_is_kept_for_the_same_labels_alone(predictor: Predictor) -> None:
-    trained = predictor._trained
+    trained = predictor.trained
     assert set(kept_params(trained, ("neg", "pos"))) == set(trained.params)
     # As many labels, but the first is now the good one.
     kept = kept_params(trained, ("adored", "boring"))
@@ -100,19 +101,19 @@ def test_mistakes_in_a_call_say_what_to_do(predictor: Predictor, tmp_path: Path)
     with pytest.raises(UserError, match=r"write predict\(\[text\]\)"):
         predictor.predict("one text")
     with pytest.raises(UserError, match="2 texts but 1 labels"):
-        predictor.fine_tune(["a", "b"], ["x"], tmp_path / "run")
+        fine_tune(predictor, ["a", "b"], ["x"], tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(UserError, match="every label is 'x'"):
-        predictor.fine_tune(["a", "b"], ["x", "x"], tmp_path / "run")
+        fine_tune(predictor, ["a", "b"], ["x", "x"], tmp_path / "run")
     # A call that failed before it trained may be corrected in the same folder.
     with pytest.raises(UserError, match=r"texts\[1\] is empty"):
-        predictor.fine_tune(["a", " "], ["x", "y"], tmp_path / "run")
+        fine_tune(predictor, ["a", " "], ["x", "y"], tmp_path / "run")
 
 
 def test_opening_a_checkpoint_says_nothing_of_orbax(
     predictor: Predictor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = predictor._trained.path.parent
+    path = predictor.trained.path.parent
     assert Predictor.from_checkpoint(path).label_names == predictor.label_names
     assert [record for record in caplog.records if record.name == "absl"] == []
 
@@ -122,5 +123,5 @@ def test_fine_tuning_names_a_text_that_is_none_by_its_place_and_writes_nothing(
     predictor: Predictor, tmp_path: Path, text: object
 ) -> None:
     with pytest.raises(UserError, match=r"^texts\[1\] is "):
-        predictor.fine_tune(["fine", text], ["pos", "neg"], tmp_path / "run")  # type: ignore[list-item]
+        fine_tune(predictor, ["fine", text], ["pos", "neg"], tmp_path / "run")  # type: ignore[list-item]
     assert not (tmp_path / "run").exists()

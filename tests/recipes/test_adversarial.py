@@ -10,26 +10,28 @@ import numpy as np
 import optax
 import pytest
 
-from lstm_flax.checkpoints.restore import build_model
 from lstm_flax.config import Config
-from lstm_flax.data.batching import BatchPlan, plan_unlabelled, stack_batches
+from lstm_flax.config.recipes import AdversarialConfig, UnlabelledConfig
+from lstm_flax.data.batching import Batcher, BatchPlan
 from lstm_flax.errors import UserError
-from lstm_flax.models.classifier import TextClassifier, apply_classifier
 from lstm_flax.models.head import class_probabilities
-from lstm_flax.training import train_step
-from lstm_flax.training.loop import Run
-from lstm_flax.training.losses import (
+from lstm_flax.recipes import adversarial, make_recipes
+from lstm_flax.recipes.adversarial import (
     adversarial_perturbation,
-    cross_entropy,
     entropy,
     kl_divergence,
+    perturbed_logits,
+    virtual_adversarial_gradient,
 )
+from lstm_flax.recipes.unlabelled import plan_unlabelled, stack_batches
+from lstm_flax.text.tokenized import TokenizedSplit
+from lstm_flax.training.loop import Run
+from lstm_flax.training.losses import ClassificationLoss, cross_entropy
 from lstm_flax.training.train import train
 from lstm_flax.training.train_state import TrainState
-from lstm_flax.training.train_step import virtual_adversarial_gradient
 from lstm_flax.types import Batch
 from tests.cli.run_files import cache_with_unlabelled, leaves
-from tests.training.step_cases import changed, jit_apply, jit_init, one_step, random_batch
+from tests.training.step_cases import build, changed, jit_apply, jit_init, one_step, random_batch
 
 RNG = np.random.default_rng(0)
 SGD = {"name": "sgd", "weight_decay": 0.0, "clip_norm": 0.0, "schedule": "constant"}
@@ -40,6 +42,11 @@ SGD |= {"learning_rate": 0.1, "b1": 0.0}
 def config(tiny_config: Config) -> Config:
     """The tiny run by plain gradient descent, its dropout on."""
     return changed(tiny_config, optimizer=SGD)
+
+
+def losing(config: Config, **section: float) -> Config:
+    """The configuration with adversarial losses."""
+    return changed(config, recipes={"adversarial": AdversarialConfig(**section)})
 
 
 def same(a: Any, b: Any, atol: float = 0.0) -> None:
@@ -54,7 +61,7 @@ def differ(a: Any, b: Any) -> bool:
     )
 
 
-@pytest.mark.parametrize("columns", [1, 3])
+@pytest.mark.parametrize("columns", [2, 3])
 def test_divergence_and_entropy_equal_their_sums(columns: int) -> None:
     a, b = RNG.normal(size=(2, 7, columns)).astype(np.float32)
     p, q = (np.asarray(class_probabilities(logits), np.float64) for logits in (a, b))
@@ -71,19 +78,18 @@ def test_a_virtual_perturbation_of_nothing_adds_nothing(config: Config) -> None:
     """Under dropout: were the masks not shared, the divergence would measure dropout."""
     batch = random_batch(6)
     assert config.model.embedding_dropout > 0 < config.model.head_dropout
-    plain = one_step(config, batch)
-    weight = {"virtual_adversarial_weight": 1.0}
-    nothing = one_step(changed(config, training=weight | {"adversarial_epsilon": 0.0}), batch)
+    plain, _ = one_step(config, batch)
+    nothing, _ = one_step(losing(config, virtual_weight=1.0, epsilon=0.0), batch)
     same(plain.params, nothing.params, atol=1e-7)
-    some = one_step(changed(config, training=weight), batch)
+    some, _ = one_step(losing(config, virtual_weight=1.0), batch)
     assert differ(plain.params, some.params)
 
 
-def virtual_gradient(model: TextClassifier, params: Any, batch: Batch) -> Any:
-    key = jax.random.PRNGKey(3)
-    logits = apply_classifier(model, params, batch, key)
+def virtual_gradient(loss: ClassificationLoss, params: Any, batch: Batch) -> Any:
+    key = jax.random.key(3)
+    logits = loss.logits(params, batch, key)
     rms, size = jnp.float32(0.1), jnp.float32(0.5)
-    return virtual_adversarial_gradient(model, params, batch, logits, key, rms, size)
+    return virtual_adversarial_gradient(loss, params, batch, logits, key, rms, size)
 
 
 def test_filler_rows_and_padding_change_no_virtual_gradient(config: Config) -> None:
@@ -97,10 +103,10 @@ def test_filler_rows_and_padding_change_no_virtual_gradient(config: Config) -> N
     other.token_ids[6:] = 5
     padding = np.arange(32) >= other.lengths[:, None]
     other.token_ids[padding] = 9
-    model = build_model(quiet, 64, 2)
-    params = jit_init(model, jax.random.PRNGKey(0))
+    loss = ClassificationLoss(build(quiet))
+    params = jit_init(loss.model, jax.random.key(0))
     gradient = jax.jit(virtual_gradient, static_argnums=0)
-    same(gradient(model, params, one), gradient(model, params, other))
+    same(gradient(loss, params, one), gradient(loss, params, other))
 
 
 @pytest.fixture
@@ -115,29 +121,29 @@ def searched(config: Config, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, ...]
         tried.append(adversarial_perturbation(direction, size))
         return tried[-1]
 
-    monkeypatch.setattr(train_step, "adversarial_perturbation", watched)
-    model, batch = build_model(quiet, 64, 2), random_batch(6)
-    params = jit_init(model, jax.random.PRNGKey(0))
-    found, perturbations = jax.jit(lambda p: (virtual_gradient(model, p, batch), tried))(params)
-    return found, perturbations, model, params, batch
+    monkeypatch.setattr(adversarial, "adversarial_perturbation", watched)
+    loss, batch = ClassificationLoss(build(quiet)), random_batch(6)
+    params = jit_init(loss.model, jax.random.key(0))
+    found, perturbations = jax.jit(lambda p: (virtual_gradient(loss, p, batch), tried))(params)
+    return found, perturbations, loss, params, batch
 
 
 def test_the_virtual_gradient_equals_finite_differences(searched: tuple[Any, ...]) -> None:
     """Of the divergence at the perturbation found, along random directions of the parameters."""
-    found, (_, worst), model, params, batch = searched
-    clean, key = jit_apply(model, params, batch), jax.random.PRNGKey(3)
+    found, (_, worst), loss, params, batch = searched
+    clean, key = jit_apply(loss.model, params, batch), jax.random.key(3)
 
     @jax.jit
     def divergence(way: Any, step: float) -> jax.Array:
         moved = optax.tree.add_scale(params, step, way)
-        return train_step.divergence(moved, worst, model, batch, clean, key)
+        return adversarial.divergence(moved, worst, loss, batch, clean, key)
 
     def difference(way: Any, step: float) -> float:
         return float(divergence(way, step) - divergence(way, -step)) / (2 * step)
 
     leaves, treedef = jax.tree.flatten(params)
     for seed in range(4):
-        keys = jax.random.split(jax.random.PRNGKey(seed), len(leaves))
+        keys = jax.random.split(jax.random.key(seed), len(leaves))
         way = treedef.unflatten(
             [jax.random.normal(k, x.shape) for k, x in zip(keys, leaves, strict=True)]
         )
@@ -154,17 +160,18 @@ def test_the_virtual_gradient_equals_finite_differences(searched: tuple[Any, ...
 def test_the_virtual_perturbation_moves_answers_more_than_the_random_one_it_starts_from(
     searched: tuple[Any, ...],
 ) -> None:
-    _, (start, worst), model, params, batch = searched
+    _, (start, worst), loss, params, batch = searched
     norms = [np.linalg.norm(np.asarray(p).reshape(6, -1), axis=1) for p in (start, worst)]
     np.testing.assert_allclose(norms[0], 0.01, rtol=1e-4)  # a tenth of the unit given
     np.testing.assert_allclose(norms[1], 0.5, rtol=1e-4)
     padding = np.arange(32) >= batch.lengths[:, None]
     assert not np.asarray(start)[padding].any()
     assert not np.asarray(worst)[padding].any()
-    clean = jit_apply(model, params, batch)
+    clean = jit_apply(loss.model, params, batch)
 
+    @jax.jit
     def moved(perturbation: jax.Array) -> jax.Array:
-        return kl_divergence(clean, jit_apply(model, params, batch, None, perturbation))
+        return kl_divergence(clean, perturbed_logits(loss, params, perturbation, batch, None))
 
     assert np.all(moved(worst) > moved(adversarial_perturbation(start, 0.5)))
 
@@ -175,23 +182,26 @@ def test_unlabelled_rows_count_in_no_figure_and_move_no_plain_gradient(config: C
     labelled = random_batch(6)
     both = stack_batches(labelled, random_batch(4, seed=1))
     assert both.labels.tolist() == [*labelled.labels.tolist(), -1, -1, -1, -1]
-    alone, beside = one_step(quiet, labelled), one_step(quiet, both)
+    (alone, metrics), (beside, metrics_of_both) = one_step(quiet, labelled), one_step(quiet, both)
     same(alone.params, beside.params, atol=2e-6)
-    assert int(beside.epoch_sums.examples) == 6
-    np.testing.assert_allclose(alone.epoch_sums.loss, beside.epoch_sums.loss, rtol=1e-5)
+    assert int(metrics_of_both.examples) == 6
+    np.testing.assert_allclose(metrics.loss, metrics_of_both.loss, rtol=1e-5)
     # Of the same shape, so that one program serves both: the same rows, the unlabelled ones blank.
     blank = both._replace(example_mask=both.labels >= 0)
-    for name in ("virtual_adversarial_weight", "entropy_weight"):
-        weighed = changed(quiet, training={name: 1.0})
-        assert differ(one_step(weighed, blank).params, one_step(weighed, both).params)
+    for name in ("virtual_weight", "entropy_weight"):
+        weighed = losing(quiet, **{name: 1.0})
+        assert differ(one_step(weighed, blank)[0].params, one_step(weighed, both)[0].params)
 
 
 def test_unlabelled_texts_go_along_by_bucket_and_repeatably() -> None:
     widths, lengths = (32, 64, 96), RNG.integers(1, 64, size=37)
-    plan = BatchPlan(RNG.integers(1, 120, size=90), 8, widths, 96, seed=1, epoch=2)
-    chosen = plan_unlabelled(plan, lengths, 5, widths, 96, seed=1, epoch=2)
-    again = plan_unlabelled(plan, lengths, 5, widths, 96, seed=1, epoch=2)
-    other = plan_unlabelled(plan, lengths, 5, widths, 96, seed=1, epoch=3)
+    labelled = RNG.integers(1, 120, size=90)
+    plan, later = (BatchPlan(labelled, 8, widths, 96, seed=1, epoch=epoch) for epoch in (2, 3))
+    split = TokenizedSplit.from_sequences([np.full(n, 5) for n in lengths], [-1] * len(lengths))
+    batcher = Batcher(split, batch_size=5, bucket_widths=widths, max_length=96)
+    chosen = plan_unlabelled(plan, batcher)
+    again = plan_unlabelled(plan, batcher)
+    other = plan_unlabelled(later, batcher)
     assert len(chosen) == len(plan)
     bucket = np.searchsorted(widths, lengths)
     seen = {width: [] for width in widths}
@@ -207,29 +217,46 @@ def test_unlabelled_texts_go_along_by_bucket_and_repeatably() -> None:
         assert len(set(first)) == len(first)  # none twice before each came once
 
 
+def with_recipes(config: Config, rows: int, **losses: float) -> Config:
+    sections = {
+        "adversarial": AdversarialConfig(**losses),
+        "unlabelled": UnlabelledConfig(batch_size=rows),
+    }
+    return changed(config, recipes=sections)
+
+
 def test_a_run_without_unlabelled_texts_says_so(tiny_config: Config, tmp_path: Path) -> None:
-    config = changed(
-        tiny_config, data={"unlabelled_batch_size": 16}, training={"entropy_weight": 1.0}
-    )
+    config = with_recipes(tiny_config, 16, entropy_weight=1.0)
     with pytest.raises(UserError, match="no 'unsupervised' split"):
-        train(config, tmp_path, show_progress=False)
+        train(config, tmp_path, recipes=make_recipes(config.recipes), show_progress=False)
+
+
+def test_a_section_without_its_recipe_is_refused(tiny_config: Config, tmp_path: Path) -> None:
+    config = losing(tiny_config, weight=1.0)
+    with pytest.raises(UserError, match=r"recipes=make_recipes\(config\.recipes\)"):
+        train(config, tmp_path / "run", show_progress=False)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.fixture
 def with_unlabelled(tiny_config: Config, tmp_path: Path) -> Config:
     """The tiny run from a cache that holds unlabelled texts too, all losses on."""
     folder = cache_with_unlabelled(tiny_config, tmp_path / "cache")
-    fields = {"token_cache": str(folder), "unlabelled_batch_size": 8}
-    weights = {"adversarial_weight": 0.5, "virtual_adversarial_weight": 1.0, "entropy_weight": 0.1}
+    config = with_recipes(tiny_config, 8, weight=0.5, virtual_weight=1.0, entropy_weight=0.1)
+    fields = {"token_cache": str(folder)}
     model = {"ngram_order": 2, "bidirectional": False}  # four passes a step: long to compile
-    return changed(tiny_config, data=fields, model=model, training=weights | {"epochs": 2})
+    return changed(config, data=fields, model=model, training={"epochs": 2})
+
+
+def run(config: Config, workdir: Path) -> dict:
+    return train(config, workdir, recipes=make_recipes(config.recipes), show_progress=False)
 
 
 @pytest.mark.slow
 def test_a_run_with_unlabelled_rows_learns_and_survives_a_kill(
     with_unlabelled: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    results = train(with_unlabelled, tmp_path / "whole", show_progress=False)
+    results = run(with_unlabelled, tmp_path / "whole")
     assert results["accuracy"] > 0.9
     assert results["compilations"] == 2
     check = Run._check_finite
@@ -242,26 +269,26 @@ def test_a_run_with_unlabelled_rows_learns_and_survives_a_kill(
     with monkeypatch.context() as patch:
         patch.setattr(Run, "_check_finite", killed)
         with pytest.raises(MemoryError):
-            train(with_unlabelled, tmp_path / "killed", show_progress=False)
-    train(with_unlabelled, tmp_path / "killed", show_progress=False)
+            run(with_unlabelled, tmp_path / "killed")
+    run(with_unlabelled, tmp_path / "killed")
     same(leaves(tmp_path / "whole"), leaves(tmp_path / "killed"))
 
 
-def adversarial_step(config: Config, **training: float) -> tuple[TrainState, TrainState]:
+def adversarial_step(config: Config, **section: float) -> tuple[TrainState, TrainState]:
     """The state after a plain step and after an adversarial one, on the same batch."""
     quiet = changed(config, model={"embedding_dropout": 0.0, "head_dropout": 0.0})
     quiet = changed(quiet, model={"word_dropout": 0.0})
     batch = random_batch(6)
-    return one_step(quiet, batch), one_step(changed(quiet, training=training), batch)
+    return one_step(quiet, batch)[0], one_step(losing(quiet, **section), batch)[0]
 
 
 def test_adversarial_training_with_no_perturbation_doubles_the_gradient(
     config: Config,
 ) -> None:
-    plain, adversarial = adversarial_step(config, adversarial_weight=1.0, adversarial_epsilon=0.0)
-    start = jit_init(build_model(config, 64, 2), jax.random.PRNGKey(0))
+    plain, doubled = adversarial_step(config, weight=1.0, epsilon=0.0)
+    start = jit_init(build(config), jax.random.key(0))
     for before, one, two in zip(
-        *map(jax.tree.leaves, (start, plain.params, adversarial.params)), strict=True
+        *map(jax.tree.leaves, (start, plain.params, doubled.params)), strict=True
     ):
         once, twice = np.asarray(one - before), np.asarray(two - before)
         np.testing.assert_allclose(twice, 2 * once, rtol=0, atol=1e-4 * np.abs(once).max() + 1e-7)
@@ -270,25 +297,25 @@ def test_adversarial_training_with_no_perturbation_doubles_the_gradient(
 def test_an_adversarial_perturbation_raises_the_loss_more_than_a_random_one(
     tiny_config: Config,
 ) -> None:
-    model = build_model(tiny_config, 64, 2)
-    params, batch = jit_init(model, jax.random.PRNGKey(0)), random_batch(6)
+    loss = ClassificationLoss(build(tiny_config))
+    params, batch = jit_init(loss.model, jax.random.key(0)), random_batch(6)
 
     @jax.jit
     def losses(perturbation: jax.Array) -> jax.Array:
         return cross_entropy(
-            apply_classifier(model, params, batch, None, perturbation), batch.labels
+            perturbed_logits(loss, params, perturbation, batch, None), batch.labels
         )
 
     zero = jnp.zeros((6, 32, 8))
     gradient = jax.grad(lambda r: losses(r).sum())(zero)
     padding = np.arange(32) >= batch.lengths[:, None]
     assert not np.any(np.asarray(gradient)[padding])
-    adversarial = adversarial_perturbation(gradient, 0.1)
-    np.testing.assert_allclose(jnp.linalg.norm(adversarial.reshape(6, -1), axis=1), 0.1, rtol=1e-5)
+    worst = adversarial_perturbation(gradient, 0.1)
+    np.testing.assert_allclose(jnp.linalg.norm(worst.reshape(6, -1), axis=1), 0.1, rtol=1e-5)
     random = adversarial_perturbation(
         jnp.asarray(np.random.default_rng(0).normal(size=zero.shape) * ~padding[..., None]), 0.1
     )
     clean = losses(zero)
-    assert np.all(losses(adversarial) > clean)
-    assert np.all(losses(adversarial) > losses(random))
+    assert np.all(losses(worst) > clean)
+    assert np.all(losses(worst) > losses(random))
     np.testing.assert_array_equal(losses(jnp.where(padding[..., None], 7.0, 0.0)), clean)

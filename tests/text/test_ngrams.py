@@ -5,9 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from lstm_flax.data.batching import make_batch
+from lstm_flax.config import TokenizerConfig
+from lstm_flax.data.batching import Batcher
+from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.text.ngrams import FOLDS, MIN_COUNT, fit_ngram_ratios, fold_of
 from lstm_flax.text.tokenized import TokenizedSplit
+from lstm_flax.text.tokenizer import Tokenizer
+
+TOKENIZER = Tokenizer.train(["a few words"], TokenizerConfig(kind="char", vocab_size=20))
 
 
 def random_split(seed: int, texts: int = 120, classes: int = 2) -> TokenizedSplit:
@@ -40,7 +45,11 @@ def expected_ratio(ngram, split: TokenizedSplit, others: np.ndarray, c: int) -> 
 
 
 def features_of(ratios, split: TokenizedSplit, rows: np.ndarray, width: int = 32) -> np.ndarray:
-    return make_batch(split, rows, width, len(rows), width, "head", ratios).ngram_features
+    encoder = TextEncoder(TOKENIZER, ratios)
+    batcher = Batcher(
+        split, encoder, batch_size=len(rows), bucket_widths=(width,), max_length=width
+    )
+    return batcher.make(rows, width).token_features
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -87,7 +96,9 @@ def test_a_cut_text_keeps_the_features_of_the_whole_one() -> None:
     whole, _ = fit_ngram_ratios(split, 2, 3)
     row = np.array([int(np.argmax(split.lengths))])
     full = features_of(whole, split, row)[0, : split.lengths[row[0]]]
-    cut = make_batch(split, row, 32, 1, 5, "head_tail", whole).ngram_features[0]
+    encoder = TextEncoder(TOKENIZER, whole)
+    batcher = Batcher(split, encoder, batch_size=1, bucket_widths=(32,), max_length=5)
+    cut = batcher.make(row, 32).token_features[0]
     np.testing.assert_array_equal(cut[:5], np.concatenate([full[:3], full[-2:]]))
     assert not cut[5:].any()
 

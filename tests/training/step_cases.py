@@ -6,15 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from lstm_flax.checkpoints.restore import build_model, init_params
 from lstm_flax.config import Config
-from lstm_flax.models.classifier import apply_classifier
+from lstm_flax.evaluation.metrics import MetricSums
+from lstm_flax.models import TextClassifier, apply_classifier, init_params
+from lstm_flax.recipes import make_recipes
+from lstm_flax.training.losses import ClassificationLoss
 from lstm_flax.training.optimizer import make_optimizer
-from lstm_flax.training.train_state import TrainState
-from lstm_flax.training.train_step import make_train_step
+from lstm_flax.training.recipe import gradient_of
+from lstm_flax.training.train_state import TrainState, make_key
+from lstm_flax.training.train_step import make_train_step, plain_gradient
 from lstm_flax.types import Batch
 
 # In one program each, of the model given: operation by operation they take seconds to compile.
@@ -29,7 +31,13 @@ def changed(config: Config, **areas: dict[str, Any]) -> Config:
     return dataclasses.replace(config, **replaced)
 
 
-def one_step(config: Config, batch: Batch, classes: int = 2) -> TrainState:
+def build(config: Config, classes: int = 2) -> TextClassifier:
+    """The classifier of a configuration over 64 tokens, without token features."""
+    return TextClassifier.from_config(config.model, 64, classes)
+
+
+def one_step(config: Config, batch: Batch, classes: int = 2) -> tuple[TrainState, MetricSums]:
+    """The state after one step, and the step's metrics."""
     create, step = _compiled_step(config, classes)
     return step(create(), batch)
 
@@ -37,14 +45,18 @@ def one_step(config: Config, batch: Batch, classes: int = 2) -> TrainState:
 @functools.cache
 def _compiled_step(config: Config, classes: int) -> tuple[Callable, Callable]:
     """The state before the first step, and the step, each compiled once a shape."""
-    model = build_model(config, 64, classes)
-    optimizer = make_optimizer(config.optimizer, 10)
+    model = build(config, classes)
+    recipes = make_recipes(config.recipes)
+    optimizer = make_optimizer(config.optimizer, 10, recipes=recipes)
 
     def create() -> TrainState:
-        params = init_params(model, jax.random.PRNGKey(0))
-        return TrainState.create(params, optimizer, jax.random.PRNGKey(1), average=True)
+        params = init_params(model, jax.random.key(0))
+        return TrainState.create(params, optimizer, make_key(1), average=True)
 
-    step = make_train_step(model, optimizer, config.training, jnp.ones(classes))
+    training = config.training
+    loss = ClassificationLoss(model, np.ones(classes, np.float32), training.label_smoothing)
+    gradient = gradient_of(recipes) or plain_gradient
+    step = make_train_step(loss, optimizer, training.ema_decay, gradient)
     return jax.jit(create), jax.jit(step)
 
 

@@ -18,7 +18,7 @@ from lstm_flax.config import Config
 from lstm_flax.data.dataset import open_dataset
 from lstm_flax.data.streams import running_text
 from lstm_flax.errors import UserError
-from lstm_flax.evaluation.evaluate import evaluate_trained_model
+from lstm_flax.evaluation.evaluate import evaluate_split
 from lstm_flax.inference.predictor import Predictor
 from lstm_flax.models.language_model import LanguageModel, softmax_weights
 from lstm_flax.training.loop import Run
@@ -42,7 +42,7 @@ def test_perplexity_falls_and_is_that_of_a_naive_computation(
     assert results["perplexity"] < 40  # 64 pieces, nearly all of them among 29 words
 
     trained = load_trained_model(workdir)
-    split = open_dataset(lm_config).split("development")
+    split = open_dataset(lm_config.data, lm_config.tokenizer).split("development")
     assert results["tokens"] == len(split.token_ids) + len(split)
     model, params = trained.model, trained.params
     assert isinstance(model, LanguageModel)
@@ -125,7 +125,7 @@ def test_a_run_on_two_devices_is_the_run_on_one(
     for figure in ("loss", "perplexities"):
         assert results[figure] == pytest.approx(finished_lm[1][figure], rel=0.01)
     trained = load_trained_model(tmp_path / "run")
-    again = evaluate_trained_model(trained, lm_config, "development", show_progress=False)
+    again = evaluate_split(trained, lm_config.data, "development", show_progress=False)
     assert again["device"] == "1 x cpu"
     assert again["loss"] == pytest.approx(results["loss"], rel=1e-5)
 
@@ -155,7 +155,7 @@ def test_evaluation_of_a_restored_model_repeats_the_figure(
     workdir, results = finished_lm
     assert json.loads((workdir / "results.json").read_text()) == results
     trained = load_trained_model(workdir)
-    scored = evaluate_trained_model(trained, lm_config, "development", show_progress=False)
+    scored = evaluate_split(trained, lm_config.data, "development", show_progress=False)
     assert scored["perplexity"] == results["perplexity"]
 
 

@@ -10,7 +10,6 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import flax.struct
 import numpy as np
 import pytest
 
@@ -22,7 +21,6 @@ from lstm_flax.errors import UserError
 from lstm_flax.training.interruption import Interrupted
 from lstm_flax.training.loop import Run
 from lstm_flax.training.train import train
-from lstm_flax.training.train_state import TrainState
 from lstm_flax.training.workdir import only_one
 from tests.cli.run_files import figures, leaves
 from tests.conftest import templated_texts, write_jsonl
@@ -153,55 +151,13 @@ def test_damage_that_says_nothing_of_itself_is_told_by_its_kind(
 ) -> None:
     shutil.copytree(finished[0], tmp_path / "copy")
 
-    def restore_state(*_: Any) -> None:
+    def restore(*_: Any) -> None:
         raise ValueError
 
-    monkeypatch.setattr(CheckpointFolder, "restore_state", restore_state)
+    monkeypatch.setattr(CheckpointFolder, "restore", restore)
     with pytest.raises(UserError, match="no checkpoint can be read"):
         train(tiny_config, tmp_path / "copy", show_progress=False)
     assert "(ValueError)" in caplog.text
-
-
-class EarlierTrainState(flax.struct.PyTreeNode):
-    """The training state before it had a carry."""
-
-    step: Any
-    params: Any
-    averaged_params: Any
-    opt_state: Any
-    key: Any
-    epoch_sums: Any
-    first_bad_step: Any
-
-
-@pytest.mark.slow
-def test_a_checkpoint_older_than_the_carry_continues(
-    tiny_config: Config,
-    finished: tuple[Path, dict],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    check, save = Run._check_finite, CheckpointFolder.save
-
-    def save_as_before(self: CheckpointFolder, step: int, state: TrainState, *rest: Any) -> None:
-        values = {name: value for name, value in vars(state).items() if name != "carry"}
-        save(self, step, EarlierTrainState(**values), *rest)
-
-    def killed(self: Run) -> None:
-        check(self)
-        if self.step == 12:
-            raise MemoryError("the machine died")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(CheckpointFolder, "save", save_as_before)
-        patch.setattr(Run, "_check_finite", killed)
-        with pytest.raises(MemoryError):
-            train(tiny_config, tmp_path, show_progress=False)
-    assert holds_checkpoint(tmp_path / "last")
-    train(tiny_config, tmp_path, show_progress=False)
-    assert not (tmp_path / "last-unreadable").exists()
-    for a, b in zip(leaves(finished[0]), leaves(tmp_path), strict=True):
-        np.testing.assert_array_equal(a, b)
 
 
 def test_another_configuration_in_the_same_folder_is_refused(

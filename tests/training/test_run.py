@@ -103,7 +103,8 @@ def test_a_finished_run_keeps_its_results(
 
 
 def test_cache_alone_starts_a_training(brief_config: Config, tmp_path: Path) -> None:
-    dataset = open_dataset(changed(brief_config, data={"cache_dir": str(tmp_path)}))
+    config = changed(brief_config, data={"cache_dir": str(tmp_path)})
+    dataset = open_dataset(config.data, config.tokenizer)
     for name in ("train", "development", "test"):
         dataset.split(name)
     (folder,) = (path.parent for path in tmp_path.rglob("dataset.json"))
@@ -130,8 +131,8 @@ def test_another_run_s_weights_are_taken_where_they_fit(
         train(config, tmp_path / "run", show_progress=False)
     assert "started afresh: head/bias (3,), head/kernel" in caplog.text
     before = load_trained_model(finished[0])
-    assert load_trained_model(tmp_path / "run").metadata.tokenizer.fingerprint == (
-        before.metadata.tokenizer.fingerprint
+    assert load_trained_model(tmp_path / "run").metadata.encoder.tokenizer.fingerprint == (
+        before.metadata.encoder.tokenizer.fingerprint
     )
     train(config, tmp_path / "run", show_progress=False)  # finished: continues to nothing
 

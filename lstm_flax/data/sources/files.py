@@ -8,14 +8,13 @@ import numpy as np
 
 from lstm_flax.config import DataConfig
 from lstm_flax.data.examples import Examples, sorted_label_names
+from lstm_flax.data.sources.base import Source
 from lstm_flax.data.sources.rows import Row, folder_files, read_rows, some_names
 from lstm_flax.errors import UserError, some
 
 
-class FileSource:
+class FileSource(Source):
     """The training part, and the development and test parts that are given."""
-
-    cut_by_film = False
 
     def __init__(self, config: DataConfig) -> None:
         given = {
@@ -64,7 +63,7 @@ class FileSource:
         labels = _number_labels(rows, names, "not in the training part, which has")
         return Examples([row.text for row in rows], labels, [row.id for row in rows], names)
 
-    def check(self, split: str) -> None:
+    def check_texts(self, split: str) -> None:
         """Reads a part that has a file of its own for its mistakes alone.
 
         Raises:
@@ -84,24 +83,26 @@ def read_labelled(
     path: Path,
     text_column: str,
     label_column: str,
-    flags: tuple[str, str],
     label_names: Sequence[str],
-) -> tuple[list[str], np.ndarray]:
-    """Texts of a file, with the numbers of their labels, i32[N], among known names.
+    problem: str,
+    flags: tuple[str, str] | None = None,
+) -> Examples:
+    """The examples of a file whose labels must be among known names.
 
     Args:
         path: see `read_rows`.
         text_column: likewise.
         label_column: likewise.
-        flags: likewise.
         label_names: C names.
+        problem: what is wrong with any other label, for messages.
+        flags: see `read_rows`.
 
     Raises:
         UserError: naming lines and what is wrong with them.
     """
     rows = _require_rows(path, read_rows(path, text_column, label_column, flags))
-    labels = _number_labels(rows, label_names, "not known to the model, which has")
-    return [row.text for row in rows], labels
+    labels = _number_labels(rows, label_names, problem)
+    return Examples([r.text for r in rows], labels, [r.id for r in rows], tuple(label_names))
 
 
 def _require_rows(path: Path, found: Iterable[Row]) -> list[Row]:

@@ -21,7 +21,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+
+from lstm_flax.config import DataConfig
+from lstm_flax.data.examples import Examples
+from lstm_flax.data.sources.base import Source
+from lstm_flax.data.sources.imdb_films import film_table
+from lstm_flax.data.sources.tfds import fingerprint_of, text_of, tfds_folder
 from lstm_flax.errors import UserError, one_line
+from lstm_flax.text.hashing import text_hashes
 
 NAME = "imdb_reviews"
 LABEL_NAMES = ("neg", "pos")
@@ -88,7 +96,7 @@ def check_archive(path: Path) -> None:
 
 
 class _PlainManager:
-    """What TFDS's builder asks of a download manager, with no TensorFlow.
+    """A download manager for TFDS's builder that needs no TensorFlow.
 
     Args:
         downloads: TFDS's own manager, or None where the archive is at hand.
@@ -144,7 +152,7 @@ def _make_builder(data_dir: Path, archive: Path | None) -> Any:
 
 
 def is_prepared(data_dir: Path) -> bool:
-    """Whether TFDS has the reviews in this folder."""
+    """True if TFDS has the reviews in this folder."""
     return any(data_dir.glob(f"{NAME}/plain_text/*/dataset_info.json"))
 
 
@@ -205,3 +213,36 @@ def read_records(data_dir: Path, split: str) -> list[dict[str, Any]]:
             f"({one_line(error)}); remove that folder to prepare it anew, or choose another "
             "--config.data.data_dir"
         ) from error
+
+
+class ImdbSource(Source):
+    """IMDB by TensorFlow Datasets, prepared where it is absent."""
+
+    splits = ("train", "test", "unsupervised")
+    cut_by_film = True
+
+    def __init__(self, config: DataConfig) -> None:
+        self._data_dir = tfds_folder(config)
+        self._archive = None if config.archive is None else Path(config.archive).expanduser()
+
+    def fingerprint(self, split: str) -> str:
+        """The counts and sizes that TFDS recorded; prepares the data set where it is absent."""
+        prepare(self._data_dir, self._archive)
+        return fingerprint_of(open_builder(self._data_dir), split)
+
+    def load(self, split: str) -> Examples:
+        """The examples in TFDS's order, grouped by equal texts.
+
+        Of `unsupervised`, none that equals a test review.
+        """
+        prepare(self._data_dir, self._archive)
+        records = read_records(self._data_dir, split)
+        texts = [text_of(record["text"]) for record in records]
+        labels = np.array([record["label"] for record in records], dtype=np.int32)
+        ids = [f"{split}/{i}" for i in range(len(texts))]
+        hashes = text_hashes(texts)
+        examples = Examples(texts, labels, ids, LABEL_NAMES, hashes)
+        if split != "unsupervised":
+            return examples
+        leaked = np.isin(hashes, film_table().unsupervised_in_test)
+        return examples.select(np.flatnonzero(~leaked))

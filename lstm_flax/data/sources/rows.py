@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from lstm_flax.errors import UserError, some
 
 _FILL_IN = "fill it in or remove the example"
-_LONGEST_FIELD = 2**31 - 1  # characters; the csv module's default of 131,072 refuses long texts
 
 
 class Row(NamedTuple):
@@ -31,7 +30,7 @@ class Row(NamedTuple):
 
 
 class _Mistake(NamedTuple):
-    """What is wrong with one row, or from one line on."""
+    """A mistake in one row, or from one line on."""
 
     where: str
     what: str
@@ -52,7 +51,7 @@ def read_rows(
     label_column: str,
     flags: tuple[str, str] | None = ("--config.data.text_column", "--config.data.label_column"),
 ) -> Iterator[Row]:
-    """The examples of one file or folder, in order; all mistakes in rows are told together.
+    """The examples of one file or folder, in order; all invalid rows are reported at once.
 
     Args:
         path: a .jsonl, .csv or .tsv file (the last two with a header), or a folder per class.
@@ -91,10 +90,10 @@ def read_rows(
 def _all_of(mistakes: Sequence[_Mistake]) -> str:
     """One line: the first in full, of the next few what and where, and how many there are more."""
     first, *others = mistakes
-    told = f"{first.where}: {first.what}; {first.advice}"
+    report = f"{first.where}: {first.what}; {first.advice}"
     if others:
-        told += f"; wrong too: {some([f'{m.where}: {m.what}' for m in others], 5, '; ')}"
-    return told
+        report += f"; wrong too: {some([f'{m.where}: {m.what}' for m in others], 5, '; ')}"
+    return report
 
 
 class _Columns(NamedTuple):
@@ -105,7 +104,7 @@ class _Columns(NamedTuple):
     flags: tuple[str, str] | None
 
     def mistake_in(self, present: Sequence[str] | dict[str, Any], where: str) -> _Mistake | None:
-        """What is wrong with a table's header, or with one record."""
+        """The mistake in a table's header, or in one record; None if there is none."""
         names = (self.text, self.label)
         if twice := [name for name in names if list(present).count(name) > 1]:
             return _Mistake(where, f"two columns {twice[0]!r}", "rename the one that is not meant")
@@ -152,19 +151,15 @@ def _json(value: object) -> str:
 
 
 def _read_csv(path: Path, columns: _Columns) -> Iterator[Row | _Mistake]:
-    before = csv.field_size_limit(_LONGEST_FIELD)
-    try:
-        lines = (line for _, line in _lines(path))
-        first = next(lines, "")
-        separator = _separator(first, columns.text, columns.label)
-        reader = csv.reader(itertools.chain([first], lines), delimiter=separator, strict=True)
-        yield from _read_table(path, _numbered_records(path, reader), columns)
-    finally:
-        csv.field_size_limit(before)
+    lines = (line for _, line in _lines(path))
+    first = next(lines, "")
+    separator = _separator(first, columns.text, columns.label)
+    reader = csv.reader(itertools.chain([first], lines), delimiter=separator, strict=True)
+    yield from _read_table(path, _numbered_records(path, reader), columns)
 
 
 def _separator(header: str, text_column: str, label_column: str) -> str:
-    """What stands between a table's columns: spreadsheets in many languages write semicolons.
+    """The separator of a table's columns: spreadsheets in many languages write semicolons.
 
     >>> _separator("text;label", "text", "label")
     ';'
@@ -194,7 +189,10 @@ def _numbered_records(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]
         except StopIteration:
             return
         except csv.Error as error:
-            mistake = _Mistake(f"{path}:{number}", f"not CSV ({error})", "check its quotes")
+            advice = "check its quotes"
+            if "field limit" in str(error):
+                advice += ", or allow longer fields: csv.field_size_limit(2**31 - 1)"
+            mistake = _Mistake(f"{path}:{number}", f"not CSV ({error})", advice)
             raise _UnreadableError(mistake) from error
         if record:
             yield number, record

@@ -13,9 +13,16 @@ import numpy as np
 
 from lstm_flax.config import DataConfig
 from lstm_flax.data.examples import Examples, sorted_label_names
+from lstm_flax.data.sources.base import Source
 from lstm_flax.errors import UserError, one_line
 
 _OWN_NAMES = {"train": "train", "development": "validation", "test": "test"}
+
+
+def tfds_folder(config: DataConfig) -> Path:
+    """The folder of TensorFlow Datasets that the configuration and the environment mean."""
+    folder = config.data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    return Path(folder).expanduser()
 
 
 def text_of(value: Any) -> str:
@@ -30,23 +37,20 @@ def fingerprint_of(builder: Any, split: str) -> str:
     return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]
 
 
-class TfdsSource:
+class TfdsSource(Source):
     """A data set of TFDS with a text and a label feature.
 
     TFDS's `validation` is the development split and its `test` the test split, where it has them.
 
     Args:
         config: names the data set (`tfds:NAME`, `tfds:NAME/CONFIG`) and its two features.
-        data_dir: folder of TFDS.
     """
 
-    cut_by_film = False
-
-    def __init__(self, config: DataConfig, data_dir: Path) -> None:
+    def __init__(self, config: DataConfig) -> None:
         self._name = config.source.removeprefix("tfds:")
         self._where = f"config.data.source = {config.source!r}"
         self._text, self._label = config.text_column, config.label_column
-        self._builder = self._open_builder(data_dir)
+        self._builder = self._open_builder(tfds_folder(config))
         own = self._builder.info.splits
         self.splits = tuple(name for name, theirs in _OWN_NAMES.items() if theirs in own)
         if "train" not in self.splits:
@@ -74,12 +78,14 @@ class TfdsSource:
             ) from error
         return builder
 
-    def check_labelled(self, split: str) -> None:
+    def check_labels(self, split: str) -> None:
         """Makes sure that a split's first example has a label: some test splits hide theirs as -1.
 
         Raises:
             UserError: saying what to evaluate on instead.
         """
+        if split not in self.splits:
+            return
         class_names = getattr(self._builder.info.features[self._label], "names", None)
         if class_names and int(self._records(split)[0][self._label]) < 0:
             raise UserError(
@@ -88,7 +94,7 @@ class TfdsSource:
             )
 
     def fingerprint(self, split: str) -> str:
-        """What TFDS recorded of the split, and which features are used."""
+        """TFDS's record of the split, and the names of the features used."""
         recorded = fingerprint_of(self._builder, _OWN_NAMES[split])
         return f"{recorded}-{self._text}-{self._label}"
 

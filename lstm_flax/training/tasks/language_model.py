@@ -1,7 +1,7 @@
 """The language model as a task of the training loop."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -10,23 +10,24 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from lstm_flax.checkpoints.restore import build_language_model, init_params
-from lstm_flax.config import Config
+from lstm_flax.config import Config, LanguageModelConfig
 from lstm_flax.data.dataset import Dataset
 from lstm_flax.data.streams import Streams, pieces_per_epoch, running_text
 from lstm_flax.devices.sharding import place_batch, replicated
 from lstm_flax.errors import UserError
 from lstm_flax.evaluation.metrics import MetricSums
 from lstm_flax.evaluation.perplexity import PerplexityEvaluator
+from lstm_flax.models import init_params
 from lstm_flax.models.language_model import Carry, LanguageModel, read_piece, softmax_weights
 from lstm_flax.models.sampled_softmax import (
     draw_candidates,
     expected_log_counts,
     sampled_cross_entropy,
 )
-from lstm_flax.text.ngrams import NgramRatios
+from lstm_flax.text.encoder import TextEncoder
+from lstm_flax.training.optimizer import make_optimizer
+from lstm_flax.training.recipe import Recipe
 from lstm_flax.training.train_state import TrainState
-from lstm_flax.training.train_step import advance
 from lstm_flax.types import StreamBatch
 
 
@@ -37,29 +38,34 @@ class LanguageModelTask:
     """
 
     unit = "tokens"
-    ngrams: NgramRatios | None = None
 
-    def __init__(self, config: Config, dataset: Dataset, mesh: Mesh) -> None:
+    def __init__(
+        self, config: Config, dataset: Dataset, mesh: Mesh, recipes: Sequence[Recipe] = ()
+    ) -> None:
         """Opens the texts.
 
         Args:
             config: the run.
             dataset: encoded by the run's tokenizer.
             mesh: the devices that share each batch.
+            recipes: change the optimizer.
 
         Raises:
             UserError: where the texts are shorter than a single batch.
         """
-        self.config = config
         self.dataset = dataset
         self.mesh = mesh
-        self.has_development = dataset.has_development
+        self.encoder = TextEncoder(dataset.tokenizer)
+        self._config = config
+        self._recipes = recipes
         names = [name for name in ("train", "unsupervised") if name in dataset.splits]
         self._splits = [dataset.split(name) for name in names]
-        self._model = build_language_model(config, dataset.tokenizer.vocab_size)
-        self._evaluator = PerplexityEvaluator(self._model, config, mesh)
+        self._model = LanguageModel.from_config(
+            config.model, config.language_model, self.encoder.vocab_size
+        )
         tokens = sum(len(split.token_ids) + len(split) for split in self._splits)
         rows, length = config.data.batch_size, config.language_model.bptt_length
+        self._evaluator = PerplexityEvaluator(self._model, rows, length, mesh)
         self.steps_per_epoch = pieces_per_epoch(tokens, rows, length)
         if self.steps_per_epoch == 0:
             raise UserError(
@@ -76,18 +82,27 @@ class LanguageModelTask:
 
     def initial_carry(self) -> Carry:
         """The states of all streams before the first token."""
-        return self._model.initial_carry(self.config.data.batch_size)
+        return self._model.initial_carry(self._config.data.batch_size)
+
+    def make_optimizer(self, total_steps: int) -> optax.GradientTransformation:
+        """See `training/optimizer.py`."""
+        settings = self._config.optimizer
+        return make_optimizer(settings, total_steps, self.steps_per_epoch, self._recipes)
 
     def make_step(
         self, optimizer: optax.GradientTransformation
-    ) -> Callable[[TrainState, StreamBatch], TrainState]:
+    ) -> Callable[[TrainState, StreamBatch], tuple[TrainState, MetricSums]]:
         """See `make_language_model_step`."""
-        step = make_language_model_step(self._model, optimizer, self.config)
+        ema_decay = self._config.training.ema_decay
+        step = make_language_model_step(
+            self._model, optimizer, self._config.language_model, ema_decay
+        )
         sharding = replicated(self.mesh)
 
-        def train_step(state: TrainState, batch: StreamBatch) -> TrainState:
-            state = step(state, batch)
-            return state.replace(carry=jax.lax.with_sharding_constraint(state.carry, sharding))
+        def train_step(state: TrainState, batch: StreamBatch) -> tuple[TrainState, MetricSums]:
+            state, metrics = step(state, batch)
+            carry = jax.lax.with_sharding_constraint(state.carry, sharding)
+            return state.replace(carry=carry), metrics
 
         return train_step
 
@@ -101,7 +116,7 @@ class LanguageModelTask:
 
     def batches(self, epoch: int, first: int) -> Iterator[tuple[int, StreamBatch]]:
         """An epoch's batches from the given one on, each with its number of tokens."""
-        config = self.config
+        config = self._config
         streams = Streams(
             running_text(self._splits, config.training.seed, epoch),
             config.data.batch_size,
@@ -111,14 +126,14 @@ class LanguageModelTask:
         for k in range(first, len(streams)):
             yield self._units, place_batch(streams[k], self.mesh)
 
-    def figures(self, sums: MetricSums) -> dict[str, float]:
+    def metrics(self, sums: MetricSums) -> dict[str, float]:
         """Mean cross-entropy and perplexity; estimates where the softmax is sampled."""
         loss = sums.compute()["loss"]
         return {"loss": loss, "perplexity": float(np.exp(loss))}
 
     def score_development(self, params: Any) -> tuple[dict[str, float], float]:
         """Exact loss and perplexity of the development part; the score is minus the loss."""
-        scored = self._evaluator.figures(params, self.dataset.split("development"))
+        scored = self._evaluator.evaluate(params, self.dataset.split("development"))
         return {name: scored[name] for name in ("loss", "perplexity")}, -scored["loss"]
 
     def show_score(self, score: float) -> str:
@@ -127,9 +142,12 @@ class LanguageModelTask:
 
 
 def make_language_model_step(
-    model: LanguageModel, optimizer: optax.GradientTransformation, config: Config
-) -> Callable[[TrainState, StreamBatch], TrainState]:
-    """The step as a pure function `(state, batch) -> state`, not yet compiled.
+    model: LanguageModel,
+    optimizer: optax.GradientTransformation,
+    settings: LanguageModelConfig,
+    ema_decay: float = 0.0,
+) -> Callable[[TrainState, StreamBatch], tuple[TrainState, MetricSums]]:
+    """The step as a pure function `(state, batch) -> (state, metrics)`, not yet compiled.
 
     The loss is the mean cross-entropy of all targets of all directions, plus activation and
     temporal activation regularisation (Merity et al. 2017, equations 1 and 2, with mean squares).
@@ -137,9 +155,10 @@ def make_language_model_step(
     Args:
         model: whose parameters are trained; its states are the carry of the training state.
         optimizer: from gradients to updates.
-        config: the run's; the softmax's samples, the penalties, the decay of the average.
+        settings: the softmax's samples and the penalties.
+        ema_decay: of the averaged parameters, where the state has them.
     """
-    settings, vocab = config.language_model, model.vocab_size
+    vocab = model.vocab_size
 
     def loss_and_rest(
         params: Any, carry: Carry, batch: StreamBatch, key: jax.Array
@@ -165,11 +184,11 @@ def make_language_model_step(
             loss += settings.temporal_penalty * jnp.mean(jnp.square(change))
         return loss, (sums, carry)
 
-    def train_step(state: TrainState, batch: StreamBatch) -> TrainState:
+    def train_step(state: TrainState, batch: StreamBatch) -> tuple[TrainState, MetricSums]:
         key = jax.random.fold_in(state.key, state.step)
         gradient = jax.value_and_grad(loss_and_rest, has_aux=True)
         (loss, (sums, carry)), grads = gradient(state.params, state.carry, batch, key)
-        state = advance(state, optimizer, grads, loss, sums, config.training.ema_decay)
-        return state.replace(carry=carry)
+        state = state.apply_gradients(grads, optimizer, loss, ema_decay)
+        return state.replace(carry=carry), sums
 
     return train_step

@@ -1,0 +1,130 @@
+"""Logits and metrics of whole splits under a classifier, each example exactly once."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from tqdm import tqdm
+
+from lstm_flax.config import DataConfig
+from lstm_flax.data.batching import Batcher, PlannedBatch
+from lstm_flax.devices.compilation import BucketedFunction
+from lstm_flax.devices.sharding import place_batch
+from lstm_flax.evaluation.metrics import classification_metrics, fit_temperature
+from lstm_flax.models.classifier import TextClassifier, apply_classifier
+from lstm_flax.text.encoder import TextEncoder
+from lstm_flax.text.tokenized import TokenizedSplit
+from lstm_flax.types import Batch
+
+# Batches computed at once. On a CPU most of one batch's work keeps one core busy.
+WORKERS = min(os.cpu_count() or 1, 8)
+
+
+class ClassifierEvaluator:
+    """Applies a classifier to whole splits, batched by length, dropout off; threads may share it.
+
+    Args:
+        model: the classifier.
+        encoder: gives its token features.
+        data: batch size, buckets, cut.
+        mesh: the devices that share each batch; None for the default device.
+    """
+
+    def __init__(
+        self,
+        model: TextClassifier,
+        encoder: TextEncoder,
+        data: DataConfig,
+        mesh: Mesh | None = None,
+    ) -> None:
+        def logits(params: Any, batch: Batch) -> jax.Array:
+            return apply_classifier(model, params, batch)
+
+        self._logits = BucketedFunction(logits)
+        self._encoder = encoder
+        self._data = data
+        self._mesh = mesh
+
+    @property
+    def compilations(self) -> int:
+        """The number of batch shapes compiled."""
+        return self._logits.compilations
+
+    def evaluate(
+        self,
+        params: Any,
+        split: TokenizedSplit,
+        temperature: float | None = None,
+        description: str = "",
+    ) -> dict[str, Any]:
+        """Metrics of a labelled split, see `classification_metrics`.
+
+        Args:
+            params: the model's parameters.
+            split: N encoded texts.
+            temperature: what divides the logits for the calibrated metrics; None to fit it here.
+            description: shown beside a progress bar; empty for no bar.
+        """
+        logits = self.logits(params, split, description=description)
+        if temperature is None:
+            temperature = fit_temperature(logits, split.labels)
+        return classification_metrics(logits, split.labels, temperature)
+
+    def logits(
+        self,
+        params: Any,
+        split: TokenizedSplit,
+        pool: Executor | None = None,
+        description: str = "",
+    ) -> np.ndarray:
+        """Logits of every example, f32[N, C], in the split's own order.
+
+        A split of one example is a batch of one row; else batches are as large as in training.
+
+        Args:
+            params: the model's parameters.
+            split: N encoded texts, at least one.
+            pool: threads to compute batches on; None for some of its own.
+            description: shown beside a progress bar; empty for no bar.
+        """
+        rows = 1 if len(split) == 1 and self._mesh is None else None
+        batcher = Batcher.from_config(split, self._encoder, self._data, rows)
+        plan = batcher.evaluation_plan()
+
+        def apply(planned: PlannedBatch) -> np.ndarray:
+            batch = batcher.make(*planned)
+            if self._mesh is not None:
+                batch = place_batch(batch, self._mesh)
+            return np.asarray(self._logits(params, batch))[: len(planned.indices)]
+
+        if pool is None:
+            with ThreadPoolExecutor(WORKERS) as own:
+                return _scatter(plan, own.map, apply, len(split), description)
+        return _scatter(plan, pool.map, apply, len(split), description)
+
+
+def _scatter(
+    plan: Any,
+    map_: Callable[..., Any],
+    apply: Callable[[PlannedBatch], np.ndarray],
+    size: int,
+    description: str,
+) -> np.ndarray:
+    """Rows of all planned batches, each where its example stands."""
+    result: np.ndarray | None = None
+    counts = np.zeros(size, np.int64)
+    bar = tqdm(desc=description, total=size, unit="texts", leave=False, disable=not description)
+    with bar:
+        for planned, rows in zip(plan, map_(apply, plan), strict=True):
+            if result is None:
+                result = np.empty((size, rows.shape[1]), rows.dtype)
+            result[planned.indices] = rows
+            counts[planned.indices] += 1
+            bar.update(len(rows))
+    if result is None or not (counts == 1).all():
+        raise AssertionError("the batch plan does not hold each example exactly once")
+    return result

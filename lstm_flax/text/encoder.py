@@ -1,0 +1,212 @@
+"""The text encoder: everything between a raw text and the arrays that a model reads.
+
+Normalisation and tokenizer turn a text into token ids; the naive-Bayes log-count ratios, for a
+model that takes them, give every token features. Both are fitted on the training part and belong to
+a model as its weights do: a `TextEncoder` is kept in each checkpoint as plain files.
+"""
+
+import functools
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lstm_flax.config import TokenizerConfig
+from lstm_flax.errors import UserError, one_line
+from lstm_flax.text.hashing import text_hashes
+from lstm_flax.text.ngrams import NgramRatios, fit_ngram_ratios
+from lstm_flax.text.normalization import NORMALIZATION_VERSION
+from lstm_flax.text.tokenized import TokenizedSplit
+from lstm_flax.text.tokenizer import Tokenizer
+
+_FORMAT = 1
+_TOKENIZER = "tokenizer.model"
+_RATIOS = "ngram_ratios.npz"
+_DESCRIPTION = "encoder.json"
+_ARRAYS = ("keys", "tables", "groups")
+
+
+class TextEncoder:
+    """Raw texts to token ids and token features.
+
+    Args:
+        tokenizer: normalises and splits texts.
+        ratios: the naive-Bayes log-count ratios of n-grams; None for a model that takes none.
+
+    Attributes:
+        tokenizer: as given.
+        ratios: as given.
+
+    >>> encoder = TextEncoder.fit(["fine film", "dull film", "fine, fine", "dull"], [1, 0, 1, 0])
+    >>> split = encoder.encode_split(["a fine film"])
+    >>> split[0].tolist() == encoder.encode(["a fine film"])[0].tolist()
+    True
+    """
+
+    def __init__(self, tokenizer: Tokenizer, ratios: NgramRatios | None = None) -> None:
+        self.tokenizer = tokenizer
+        self.ratios = ratios
+        self._cross_fitted: NgramRatios | None = None
+
+    @classmethod
+    def fit(
+        cls,
+        texts: Sequence[str],
+        labels: Sequence[int] | np.ndarray,
+        ngram_order: int = 0,
+        tokenizer: TokenizerConfig | None = None,
+        lowercase: bool = True,
+    ) -> "TextEncoder":
+        """Trains the tokenizer and, if `ngram_order` > 0, counts the n-gram ratios.
+
+        Args:
+            texts: raw texts of the training part alone.
+            labels: i32[N], the class of each text, from 0; used for the ratios alone.
+            ngram_order: n of the longest n-grams with ratios; 0 for no token features.
+            tokenizer: its settings; None for words, at most 30,000 of them.
+            lowercase: fold texts to lower case.
+
+        Raises:
+            UserError: there is no text, or the vocabulary is larger than the texts support.
+        """
+        settings = tokenizer or TokenizerConfig(kind="word", vocab_size=30_000)
+        encoder = cls(Tokenizer.train(texts, settings, lowercase))
+        if ngram_order == 0:
+            return encoder
+        split = encoder.encode_split(texts, labels)
+        return encoder.fit_ratios(split, int(np.max(labels)) + 1, ngram_order)
+
+    def fit_ratios(self, split: TokenizedSplit, num_classes: int, order: int) -> "TextEncoder":
+        """This tokenizer with ratios counted in a training split, see `fit_ngram_ratios`."""
+        fitted = TextEncoder(self.tokenizer)
+        fitted.ratios, fitted._cross_fitted = fit_ngram_ratios(split, num_classes, order)
+        return fitted
+
+    def for_training(self, split: TokenizedSplit, num_classes: int) -> "TextEncoder":
+        """The encoder for texts that the ratios may have been counted in.
+
+        A text's own label must not be readable off its features: where any of the split's texts
+        was counted, the ratios are cross-fitted to the split. Otherwise it is this encoder.
+        """
+        if self.ratios is None or not self.ratios.counted_any_of(split):
+            return self
+        if self._cross_fitted is None:
+            _, self._cross_fitted = fit_ngram_ratios(split, num_classes, self.ratios.order)
+        return TextEncoder(self.tokenizer, self._cross_fitted)
+
+    def has_counted(self, split: TokenizedSplit) -> bool:
+        """True if the ratios were counted in any text of a split."""
+        return self.ratios is not None and self.ratios.counted_any_of(split)
+
+    @property
+    def vocab_size(self) -> int:
+        """V, pieces of the tokenizer."""
+        return self.tokenizer.vocab_size
+
+    @property
+    def ngram_order(self) -> int:
+        """N of the longest n-grams with ratios; 0 where there are none."""
+        return 0 if self.ratios is None else self.ratios.order
+
+    @property
+    def num_token_features(self) -> int:
+        """F, features per token; 0 where there are none."""
+        return 0 if self.ratios is None else self.ratios.size
+
+    def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Token ids of N raw texts: N arrays i32[length], see `Tokenizer.encode_batch`."""
+        return self.tokenizer.encode_batch(texts)
+
+    def encode_split(
+        self, texts: Sequence[str], labels: Sequence[int] | np.ndarray | None = None
+    ) -> TokenizedSplit:
+        """Token ids of N raw texts as one split in memory; equal texts form one group.
+
+        Args:
+            texts: none of them empty.
+            labels: i32[N]; None for texts without labels.
+        """
+        split = TokenizedSplit.from_sequences(
+            self.encode(texts), np.full(len(texts), -1) if labels is None else labels
+        )
+        return TokenizedSplit(split.token_ids, split.offsets, split.labels, text_hashes(texts))
+
+    def token_features(
+        self, split: TokenizedSplit, indices: np.ndarray, positions: np.ndarray, valid: np.ndarray
+    ) -> np.ndarray | None:
+        """Features of the tokens at some positions; None for an encoder without them.
+
+        Args:
+            split: encoded texts.
+            indices: i64[n], examples of the split.
+            positions: i64[n, T], into `split.token_ids`.
+            valid: bool[n, T]; features of other positions are zero.
+
+        Returns:
+            f32[n, T, F].
+        """
+        if self.ratios is None:
+            return None
+        return self.ratios.features(split, indices, positions, valid)
+
+    def to_files(self) -> dict[str, bytes]:
+        """The encoder as the contents of plain files, by name.
+
+        `tokenizer.model` is an ordinary SentencePiece model, `encoder.json` says how texts are
+        normalised and split and holds the other files' checksums, and `ngram_ratios.npz` the arrays
+        of `NgramRatios`, where there are any.
+        """
+        return dict(self._files)
+
+    @functools.cached_property
+    def _files(self) -> dict[str, bytes]:
+        files = {_TOKENIZER: self.tokenizer.model}
+        if self.ratios is not None:
+            content = io.BytesIO()
+            np.savez_compressed(content, **{name: getattr(self.ratios, name) for name in _ARRAYS})
+            files[_RATIOS] = content.getvalue()
+        description = {
+            "format": _FORMAT,
+            "kind": self.tokenizer.kind,
+            "lowercase": self.tokenizer.lowercase,
+            "normalization": NORMALIZATION_VERSION,
+            "ngram_order": self.ngram_order,
+            "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+        }
+        return {_DESCRIPTION: json.dumps(description, indent=1).encode()} | files
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes]) -> "TextEncoder":
+        """The inverse of `to_files`.
+
+        Raises:
+            UserError: a file is missing, damaged, or of another version of this program.
+        """
+        try:
+            description = json.loads(files[_DESCRIPTION])
+            _check_description(description, files)
+            tokenizer = Tokenizer(description["kind"], description["lowercase"], files[_TOKENIZER])
+            if description["ngram_order"] == 0:
+                return cls(tokenizer)
+            with np.load(io.BytesIO(files[_RATIOS]), allow_pickle=False) as arrays:
+                ratios = NgramRatios(description["ngram_order"], *(arrays[n] for n in _ARRAYS))
+            return cls(tokenizer, ratios)
+        except (ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise UserError(
+                f"the text encoder cannot be read ({one_line(error)}); restore it from a whole "
+                "copy, or train again"
+            ) from error
+
+
+def _check_description(description: Any, files: Mapping[str, bytes]) -> None:
+    """Makes sure that files are those described; else `ValueError` or `KeyError`."""
+    for name, here in (("format", _FORMAT), ("normalization", NORMALIZATION_VERSION)):
+        if description[name] != here:
+            raise ValueError(f"its {name} is version {description[name]}, this program has {here}")
+    wanted: Iterable[tuple[str, str]] = description["sha256"].items()
+    for name, digest in wanted:
+        if hashlib.sha256(files[name]).hexdigest() != digest:
+            raise ValueError(f"{name} is damaged: its checksum differs")

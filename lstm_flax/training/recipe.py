@@ -1,0 +1,70 @@
+"""The hooks through which a training recipe plugs into a classifier's run."""
+
+from collections.abc import Callable, Sequence
+
+import optax
+
+from lstm_flax.data.batching import Batcher, BatchPlan
+from lstm_flax.data.dataset import Dataset
+from lstm_flax.errors import UserError
+from lstm_flax.text.encoder import TextEncoder
+from lstm_flax.training.losses import ClassificationLoss
+from lstm_flax.training.train_step import GradientFn
+from lstm_flax.types import Batch
+
+
+class Recipe:
+    """A recipe that changes nothing; a real one overrides the hooks that it needs.
+
+    Attributes:
+        extra_rows: rows that `extend_batch` adds to every batch.
+    """
+
+    extra_rows: int = 0
+
+    def open(self, dataset: Dataset, encoder: TextEncoder, batcher: Batcher) -> None:
+        """Called once, when the data is open and the encoder fitted, before the first step.
+
+        Args:
+            dataset: the run's texts.
+            encoder: fitted to them.
+            batcher: of the training part.
+        """
+
+    def gradient(self) -> Callable[[ClassificationLoss], GradientFn] | None:
+        """The step's gradient function, see `make_train_step`; None for the plain one."""
+        return None
+
+    def optimizer(
+        self, optimizer: optax.GradientTransformation, updates_per_epoch: int
+    ) -> optax.GradientTransformation:
+        """Wraps or replaces the optimizer that the configuration describes.
+
+        What is returned sits inside clipping and gradient accumulation.
+        """
+        return optimizer
+
+    def extend_batch(self, batch: Batch, plan: BatchPlan, index: int) -> Batch:
+        """The batch to train on.
+
+        Args:
+            batch: B rows, numpy arrays.
+            plan: the epoch's, with its `seed` and `epoch`.
+            index: of the batch in the plan.
+
+        Returns:
+            B + `extra_rows` rows; label -1 for a text without one.
+        """
+        return batch
+
+
+def gradient_of(recipes: Sequence[Recipe]) -> Callable[[ClassificationLoss], GradientFn] | None:
+    """The one gradient function among recipes; None where all have the plain one.
+
+    Raises:
+        UserError: two recipes replace it.
+    """
+    own = [gradient for recipe in recipes if (gradient := recipe.gradient()) is not None]
+    if len(own) > 1:
+        raise UserError("config.recipes: two sections replace the gradient; leave one of them out")
+    return own[0] if own else None
