@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments, overrides = parser.parse_known_args(argv)
     config = Config.from_config_dict(load_config(arguments.config, overrides))
     start = time.perf_counter()
-    dataset = open_dataset(config)
+    dataset = open_dataset(config.data, config.tokenizer)
     names = [name for name in ("train", "unsupervised") if name in dataset.splits]
     text = running_text([dataset.split(name) for name in names], seed=None)
     held_out = running_text([dataset.split("development")], seed=None)

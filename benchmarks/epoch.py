@@ -38,19 +38,18 @@ from epoch_sides import (
     Ours,
     Side,
     Torch,
-    bucketed_plan,
     make_side,
-    train_batch,
 )
 from measuring import HAS_TORCH, seconds_of, set_precision, start_report, summary, write_report
 from reviews import imdb_config, labelled_reviews
 
-from lstm_flax.checkpoints.restore import build_classifier, init_params
 from lstm_flax.config import Config, OptimizerConfig, TrainingConfig
-from lstm_flax.data.batching import PlannedBatch
+from lstm_flax.data.batching import Batcher, PlannedBatch
 from lstm_flax.data.dataset import open_dataset
 from lstm_flax.devices.allocator import keep_freed_memory
+from lstm_flax.models import TextClassifier, init_params
 from lstm_flax.text.tokenized import TokenizedSplit
+from lstm_flax.training.train_state import make_key
 
 _STRATUM = 32  # batches whose widths differ by less count as equal
 
@@ -70,7 +69,8 @@ def compare(
     """
     rates = {"dropout": 0.0, "embedding_dropout": 0.0, "head_dropout": 0.0}
     config = dataclasses.replace(config, model=dataclasses.replace(config.model, **rates))
-    batch = train_batch(config, split, bucketed_plan(config, split)[0])
+    batcher = Batcher.from_config(split, None, config.data)
+    batch = batcher.make(*batcher.plan(seed=0, epoch=0)[0])
     found: dict[str, tuple[float, np.ndarray]] = {}
     differences = {}
     for name in names:
@@ -163,7 +163,7 @@ def time_whole(sides: dict[str, Side], rounds: int) -> dict[str, dict[str, Any]]
 
 
 def model_config(arguments: argparse.Namespace, made_up: Path | None) -> Config:
-    """The model, the batches and the optimiser of the tutorial, in the package's terms."""
+    """The model, the batches and the optimizer of the tutorial, in the package's terms."""
     base = imdb_config(arguments.token_cache, made_up)
     data = dataclasses.replace(
         base.data, max_length=arguments.max_length, truncation="head", batch_size=arguments.batch
@@ -240,10 +240,10 @@ def main() -> None:
     names = [name for name in arguments.sides if name == "ours" or HAS_TORCH]
     with tempfile.TemporaryDirectory() as folder:
         config = model_config(arguments, Path(folder) if arguments.small else None)
-        dataset = open_dataset(config)
+        dataset = open_dataset(config.data, config.tokenizer)
         split, vocab_size = labelled_reviews(dataset), dataset.tokenizer.vocab_size
-    model = build_classifier(config, vocab_size, 2)
-    params = jax.jit(lambda key: init_params(model, key))(jax.random.PRNGKey(0))
+    model = TextClassifier.from_config(config.model, vocab_size, 2)
+    params = jax.jit(lambda key: init_params(model, key))(make_key(0))
     report["parameters"] = {"ours": sum(leaf.size for leaf in jax.tree.leaves(params))}
     tolerance = 0.05 if arguments.tf32 and jax.default_backend() == "gpu" else 1e-4
     report["differences"] = compare(names, config, split, params, vocab_size, tolerance)

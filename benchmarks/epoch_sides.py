@@ -8,19 +8,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from measuring import torch_device
+from train_case import compiled_step
 
-from lstm_flax.checkpoints.restore import build_classifier
 from lstm_flax.config import Config
-from lstm_flax.data.batching import BatchPlan, PlannedBatch, make_batch
+from lstm_flax.data.batching import Batcher, PlannedBatch
 from lstm_flax.data.prefetching import prefetch
-from lstm_flax.devices.compilation import BucketedFunction
 from lstm_flax.devices.sharding import data_mesh, place_batch
-from lstm_flax.models.classifier import apply_classifier
+from lstm_flax.evaluation.metrics import MetricSums
+from lstm_flax.models import TextClassifier
 from lstm_flax.text.tokenized import TokenizedSplit
-from lstm_flax.training.losses import cross_entropy
+from lstm_flax.training.losses import ClassificationLoss
 from lstm_flax.training.optimizer import make_optimizer
-from lstm_flax.training.train_state import TrainState
-from lstm_flax.training.train_step import make_train_step
+from lstm_flax.training.train_state import TrainState, make_key
 from lstm_flax.types import PAD_ID, Batch
 
 SIDES = ("ours", "torch_tutorial", "torch_padded", "torch_packed")
@@ -44,49 +43,31 @@ class Side(Protocol):
         """Of a batch, dropout off: the mean loss, and its gradient by the embedding table."""
 
 
-def train_batch(config: Config, split: TokenizedSplit, planned: PlannedBatch) -> Batch:
-    """The package's batch."""
-    data = config.data
-    return make_batch(
-        split, planned.indices, planned.width, data.batch_size, data.max_length, data.truncation
-    )
-
-
-def bucketed_plan(config: Config, split: TokenizedSplit) -> BatchPlan:
-    """The package's epoch."""
-    data = config.data
-    return BatchPlan(
-        split.lengths, data.batch_size, data.bucket_widths, data.max_length, seed=0, epoch=0
-    )
-
-
 class Ours:
     """The package's own step, batches and prefetching."""
 
     def __init__(self, config: Config, split: TokenizedSplit, params: Any, vocab_size: int) -> None:
-        self.config = config
-        self.split = split
-        self.plan = bucketed_plan(config, split)
+        self.batcher = Batcher.from_config(split, None, config.data)
+        self.plan = self.batcher.plan(seed=0, epoch=0)
         self.mesh = data_mesh(config.data.batch_size)
-        self.model = build_classifier(config, vocab_size, 2)
+        self.model = TextClassifier.from_config(config.model, vocab_size, 2)
         self.params = params
         optimizer = make_optimizer(config.optimizer, len(self.plan))
-        step = make_train_step(self.model, optimizer, config.training, jnp.ones(2))
-        self.step = BucketedFunction(step, donate=True)
+        self.step = compiled_step(self.model, optimizer, config.training)
         copy = jax.tree.map(jnp.copy, params)
-        self.state = TrainState.create(copy, optimizer, jax.random.PRNGKey(0), average=False)
+        self.tree = TrainState.create(copy, optimizer, make_key(0)), MetricSums.zero()
 
     def batches(self, planned: Sequence[PlannedBatch]) -> Iterator[Batch]:
         """On the device."""
         for batch in planned:
-            yield place_batch(train_batch(self.config, self.split, batch), self.mesh)
+            yield place_batch(self.batcher.make(*batch), self.mesh)
 
     def run(self, batches: Sequence[PlannedBatch]) -> None:
         """As the loop does."""
         with prefetch(self.batches(batches)) as ahead:
             for batch in ahead:
-                self.state = self.step(self.state, batch)
-        jax.block_until_ready(self.state)
+                self.tree = self.step(self.tree, batch)
+        jax.block_until_ready(self.tree)
 
     def part_of_time_waiting(self, batches: Sequence[PlannedBatch]) -> float:
         """The part of the time in which the device has nothing to do for want of a batch.
@@ -99,17 +80,14 @@ class Ours:
                 before = time.perf_counter()
                 batch = jax.block_until_ready(next(ahead))
                 waited += time.perf_counter() - before
-                self.state = jax.block_until_ready(self.step(self.state, batch))
+                self.tree = jax.block_until_ready(self.step(self.tree, batch))
         return waited / (time.perf_counter() - start)
 
     def loss_and_gradient(self, batch: Batch) -> tuple[float, np.ndarray]:
         """See `Side`."""
-
-        def loss(params: Any) -> jax.Array:
-            losses = cross_entropy(apply_classifier(self.model, params, batch), batch.labels)
-            return jnp.mean(losses, where=batch.example_mask)
-
-        value, gradient = jax.jit(jax.value_and_grad(loss))(self.params)
+        loss = ClassificationLoss(self.model)
+        of_batch = jax.value_and_grad(lambda params: loss(params, batch, None)[0])
+        value, gradient = jax.jit(of_batch)(self.params)
         return float(value), np.asarray(gradient["embedding"]["embedding"])
 
 
@@ -135,7 +113,8 @@ class Torch:
             self.model.parameters(), lr=LEARNING_RATE, fused=not self.tutorial
         )
         self.criterion = torch.nn.BCEWithLogitsLoss()
-        self.plan: Sequence[PlannedBatch] = bucketed_plan(config, split)
+        self.batcher = Batcher.from_config(split, None, config.data)
+        self.plan: Sequence[PlannedBatch] = self.batcher.plan(seed=0, epoch=0)
         if self.tutorial:
             order = np.random.default_rng(0).permutation(len(split))
             lengths = np.minimum(split.lengths, config.data.max_length)
@@ -178,7 +157,7 @@ class Torch:
             for planned in batches:
                 total += self.take_step(*self.collate(planned)).item()
             return
-        made = (self.place(train_batch(self.config, self.split, b)) for b in batches)
+        made = (self.place(self.batcher.make(*planned)) for planned in batches)
         with prefetch(made) as ahead:
             for arrays in ahead:
                 self.take_step(*arrays)

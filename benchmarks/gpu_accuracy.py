@@ -1,15 +1,19 @@
 r"""The accuracy recipe for a GPU, from the encoded reviews to the scores on test. Not run yet.
 
-    python benchmarks/gpu_accuracy.py --token-cache=FOLDER              # all of it
-    python benchmarks/gpu_accuracy.py --token-cache=FOLDER --minutes=9  # some; again for more
-    python benchmarks/gpu_accuracy.py --small                           # a try on any machine
+    python benchmarks/gpu_accuracy.py --token-cache=FOLDER --unlabelled=FILE  # all of it
+    python benchmarks/gpu_accuracy.py --token-cache=FOLDER --minutes=9        # some; again for more
+    python benchmarks/gpu_accuracy.py --small                                 # a try anywhere
 
 In order: `language_model` (configs/imdb_gpu_pretrain.py); from it `classifier-0`, `-1`, `-2`
-(configs/imdb_gpu.py, virtual adversarial training on unlabelled reviews too); from it and from what
-these say together of the unlabelled reviews, `student` (configs/imdb_gpu_student.py). All of them
-are selected on the development part. When all are trained, the test split is scored, once: each
-classifier, the student, and the classifiers' ensemble, the mean of their probabilities.
-`--no-test` leaves it unopened.
+(configs/imdb_gpu.py, virtual adversarial training on unlabelled reviews too); `pseudo_labels`, a
+file of the labels that these together predict for the texts of --unlabelled; from the language
+model and that file, `student` (configs/imdb_gpu_student.py). Without --unlabelled the last two are
+left out. All models are selected on the development part. When all are trained, the test split is
+scored, once: each classifier, the student, and the classifiers' ensemble, the mean of their
+probabilities. `--no-test` leaves it unopened.
+
+The texts of --unlabelled are one a line, or the field `text` of a .jsonl file; .xz after the name
+says that it is compressed. Reviews that equal a test review are left out.
 
 Each is a command that anybody may type, shown as it starts, in a folder of its name under
 --folder, its output beside it as NAME.log. Stop this at any moment, by Ctrl-C, SIGTERM or a time
@@ -23,6 +27,10 @@ A machine without network needs what gpu.py says, but the unlabelled reviews too
 tokenizer: a folder of 55 MB, 36 MB as a .tar.gz, that is made by
 
     lstm-flax prepare --config=configs/imdb.py --config.data.cache_dir=runs/gpu
+
+and for the student their texts, whatever is beside them:
+
+    lstm-flax predict --split=unsupervised | xz > runs/gpu/unlabelled.jsonl.xz
 """
 
 import argparse
@@ -36,7 +44,7 @@ from typing import Any
 
 from gpu import device_environment
 from resumable import STOPPED, Command, Driver
-from reviews import cache_flags, write_made_up_cache
+from reviews import cache_flags, write_made_up_cache, write_unlabelled
 
 from lstm_flax.config import read_config
 from lstm_flax.errors import UserError
@@ -60,14 +68,19 @@ _SMALL = (
 
 
 def trainings(
-    folder: Path, seeds: Sequence[int], flags: Sequence[str], small: bool = False
+    folder: Path,
+    seeds: Sequence[int],
+    flags: Sequence[str],
+    unlabelled: Path | None = None,
+    small: bool = False,
 ) -> list[Command]:
-    """Language models, classifiers and student, in this order; none of them opens the test split.
+    """Language models, classifiers, pseudo-labels, student; none of them opens the test split.
 
     Args:
         folder: of all runs.
         seeds: one classifier each.
         flags: where the reviews are, see `cache_flags`.
+        unlabelled: plain text, one text a line, to predict labels for; None for no student.
         small: whether tiny sizes replace those of the configurations.
     """
 
@@ -79,20 +92,24 @@ def trainings(
 
     reader = training("language_model", "imdb_gpu_pretrain")
     start = f"--config.init_from={reader.workdir}"
-    rows = ["--config.data.unlabelled_batch_size=16"] if small else []
+    rows = ["--config.recipes.unlabelled.batch_size=16"] if small else []
     classifiers = [
         training(f"classifier-{n}", "imdb_gpu", start, f"--config.training.seed={n}", *rows)
         for n in seeds
     ]
-    teachers = ",".join(str(command.workdir) for command in classifiers)
-    student = training(
-        "student", "imdb_gpu_student", start, f"--config.training.teachers={teachers}"
-    )
-    return [reader, *classifiers, student]
+    if unlabelled is None:
+        return [reader, *classifiers]
+    runs = [f"--workdir={command.workdir}" for command in classifiers]
+    file = folder / "pseudo_labels.jsonl"
+    words = ("predict", *runs, f"--file={unlabelled}")
+    labels = Command("pseudo_labels", folder, words, output=file)
+    extra = f"--config.data.extra_train_path={file}"
+    student = training("student", "imdb_gpu_student", start, extra)
+    return [reader, *classifiers, labels, student]
 
 
-def on_test(trained: Sequence[Command], token_cache: Path) -> list[Command]:
-    """The commands that score trained classifiers on the test split."""
+def on_test(commands: Sequence[Command], token_cache: Path) -> list[Command]:
+    """The commands that score the classifiers among the trained models on the test split."""
     place = f"--config.data.token_cache={token_cache}"
     return [
         Command(
@@ -100,7 +117,8 @@ def on_test(trained: Sequence[Command], token_cache: Path) -> list[Command]:
             command.workdir,
             ("evaluate", f"--workdir={command.workdir}", "--split=test", place),
         )
-        for command in trained
+        for command in commands
+        if command.words[0] == "train" and command.name != "language_model"
     ]
 
 
@@ -123,7 +141,7 @@ def score_ensemble(
     config = read_config(members[0].workdir / "config.json")
     data = dataclasses.replace(config.data, token_cache=str(token_cache))
     models = [load_trained_model(member.workdir) for member in members]
-    results = evaluate_ensemble(models, dataclasses.replace(config, data=data), split, False)
+    results = evaluate_ensemble(models, data, split, False)
     results["seconds"] = round(time.monotonic() - start, 1)
     driver.note(name, {"command": command, "results": results})
     return 0
@@ -145,21 +163,28 @@ def table(report: dict[str, Any]) -> str:
     for name, known in report["commands"].items():
         if "results" in known:
             found = known["results"]
-            if "perplexity" in found:
+            if "lines" in found:
+                score = f"{found['lines']:,} labels"
+            elif "perplexity" in found:
                 score = f"perplexity {found['perplexity']:.1f}"
             else:
                 score = f"{found['accuracy']:.2%}"
             seconds = found.get("training_seconds", found["seconds"])
-            rows.append(f"  {name:22}{found['split']:12}{score:>18}{seconds:>10.1f}")
+            split = found.get("split", "")
+            rows.append(f"  {name:22}{split:12}{score:>18}{seconds:>10.1f}")
     return "\n".join(rows)
 
 
 def work(driver: Driver, arguments: argparse.Namespace) -> int:
     """All of it; the exit status."""
     cache: Path | None = arguments.token_cache
+    texts: Path | None = arguments.unlabelled
     if cache is None:
         cache = write_made_up_cache(arguments.folder / "reviews")
+        texts = texts or arguments.folder / "reviews" / "unlabelled.jsonl"
     check_cache(cache)
+    if texts is not None:
+        texts = write_unlabelled(texts, arguments.folder)
     try:
         where = device_environment()
     except subprocess.CalledProcessError:
@@ -170,15 +195,19 @@ def work(driver: Driver, arguments: argparse.Namespace) -> int:
     print(f"{where['device']}, {where['card']}, {where['versions']}", flush=True)
     if not arguments.small and not where["device"].startswith("gpu"):
         raise UserError(f"no GPU here, only {where['device']}; --small tries it all anywhere")
-    commands = trainings(arguments.folder, arguments.seeds, cache_flags(cache), arguments.small)
-    classifiers = commands[1:-1]
+    commands = trainings(
+        arguments.folder, arguments.seeds, cache_flags(cache), texts, arguments.small
+    )
+    classifiers = [command for command in commands if command.name.startswith("classifier-")]
+    if texts is None:
+        print("no --unlabelled=FILE: self-training is left out, pseudo_labels and student")
     for command in commands:
         if status := driver.run(command):
             return status
     if status := score_ensemble(driver, classifiers, "development", cache):
         return status
     if arguments.test:
-        for command in on_test(commands[1:], cache):
+        for command in on_test(commands, cache):
             if status := driver.run(command):
                 return status
         if status := score_ensemble(driver, classifiers, "test", cache):
@@ -194,6 +223,7 @@ def main() -> int:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--token-cache", type=Path, help="folder of encoded splits")
     what.add_argument("--small", action="store_true", help="tiny sizes, made-up reviews")
+    parser.add_argument("--unlabelled", type=Path, help="texts for self-training; without, none")
     parser.add_argument("--folder", type=Path, default=Path("runs/gpu_accuracy"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of classifiers")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after them")

@@ -29,15 +29,17 @@ from start_up import measure_imports_and_predict, print_start_up
 from lstm_flax import Predictor
 from lstm_flax.checkpoints.folder import open_checkpoints
 from lstm_flax.checkpoints.metadata import History, Metadata, describe_machine
-from lstm_flax.checkpoints.restore import build_classifier, init_params, load_trained_model
+from lstm_flax.checkpoints.restore import build_model, load_trained_model
 from lstm_flax.config import Config
 from lstm_flax.data.dataset import open_dataset
 from lstm_flax.devices.allocator import keep_freed_memory
 from lstm_flax.errors import UserError
+from lstm_flax.evaluation.metrics import MetricSums
 from lstm_flax.inference.predictor import Prediction
+from lstm_flax.models import init_params
 from lstm_flax.training.optimizer import make_optimizer
-from lstm_flax.training.train_state import TrainState
-from lstm_flax.training.warm_start import ngram_ratios
+from lstm_flax.training.train_state import TrainState, make_key, to_trees
+from lstm_flax.training.warm_start import fit_encoder
 
 TOLERANCE = 1e-4  # of probabilities
 _BATCH_SIZES = (32, 64, 128, 256)
@@ -48,24 +50,26 @@ Classify = Callable[[Sequence[str]], list[Prediction]]
 
 def write_untrained(config: Config, workdir: Path) -> None:
     """A checkpoint of freshly drawn weights, whole otherwise."""
-    dataset = open_dataset(config)
-    model = build_classifier(config, dataset.tokenizer.vocab_size, len(dataset.label_names))
+    dataset = open_dataset(config.data, config.tokenizer)
+    names = dataset.label_names
+    order = config.model.ngram_order
+    encoder = fit_encoder(dataset.tokenizer, dataset.split("train"), names, order)
+    model = build_model(config, encoder, len(names))
     optimizer = make_optimizer(config.optimizer, 1)
-    params = jax.jit(lambda key: init_params(model, key))(jax.random.PRNGKey(0))
+    params = jax.jit(lambda key: init_params(model, key))(make_key(0))
     average = config.training.ema_decay > 0
-    state = TrainState.create(params, optimizer, jax.random.PRNGKey(1), average)
+    state = TrainState.create(params, optimizer, make_key(1), average)
     metadata = Metadata(
         config=config,
-        label_names=dataset.label_names,
-        tokenizer=dataset.tokenizer,
-        ngrams=ngram_ratios(config, dataset, None)[0],
+        label_names=names,
+        encoder=encoder,
         data_fingerprint=dataset.fingerprint,
         position={"epoch": 0, "batch": 0},
         history=History(),
         machine=describe_machine(),
     )
     folder = open_checkpoints(workdir, "best")
-    folder.save(0, state, metadata)
+    folder.save(0, to_trees(state, MetricSums.zero()), metadata)
     folder.close()
 
 

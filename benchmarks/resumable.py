@@ -33,19 +33,24 @@ class Command:
         name: in the report.
         workdir: the run's folder.
         words: what follows `lstm-flax`.
+        output: the file of its standard output, there once it has ended well; None for the log.
     """
 
     name: str
     workdir: Path
     words: tuple[str, ...]
+    output: Path | None = None
 
     def __str__(self) -> str:
         """As one types it."""
-        return shlex.join(["lstm-flax", *self.words])
+        typed = shlex.join(["lstm-flax", *self.words])
+        return typed if self.output is None else f"{typed} > {shlex.quote(str(self.output))}"
 
     @property
     def results(self) -> Path:
-        """The file that holds its figures once it has ended well."""
+        """The file that it leaves once it has ended well: its metrics, or its output."""
+        if self.output is not None:
+            return self.output
         kept = "evaluation.json" if self.words[0] == "evaluate" else "results.json"
         return self.workdir / kept
 
@@ -115,11 +120,13 @@ class Driver:
         assert self._lock is not None, "run within locked()"
         log = self._folder / f"{command.name}.log"
         start = time.monotonic()
-        with log.open("ab") as output:
+        partial = self._folder / f"{command.name}.partial"
+        with log.open("ab") as log_file, contextlib.ExitStack() as stack:
+            output = log_file if command.output is None else stack.enter_context(partial.open("wb"))
             child = subprocess.Popen(
                 [sys.executable, "-m", "lstm_flax", *command.words],
                 stdout=output,
-                stderr=subprocess.STDOUT,
+                stderr=log_file,
                 pass_fds=(self._lock,),
             )
             try:
@@ -128,6 +135,11 @@ class Driver:
                 if child.poll() is None:
                     child.terminate()
         seconds = time.monotonic() - start
+        if command.output is not None:
+            if status == 0:
+                partial.replace(command.output)
+            else:
+                partial.unlink()
         if status != 0 and self.must_stop:
             status = STOPPED
         self._note(command, status, seconds)
@@ -164,7 +176,10 @@ class Driver:
         if command.words[0] == "train":
             lines = log_lines(command.workdir)
             known["epochs"] = [line for line in lines if line["event"] == "epoch"]
-        if status == 0:
+        if status == 0 and command.output is not None:
+            with command.output.open("rb") as lines:
+                known["results"] = {"lines": sum(1 for _ in lines), "seconds": round(seconds, 1)}
+        elif status == 0:
             known["results"] = json.loads(command.results.read_text(encoding="utf-8"))
         self.note(command.name, known)
 

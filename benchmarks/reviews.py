@@ -3,18 +3,24 @@
 IMDB's test split is never opened. Test text is not needed to measure time.
 """
 
+import contextlib
 import json
+import lzma
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from lstm_flax.config import Config
 from lstm_flax.config.files import load_config
+from lstm_flax.data.cache_files import digest
 from lstm_flax.data.dataset import Dataset, open_dataset
+from lstm_flax.data.sources.imdb_films import film_table
 from lstm_flax.data.token_cache import write_split
 from lstm_flax.errors import UserError
+from lstm_flax.files import write_text
+from lstm_flax.text.hashing import text_hashes
 from lstm_flax.text.tokenized import TokenizedSplit
 
 _IMDB = str(Path(__file__).parents[1] / "configs" / "imdb.py")
@@ -78,13 +84,18 @@ def write_made_up_reviews(path: Path, count: int) -> None:
 def write_made_up_cache(folder: Path) -> Path:
     """A token cache of made-up reviews with every split that IMDB's has, unlabelled texts too.
 
+    These are beside it as a file as well, `unlabelled.jsonl` of the folder given.
+
     Returns:
         The cache's own folder, within the one given.
     """
-    dataset = open_dataset(imdb_config(made_up=folder))
+    config = imdb_config(made_up=folder)
+    dataset = open_dataset(config.data, config.tokenizer)
     for name in ("train", "development", "test"):
         dataset.split(name)
     texts = dataset.texts("train").texts[::2]
+    lines = [json.dumps({"text": text}) + "\n" for text in texts]
+    (folder / "unlabelled.jsonl").write_text("".join(lines), encoding="utf-8")
     write_split(
         dataset.folder / "unsupervised",
         dataset.tokenizer.encode_batch(texts),
@@ -100,6 +111,68 @@ def write_made_up_cache(folder: Path) -> Path:
     return dataset.folder
 
 
+def read_texts(path: Path) -> list[str]:
+    """The texts of a file; blank ones are left out.
+
+    Args:
+        path: one text a line, or .jsonl with a field `text`; .xz after either name for a
+            compressed file.
+
+    Raises:
+        UserError: it cannot be read, or a line of a .jsonl file is no such record.
+    """
+    texts = []
+    with _lines_of(path) as lines:
+        is_jsonl = ".jsonl" in path.suffixes
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            if is_jsonl:
+                try:
+                    line = json.loads(line)["text"]
+                except (ValueError, KeyError, TypeError) as error:
+                    raise UserError(
+                        f"{path}:{number}: no JSON object with a field 'text' "
+                        f"({type(error).__name__}); correct the line, or give plain text as .txt"
+                    ) from error
+            # One text a line is what comes of it; to the tokenizer a line break is a space.
+            text = line.replace("\r", " ").replace("\n", " ").strip(" ")
+            if text.strip():
+                texts.append(text)
+    return texts
+
+
+@contextlib.contextmanager
+def _lines_of(path: Path) -> Iterator[Iterator[str]]:
+    opened = lzma.open if path.suffix == ".xz" else open
+    try:
+        with opened(path, "rt", encoding="utf-8", newline="\n") as lines:
+            yield lines
+    except (OSError, EOFError, lzma.LZMAError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); give a text file in UTF-8") from error
+
+
+def write_unlabelled(path: Path, folder: Path) -> Path:
+    """Plain text for `lstm-flax predict --file`: a file's texts but for reviews of IMDB's test.
+
+    Args:
+        path: see `read_texts`.
+        folder: where to write.
+
+    Returns:
+        The file, one text a line. Its name changes with its content, so that a command that names
+        it does too.
+    """
+    texts = np.array(read_texts(path), dtype=object)
+    texts = texts[~np.isin(text_hashes(texts), film_table().unsupervised_in_test)]
+    if not len(texts):
+        raise UserError(f"{path}: holds no text; give one a line")
+    content = "\n".join(texts) + "\n"
+    target = folder / f"unlabelled-{digest(content)}.txt"
+    write_text(target, content)
+    return target
+
+
 def labelled_reviews(dataset: Dataset) -> TokenizedSplit:
     """The training and the development part as one: all 25,000 of IMDB."""
     return TokenizedSplit.concatenate([dataset.split(name) for name in ("train", "development")])
@@ -111,7 +184,7 @@ def review_texts(config: Config, limit: int) -> list[str]:
     Where only a token cache is at hand they are put together from its tokens: as long as the
     reviews, words in lower case between spaces.
     """
-    dataset = open_dataset(config)
+    dataset = open_dataset(config.data, config.tokenizer)
     try:
         texts = [text for name in ("train", "development") for text in dataset.texts(name).texts]
     except UserError:

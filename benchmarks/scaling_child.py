@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from train_case import Size, Trainer, random_batch
 
-from lstm_flax.data.batching import BatchPlan
+from lstm_flax.data.batching import Batcher
 from lstm_flax.data.prefetching import prefetch
 from lstm_flax.data.token_cache import read_split, write_split
 from lstm_flax.devices.allocator import keep_freed_memory
@@ -81,21 +81,19 @@ def train_from(folder: Path, steps: int, size: Size) -> dict[str, float | int]:
     split = read_split(folder)
     assert split is not None
     opened = time.perf_counter()
-    data = size.config.data
-    plan = BatchPlan(
-        split.lengths, data.batch_size, data.bucket_widths, data.max_length, seed=0, epoch=0
-    )
+    batcher = Batcher.from_config(split, None, size.config.data)
+    plan = batcher.plan(seed=0, epoch=0)
     planned = time.perf_counter()
     trainer = Trainer(size)
     making, stepping = [], []
     start_batch = time.perf_counter()
-    for _ in trainer.batches(split, plan, steps):
+    for _ in trainer.batches(batcher, plan, steps):
         making.append(time.perf_counter() - start_batch)
         start_batch = time.perf_counter()
     for width in {batch.width for batch in plan[:steps]}:  # compilations, not timed
         one = [batch for batch in plan if batch.width == width][:1]
-        trainer.step(next(trainer.batches(split, one, 1)))
-    with prefetch(trainer.batches(split, plan, steps + _WARM_UP)) as ahead:
+        trainer.step(next(trainer.batches(batcher, one, 1)))
+    with prefetch(trainer.batches(batcher, plan, steps + _WARM_UP)) as ahead:
         for batch in ahead:
             start_step = time.perf_counter()
             trainer.step(batch)

@@ -122,7 +122,8 @@ def measure_training_start(token_cache: Path | None, made_up: Path | None) -> di
     """Seconds to the first step of a new run, and of the same run continued."""
     flags = imdb_flags(token_cache, made_up)
     if token_cache is None:  # data that is fetched and encoded before is not part of a start
-        dataset = open_dataset(imdb_config(None, made_up))
+        config = imdb_config(None, made_up)
+        dataset = open_dataset(config.data, config.tokenizer)
         dataset.split("train")
         dataset.split("development")
         if made_up is None:

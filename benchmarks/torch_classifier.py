@@ -23,7 +23,7 @@ class TorchClassifier(nn.Module):
         config: of the model; LSTM only, no attention, no dropout that torch has not.
         vocab_size: V.
         outputs: logits a text.
-        ngram_features: F, numbers a token beside its embedding; 0 for none.
+        num_token_features: F, numbers a token beside its embedding; 0 for none.
         way: how padding is kept from the results: `packed`, rows packed as tutorials do; `padded`,
             nn.LSTM over the padding, states taken at each row's last token (in two directions the
             backward one then starts in the padding, and results differ); `flipped`, padded and
@@ -32,7 +32,7 @@ class TorchClassifier(nn.Module):
     """
 
     def __init__(
-        self, config: ModelConfig, vocab_size: int, outputs: int, ngram_features: int, way: str
+        self, config: ModelConfig, vocab_size: int, outputs: int, num_token_features: int, way: str
     ) -> None:
         super().__init__()
         if config.cell != "lstm" or config.pooling == "attention" or way not in WAYS:
@@ -42,7 +42,9 @@ class TorchClassifier(nn.Module):
         size, hidden = config.embedding_size, config.hidden_size
         directions = 2 if config.bidirectional else 1
         self.embedding = nn.Embedding(vocab_size, size, padding_idx=PAD_ID)
-        self.ngrams = nn.Linear(ngram_features, size, bias=False) if ngram_features else None
+        self.ngrams = (
+            nn.Linear(num_token_features, size, bias=False) if num_token_features else None
+        )
         if way == "flipped":
             self.recurrent: nn.Module = nn.ModuleList(
                 nn.LSTM(size if layer == 0 else directions * hidden, hidden, batch_first=True)

@@ -8,22 +8,21 @@ from measuring import torch_device
 from torch_classifier import TorchClassifier
 
 from lstm_flax.checkpoints.restore import TrainedModel
-from lstm_flax.data.batching import make_batch
+from lstm_flax.data.batching import Batcher
 from lstm_flax.inference.predictor import Prediction
 from lstm_flax.text.tokenized import TokenizedSplit
 
 
 class TorchPredictor:
-    """The weights, tokenizer and n-gram ratios of a checkpoint; see `TorchClassifier` for `way`."""
+    """The weights and the text encoder of a checkpoint; see `TorchClassifier` for `way`."""
 
     def __init__(self, trained: TrainedModel, way: str) -> None:
         self._metadata = metadata = trained.metadata
-        ngrams = metadata.ngrams
         model = TorchClassifier(
             metadata.config.model,
-            metadata.tokenizer.vocab_size,
+            metadata.encoder.vocab_size,
             trained.params["head"]["bias"].shape[0],
-            0 if ngrams is None else ngrams.size,
+            metadata.encoder.num_token_features,
             way,
         )
         self._device = torch_device()
@@ -32,7 +31,7 @@ class TorchPredictor:
     def predict(self, texts: Sequence[str], batch_size: int) -> list[Prediction]:
         """Answers in order; batches of equal lengths, as far as there are."""
         metadata = self._metadata
-        encoded, unknown = metadata.tokenizer.encode_measured(texts)
+        encoded, unknown = metadata.encoder.tokenizer.encode_measured(texts)
         split = TokenizedSplit.from_sequences(encoded, np.zeros(len(texts)))
         order = np.argsort(split.lengths, kind="stable")
         parts = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
@@ -53,14 +52,13 @@ class TorchPredictor:
         ]
 
     def _probabilities(self, split: TokenizedSplit, rows: np.ndarray) -> torch.Tensor:
-        data, ngrams = self._metadata.config.data, self._metadata.ngrams
+        encoder, data = self._metadata.encoder, self._metadata.config.data
+        batcher = Batcher.from_config(split, encoder, data, len(rows))
         longest = int(min(split.lengths[rows].max(), data.max_length))
-        batch = make_batch(
-            split, rows, longest, len(rows), data.max_length, data.truncation, ngrams
-        )
+        batch = batcher.make(rows, longest)  # no filler rows, no wider than it must be
         features = None
-        if batch.ngram_features is not None:
-            features = torch.from_numpy(batch.ngram_features).to(self._device)
+        if batch.token_features is not None:
+            features = torch.from_numpy(batch.token_features).to(self._device)
         token_ids = torch.from_numpy(batch.token_ids).to(self._device)
         logits = self._model(token_ids, torch.from_numpy(batch.lengths).long(), features)
         if logits.shape[1] == 1:

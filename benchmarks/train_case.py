@@ -1,22 +1,21 @@
 """A train step of the package at a size of one's choice, on random token ids."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+import optax
 
-from lstm_flax.checkpoints.restore import build_classifier, init_params
 from lstm_flax.config import Config, DataConfig, ModelConfig, TrainingConfig
-from lstm_flax.data.batching import PlannedBatch, make_batch
+from lstm_flax.data.batching import Batcher, PlannedBatch
 from lstm_flax.devices.compilation import BucketedFunction
 from lstm_flax.devices.sharding import data_mesh, place_batch, replicated
 from lstm_flax.evaluation.metrics import MetricSums
-from lstm_flax.text.tokenized import TokenizedSplit
+from lstm_flax.models import TextClassifier, init_params
+from lstm_flax.training.losses import ClassificationLoss
 from lstm_flax.training.optimizer import make_optimizer
-from lstm_flax.training.train_state import TrainState
+from lstm_flax.training.train_state import TrainState, make_key
 from lstm_flax.training.train_step import make_train_step
 from lstm_flax.types import PAD_ID, Batch
 
@@ -65,41 +64,55 @@ def random_batch(size: Size) -> Batch:
     return Batch(token_ids, lengths, labels, np.ones(size.batch, bool))
 
 
+def compiled_step(
+    model: TextClassifier, optimizer: optax.GradientTransformation, settings: TrainingConfig
+) -> BucketedFunction:
+    """The package's train step as its loop calls it: on `(state, sums)`, which it donates."""
+    loss = ClassificationLoss(model, np.ones(2, np.float32), settings.label_smoothing)
+    step = make_train_step(loss, optimizer, settings.ema_decay)
+
+    def summing_step(
+        tree: tuple[TrainState, MetricSums], batch: Batch
+    ) -> tuple[TrainState, MetricSums]:
+        state, sums = tree
+        state, metrics = step(state, batch)
+        return state, sums.merge(metrics)
+
+    return BucketedFunction(summing_step, donate=True)
+
+
 class Trainer:
-    """The package's compiled step with its state."""
+    """The package's compiled step with its state, and the sums of its metrics so far."""
 
     def __init__(self, size: Size) -> None:
         self.config = size.config
         self.mesh = data_mesh(size.batch)
-        model = build_classifier(self.config, size.vocabulary, 2)
+        model = TextClassifier.from_config(self.config.model, size.vocabulary, 2)
         optimizer = make_optimizer(self.config.optimizer, 1_000_000)
-        step = make_train_step(model, optimizer, self.config.training, jnp.ones(2))
-        self._step = BucketedFunction(step, donate=True)
+        self._step = compiled_step(model, optimizer, self.config.training)
 
-        def create() -> TrainState:
-            params = init_params(model, jax.random.PRNGKey(0))
-            return TrainState.create(params, optimizer, jax.random.PRNGKey(1), average=True)
+        def create() -> tuple[TrainState, MetricSums]:
+            params = init_params(model, make_key(0))
+            state = TrainState.create(params, optimizer, make_key(1), average=True)
+            return state, MetricSums.zero()
 
-        self.state = jax.jit(create, out_shardings=replicated(self.mesh))()
+        self.tree = jax.jit(create, out_shardings=replicated(self.mesh))()
 
     def step(self, batch: Batch) -> None:
         """Takes a step with a batch that is on the devices, and waits for it."""
-        self.state = jax.block_until_ready(self._step(self.state, batch))
+        self.tree = jax.block_until_ready(self._step(self.tree, batch))
 
     def loss(self) -> float:
         """Mean loss of all steps so far."""
-        sums: MetricSums = self.state.epoch_sums
+        _, sums = self.tree
         return sums.compute()["loss"]
 
-    def batches(self, split: TokenizedSplit, plan: Any, count: int) -> Iterator[Batch]:
+    def batches(
+        self, batcher: Batcher, plan: Sequence[PlannedBatch], count: int
+    ) -> Iterator[Batch]:
         """The first batches of a plan, over and over, on the devices."""
-        data = self.config.data
         for k in range(count):
-            planned: PlannedBatch = plan[k % len(plan)]
-            batch = make_batch(
-                split, planned.indices, planned.width, data.batch_size, data.max_length, "head_tail"
-            )
-            yield place_batch(batch, self.mesh)
+            yield place_batch(batcher.make(*plan[k % len(plan)]), self.mesh)
 
 
 def step_of(size: Size) -> Callable[[], None]:

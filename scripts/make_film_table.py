@@ -1,4 +1,4 @@
-"""Makes `lstm_flax/data/imdb_films.npz` from the published archive.
+"""Makes `lstm_flax/data/sources/imdb_films.npz` from the published archive.
 
     python scripts/make_film_table.py aclImdb_v1.tar.gz
 

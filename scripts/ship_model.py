@@ -1,10 +1,10 @@
-"""Puts a run's best checkpoint into the package: weights in half precision, no optimiser state.
+"""Puts a run's best checkpoint into the package: weights in half precision, no optimizer state.
 
     python scripts/ship_model.py runs/imdb_student
 
 `lstm-flax predict` and `evaluate` use it where no --workdir is given. Score it after that:
-`lstm-flax evaluate`. Class ratios of n-grams below `NEGLIGIBLE` are left out: a quarter of them,
-which moved one answer of 2,497 on the development part.
+`lstm-flax evaluate`. N-grams whose naive-Bayes log-count ratios are all below `NEGLIGIBLE` are left
+out: a quarter of them, which moved one answer of 2,497 on the development part.
 """
 
 import dataclasses
@@ -17,6 +17,7 @@ from lstm_flax.checkpoints.folder import CheckpointFolder
 from lstm_flax.checkpoints.pretrained import SHIPPED
 from lstm_flax.checkpoints.restore import load_trained_model
 from lstm_flax.config import Config
+from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.text.ngrams import NgramRatios
 
 NEGLIGIBLE = 0.25
@@ -30,7 +31,7 @@ def ship(run: Path, folder: Path) -> None:
     metadata = dataclasses.replace(
         trained.metadata,
         config=without_places(trained.metadata.config),
-        ngrams=trained.metadata.ngrams and without_weak_ratios(trained.metadata.ngrams),
+        encoder=without_weak_ngrams(trained.metadata.encoder),
     )
     checkpoints = CheckpointFolder(folder, keep=1)
     checkpoints.save_slim(trained.step, trained.params, metadata)
@@ -42,18 +43,24 @@ def ship(run: Path, folder: Path) -> None:
 
 def without_places(config: Config) -> Config:
     """The configuration without the folders of this machine, which are nobody else's."""
-    nowhere = dict.fromkeys(("data_dir", "archive", "cache_dir", "token_cache"))
-    data = dataclasses.replace(config.data, **nowhere)
-    training = dataclasses.replace(config.training, teachers=None)
-    return dataclasses.replace(config, data=data, training=training, init_from=None)
+    places = ("data_dir", "archive", "cache_dir", "token_cache", "extra_train_path")
+    data = dataclasses.replace(config.data, **dict.fromkeys(places))
+    return dataclasses.replace(config, data=data, init_from=None)
 
 
-def without_weak_ratios(ngrams: NgramRatios) -> NgramRatios:
+def without_weak_ngrams(encoder: TextEncoder) -> TextEncoder:
+    """The encoder without the n-grams whose ratios are all negligible."""
+    if encoder.ratios is None:
+        return encoder
+    return TextEncoder(encoder.tokenizer, without_weak_ratios(encoder.ratios))
+
+
+def without_weak_ratios(ratios: NgramRatios) -> NgramRatios:
     """Only the n-grams of which some ratio is not negligible."""
-    known, unknown = ngrams.tables[:, :-1], ngrams.tables[:, -1:]
+    known, unknown = ratios.tables[:, :-1], ratios.tables[:, -1:]
     strong = (np.abs(known.astype(np.float32)) >= NEGLIGIBLE).any(axis=(0, 2))
     tables = np.concatenate([known[:, strong], unknown], axis=1)
-    return dataclasses.replace(ngrams, keys=ngrams.keys[strong], tables=tables)
+    return dataclasses.replace(ratios, keys=ratios.keys[strong], tables=tables)
 
 
 if __name__ == "__main__":

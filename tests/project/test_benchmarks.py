@@ -5,7 +5,6 @@ import importlib.util
 import json
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 from epoch import compare, draw_sample, estimate_epoch, stratum
@@ -16,12 +15,12 @@ from scaling_child import write_cache
 from start_up import last_step
 from train_case import Size, random_batch
 
-from lstm_flax.checkpoints.restore import build_classifier, init_params
 from lstm_flax.config import Config, ModelConfig
 from lstm_flax.data.batching import PlannedBatch
 from lstm_flax.data.dataset import open_dataset
 from lstm_flax.data.token_cache import read_split
-from lstm_flax.models.classifier import TextClassifier, apply_classifier
+from lstm_flax.models import TextClassifier, apply_classifier, init_params
+from lstm_flax.training.train_state import make_key
 from lstm_flax.types import Batch
 
 needs_torch = pytest.mark.skipif(
@@ -95,7 +94,7 @@ def test_summary_is_median_and_spread() -> None:
 
 
 def test_labelled_reviews_are_training_and_development_part(made_up: Config) -> None:
-    dataset = open_dataset(made_up)
+    dataset = open_dataset(made_up.data, made_up.tokenizer)
     whole, parts = labelled_reviews(dataset), [dataset.split(n) for n in ("train", "development")]
     assert len(whole) == sum(map(len, parts))
     expected = [*parts[0], *parts[1]]
@@ -105,13 +104,15 @@ def test_labelled_reviews_are_training_and_development_part(made_up: Config) -> 
 
 
 def test_a_token_cache_alone_is_enough(made_up: Config, tmp_path: Path) -> None:
-    dataset = open_dataset(made_up)
+    dataset = open_dataset(made_up.data, made_up.tokenizer)
     dataset.split("train")
     dataset.split("development")
     manifest = json.loads((dataset.folder / "dataset.json").read_text())
     assert not manifest["settings"]["data"]["use_unlabelled"]
     config = imdb_config(dataset.folder)
-    assert len(labelled_reviews(open_dataset(config))) == len(labelled_reviews(dataset))
+    assert len(labelled_reviews(open_dataset(config.data, config.tokenizer))) == len(
+        labelled_reviews(dataset)
+    )
     raw, rebuilt = review_texts(made_up, 3), review_texts(config, 3)
     encode = dataset.tokenizer.encode_batch
     for one, other in zip(encode(raw), encode(rebuilt), strict=True):
@@ -134,9 +135,10 @@ def test_the_sides_of_the_epoch_compute_one_loss(made_up: Config, bidirectional:
     )
     data = dataclasses.replace(made_up.data, max_length=32, batch_size=8)
     config = dataclasses.replace(made_up, model=model, data=data)
-    dataset = open_dataset(config)
+    dataset = open_dataset(config.data, config.tokenizer)
     split, vocab_size = labelled_reviews(dataset), dataset.tokenizer.vocab_size
-    params = init_params(build_classifier(config, vocab_size, 2), jax.random.PRNGKey(0))
+    classifier = TextClassifier.from_config(config.model, vocab_size, 2)
+    params = init_params(classifier, make_key(0))
     names = ("ours", "torch_tutorial", "torch_padded", "torch_packed")
     compared = compare(names, config, split, params, vocab_size, 1e-5)
     # The padded backward direction starts in the padding, so it is not compared.
@@ -156,14 +158,14 @@ def test_torch_has_the_classifier_with_all_its_parts(way: str, pooling: str) -> 
     config = ModelConfig(
         embedding_size=6, hidden_size=5, num_layers=2, pooling=pooling, ngram_order=3
     )
-    model = TextClassifier(config, 20, 3)
+    model = TextClassifier.from_config(config, 20, 3, num_token_features=9)
     rng = np.random.default_rng(0)
     lengths = np.array([7, 1, 4], np.int32)
     mask = np.arange(7) < lengths[:, None]
     token_ids = np.where(mask, rng.integers(4, 20, (3, 7)), 0).astype(np.int32)
     features = (rng.normal(size=(3, 7, 9)) * mask[..., None]).astype(np.float32)
     batch = Batch(token_ids, lengths, np.zeros(3, np.int32), np.ones(3, bool), features)
-    params = init_params(model, jax.random.PRNGKey(0))
+    params = init_params(model, make_key(0))
     expected = apply_classifier(model, params, batch)
     theirs = TorchClassifier(config, 20, 3, 9, way).load(params).eval()
     tensors = [torch.from_numpy(array) for array in (token_ids, lengths, features)]
