@@ -1,70 +1,117 @@
-"""The walls of the house: imports run downward only, and only Orbax's own room knows Orbax."""
+"""The walls of the house: rooms import rooms below, no circle, and only one room knows Orbax."""
 
-import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import draw_rooms
 import pytest
+from draw_rooms import (
+    DOOR,
+    FORBIDDEN,
+    LEVELS,
+    PACKAGE,
+    all_rooms,
+    imported_files,
+    imported_modules,
+    imports_of_rooms,
+    room_of,
+)
 
-PACKAGE = Path(__file__).parents[2] / "lstm_flax"
-# Each room may import the rooms named and itself.
-_BELOW = {"config", "errors", "files", "types"}
-ROOMS = {
-    "version": set(),
-    "errors": set(),
-    "types": {"errors"},
-    "files": {"errors"},
-    "config": {"errors", "types"},
-    "recurrent": {"errors", "types"},
-    "text": {"config", "errors", "types"},
-    "data": {"config", "errors", "files", "text", "types"},
-    "models": {"config", "errors", "recurrent", "types"},
-    "devices": {"errors", "types"},
-    "checkpoints": _BELOW | {"data", "devices", "models", "text", "training"},
-    "evaluation": _BELOW | {"checkpoints", "data", "devices", "models", "text", "version"},
-    "training": _BELOW
-    | {"checkpoints", "data", "devices", "evaluation", "models", "recurrent", "recipes", "text"},
-    "recipes": _BELOW
-    | {"checkpoints", "data", "devices", "evaluation", "models", "text", "training"},
-    "inference": _BELOW
-    | {"checkpoints", "data", "devices", "evaluation", "models", "text", "training"},
-}
 FILES = sorted(PACKAGE.rglob("*.py"))
+HEIGHT = {room: height for height, level in enumerate(LEVELS) for room in level}
+JAX = {"jax", "jaxlib", "flax", "optax", "orbax"}
+WITHOUT_JAX = ("errors", "types", "version", "files", "config", "text", "data")
 
 
-def imported_modules(path: Path) -> set[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    modules = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            modules |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            modules |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return modules
+def names(paths: set[Path]) -> set[str]:
+    return {str(path.relative_to(PACKAGE)) for path in paths}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_run_downward(path: Path) -> None:
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    room = parts[0]
-    modules = imported_modules(path)
-    for module in modules:
-        if module.startswith("lstm_flax.") and room in ROOMS:
-            target = module.split(".")[1]
-            assert target == room or target in ROOMS[room], f"{path.name} imports {module}"
-        if room == "data":
-            assert module.split(".")[0] not in ("jax", "flax", "optax"), f"{path.name} has {module}"
-        if module.startswith("orbax"):
-            assert parts == ("checkpoints", "folder"), f"{path.name} imports Orbax"
-        assert module.split(".")[0] not in ("torch", "tensorflow", "pickle"), (
-            f"{path.name}: {module}"
-        )
+@pytest.mark.smoke
+def test_imports_run_downward() -> None:
+    wrong = [
+        f"{path.relative_to(PACKAGE)} imports {file.relative_to(PACKAGE)}"
+        for path in FILES
+        for file in imported_files(path)
+        if room_of(path) != DOOR and not may_import(room_of(path), room_of(file))
+    ]
+    assert not wrong
+
+
+def may_import(room: str, target: str) -> bool:
+    if target == room:
+        return True
+    below = target != DOOR and HEIGHT[target] < HEIGHT[room]
+    return below and (room, target) not in FORBIDDEN
+
+
+@pytest.mark.smoke
+def test_no_file_imports_itself_through_others() -> None:
+    graph = {str(path.relative_to(PACKAGE)): names(imported_files(path)) for path in FILES}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle: {' <- '.join(error.args[1])}")
+
+
+def test_every_folder_and_file_is_a_room_of_the_plan() -> None:
+    assert {room_of(path) for path in FILES} == {*all_rooms(), DOOR}
+
+
+def test_what_rooms_must_not_know() -> None:
+    wrong = []
+    for path in FILES:
+        room = room_of(path)
+        refused = {"torch", "tensorflow", "pickle"}
+        if room != "checkpoints":
+            refused |= {"orbax"}
+        if room in WITHOUT_JAX:
+            refused |= JAX
+        packages = {module.split(".")[0] for module in imported_modules(path)}
+        wrong += [f"{path.relative_to(PACKAGE)} imports {name}" for name in packages & refused]
+    assert not wrong
+
+
+def test_a_wrong_import_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "lstm_flax"
+    (package / "data").mkdir(parents=True)
+    (package / "training").mkdir()
+    (package / "errors.py").touch()
+    (package / "training" / "loop.py").touch()
+    (package / "data" / "files.py").write_text(
+        "def f():\n    from lstm_flax.training import loop\n    import lstm_flax.errors\n"
+    )
+    monkeypatch.setattr(draw_rooms, "PACKAGE", package)
+    assert imported_files(package / "data" / "files.py") == {
+        package / "training" / "loop.py",
+        package / "errors.py",
+    }
+    assert room_of(package / "training" / "loop.py") == "training"
 
 
 def test_the_data_half_loads_without_jax() -> None:
     files = [*(PACKAGE / "data").rglob("[a-z]*.py"), *(PACKAGE / "text").glob("[a-z]*.py")]
-    names = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in files]
-    code = f"import sys, {', '.join(names)}; assert 'jax' not in sys.modules"
+    modules = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in files]
+    code = f"import sys, {', '.join(modules)}; assert 'jax' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_picture_and_table_show_the_code_as_it_is() -> None:
+    script = Path(draw_rooms.__file__)
+    run = subprocess.run(
+        [sys.executable, script, "--check"], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+
+
+def test_the_picture_leaves_out_only_what_follows_from_its_arrows() -> None:
+    imports = imports_of_rooms()
+    arrows = draw_rooms.without_detours(imports)
+    reached: dict[str, set[str]] = {}
+    for room in reversed(all_rooms()):
+        targets = {target for source, target in arrows if source == room}
+        reached[room] = targets.union(*(reached[target] for target in targets))
+    assert all(imports[room] <= reached[room] for room in imports)
+    assert all(target in imports[room] for room, target in arrows)

@@ -1,4 +1,4 @@
-"""Every code block of README.md is run, in order, in one folder, under the rule below.
+"""Every code block of README.md and of the guides in docs/ is run, in order, a folder a document.
 
 The rule: a block is run as it stands, with these exceptions and no others.
 
@@ -7,8 +7,11 @@ The rule: a block is run as it stands, with these exceptions and no others.
 - A command with `--config` gets the flags `SMALL` after its own: a model and a vocabulary of
   seconds. One that names no data of its own (`--config.data.source`) gets `TEXTS` too, so that
   nothing is downloaded. Flags are still read in full: a wrong name or value fails.
+- `--split=unsupervised` becomes `--split=development`: `TEXTS` has no unlabelled texts.
+- `> FILE` writes what the command prints to the file, as the shell would.
 """
 
+import contextlib
 import re
 import runpy
 import shlex
@@ -16,6 +19,7 @@ import shutil
 import sys
 import tomllib
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -37,8 +41,24 @@ SMALL = [
 TEXTS = ["--config.data.source=files", "--config.data.train_path=texts.jsonl"]
 
 
-def read_blocks() -> list[tuple[str, str]]:
-    return BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+class Expected(NamedTuple):
+    """How many blocks a document has at least, how many answers `predict` prints, and a line."""
+
+    blocks: int
+    answers: int
+    line: str | None = None
+
+
+DOCUMENTS = {
+    "README.md": Expected(blocks=6, answers=3, line="accuracy: 1.0"),
+    "docs/command_line.md": Expected(blocks=12, answers=3),
+    "docs/your_data.md": Expected(blocks=3, answers=3),
+    "docs/language_model.md": Expected(blocks=2, answers=0),
+}
+
+
+def read_blocks(document: str) -> list[tuple[str, str]]:
+    return BLOCK.findall((ROOT / document).read_text(encoding="utf-8"))
 
 
 def commands(block: str) -> list[list[str]]:
@@ -64,8 +84,14 @@ def run_command(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     if any(word.startswith("--config=") for word in arguments):
         own_data = any(word.startswith("--config.data.source=") for word in arguments)
         arguments += SMALL if own_data else SMALL + TEXTS
+    arguments = ["--split=development" if w == "--split=unsupervised" else w for w in arguments]
     if program == "lstm-flax":
-        assert main(arguments) == 0
+        with contextlib.ExitStack() as stack:
+            if arguments[-2:-1] == [">"]:
+                file = stack.enter_context(open(arguments[-1], "w", encoding="utf-8"))
+                stack.enter_context(contextlib.redirect_stdout(file))
+                arguments = arguments[:-2]
+            assert main(arguments) == 0
         return
     assert program.startswith("python"), f"no rule for {program}"
     monkeypatch.setattr(sys, "argv", arguments)
@@ -75,8 +101,12 @@ def run_command(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_block_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    document: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     for name in ("configs", "train.py"):
         (tmp_path / name).symlink_to(ROOT / name)
@@ -84,19 +114,32 @@ def test_every_block_runs(
     write_jsonl(tmp_path / "texts.jsonl", records)
     rows = "".join(f"{record['text']},{record['label']}\n" for record in records)
     for name in ("mine.csv", "more.csv"):
+        (tmp_path / name).write_text("text,label\n" + rows, encoding="utf-8")
+    for name in ("tickets.csv", "more_tickets.csv"):
         (tmp_path / name).write_text("body,mood\n" + rows, encoding="utf-8")
     (tmp_path / "new.txt").write_text("a superb film\ndull and hollow\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    blocks = read_blocks()
-    assert len(blocks) >= 8
+    blocks = read_blocks(document)
+    assert len(blocks) >= DOCUMENTS[document].blocks
     for language, block in blocks:
         if language == "python":
-            exec(compile(block, "README.md", "exec"), {})
+            exec(compile(block, document, "exec"), {})
         else:
             for words in commands(block):
                 run_command(words, monkeypatch)
-    answers = [line for line in capsys.readouterr().out.splitlines() if line.startswith('{"text"')]
-    assert len(answers) == 6
+    printed = capsys.readouterr().out.splitlines()
+    expected = DOCUMENTS[document]
+    assert sum(line.startswith('{"text"') for line in printed) == expected.answers
+    assert expected.line is None or expected.line in printed
+
+
+def test_every_document_with_commands_is_run() -> None:
+    guides = [
+        path
+        for path in (ROOT / "docs").glob("*.md")
+        if "```bash\nlstm-flax" in path.read_text("utf-8")
+    ]
+    assert {f"docs/{path.name}" for path in guides} <= set(DOCUMENTS)
 
 
 @pytest.mark.parametrize(

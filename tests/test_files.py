@@ -1,0 +1,70 @@
+"""Files written whole or not at all, and the folder of caches."""
+
+import errno
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+
+from lstm_flax.errors import UserError
+from lstm_flax.files import cache_folder, write_bytes, write_text
+
+
+@pytest.mark.smoke
+def test_what_is_written_is_there_byte_for_byte(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "a", b"\r\n\xff")
+    write_bytes(tmp_path / "a", b"\n\xff")
+    write_text(tmp_path / "b", "ü\n")
+    assert (tmp_path / "a").read_bytes() == b"\n\xff"
+    assert (tmp_path / "b").read_bytes() == b"\xc3\xbc\n"
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
+
+
+@pytest.mark.parametrize("step", ["write_bytes", "replace"])
+def test_what_cannot_be_written_leaves_the_old_file(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, _: object) -> None:
+        path.touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "a"
+    path.write_text("old")
+    monkeypatch.setattr(Path, step, fail)
+    for write in (lambda: write_bytes(path, b"new"), lambda: write_text(path, "new")):
+        with pytest.raises(UserError, match=rf"^{path}: .*No space"):
+            write()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_cache_lies_where_xdg_says_or_at_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for relative in ("", "cache", "~/cache"):
+        monkeypatch.setenv("XDG_CACHE_HOME", relative)
+        assert cache_folder() == tmp_path / ".cache" / "lstm_flax"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder() == tmp_path / ".cache" / "lstm_flax"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder() == tmp_path / "xdg" / "lstm_flax"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_home_is_a_mistake_that_says_what_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(_: int) -> None:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    with pytest.raises(UserError, match=r"XDG_CACHE_HOME.*config\.data\.cache_dir$"):
+        cache_folder("config.data.cache_dir")
+    with pytest.raises(UserError, match=r"XDG_CACHE_HOME"):
+        cache_folder()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "lstm_flax"
