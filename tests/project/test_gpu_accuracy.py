@@ -229,7 +229,7 @@ def test_all_of_it_in_small_stopped_once_and_continued(tmp_path: Path) -> None:
     assert len(report["starts"]) == 2
     trained = ["language_model", "classifier-0", "classifier-1", "classifier-2", "student"]
     scored = [f"test-{name}" for name in (*trained[1:], "ensemble")]
-    commands = report["commands"]
+    commands = dict(report["commands"])
     assert list(commands) == [*trained[:-1], "pseudo_labels", "student", "ensemble", *scored]
     lines = commands.pop("pseudo_labels")["results"]["lines"]
     sizes = [commands[name]["results"]["train_examples"] for name in ("classifier-0", "student")]
