@@ -79,11 +79,6 @@ class NgramRatios:
         return found.reshape(*positions.shape, self.size).astype(np.float32)
 
 
-def num_ngram_features(order: int, num_classes: int) -> int:
-    """F, features a token: one for each length of n-gram, and each class where there are three."""
-    return order * (1 if num_classes == 2 else num_classes)
-
-
 def fit_ngram_ratios(
     split: TokenizedSplit, num_classes: int, order: int
 ) -> tuple[NgramRatios, NgramRatios]:
