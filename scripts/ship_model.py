@@ -11,9 +11,10 @@ import dataclasses
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 
-from lstm_flax.checkpoints.folder import CheckpointFolder
+from lstm_flax.checkpoints.folder import CheckpointFolder, evaluated_item
 from lstm_flax.checkpoints.pretrained import SHIPPED
 from lstm_flax.checkpoints.restore import load_trained_model
 from lstm_flax.config import Config
@@ -34,7 +35,9 @@ def ship(run: Path, folder: Path) -> None:
         encoder=without_weak_ngrams(trained.metadata.encoder),
     )
     checkpoints = CheckpointFolder(folder, keep=1)
-    checkpoints.save_slim(trained.step, trained.params, metadata)
+    half = jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), trained.params)
+    item = evaluated_item(metadata.config.training.ema_decay)
+    checkpoints.save(trained.step, {item: half}, metadata)
     checkpoints.close()
     # Orbax's marks that a save has ended name this machine's folders; on a disk nothing reads them.
     for mark in folder.rglob("commit_success.txt"):

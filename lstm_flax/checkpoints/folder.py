@@ -1,43 +1,39 @@
 """Checkpoints: the only room that knows Orbax.
 
 A run's folder holds two folders that never evict each other: `last/`, the newest states, from
-which a run continues, and `best/`, the state with the best development score. Each checkpoint is a
-whole model: parameters, their average, optimizer state, configuration, label names,
-history, text encoder.
+which a run continues, and `best/`, the weights with the best development score. Each checkpoint is
+a whole model: parameters, their average, optimizer state, configuration, label names, history,
+text encoder, manifest; those of `best/` leave out what only training needs.
 """
 
+import contextlib
+import copy
 import functools
-import zlib
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
 from lstm_flax.checkpoints import format_1
+from lstm_flax.checkpoints.arrays import require_same_arrays
 from lstm_flax.checkpoints.disk_space import require_room, saving
+from lstm_flax.checkpoints.manifest import MANIFEST, DamagedCheckpoint, SaveManifest, verify
 from lstm_flax.checkpoints.metadata import FORMAT_VERSION, Metadata
-from lstm_flax.checkpoints.plain_files import RestoreFiles, SaveFiles
-from lstm_flax.errors import UserError
+from lstm_flax.checkpoints.plain_files import SaveFiles
+from lstm_flax.errors import UserError, one_line
 from lstm_flax.text.encoder import TextEncoder
 
-# What Orbax raises for missing or damaged files. Anything else, such as memory that ran out, says
-# nothing of the checkpoint.
-DAMAGE = (ValueError, FileNotFoundError, KeyError)
 PARAMS, AVERAGED_PARAMS, TRAINING = "params", "averaged_params", "training"
-_CHECKSUMS = "checksums"  # beside what `Metadata` says
+_ENCODER = "encoder"
 _KEPT = {"last": 2, "best": 1}
 
 
-def _checksum(tree: Any) -> int:
-    """CRC-32 of all arrays, one after another."""
-    checksum = 0
-    for leaf in jax.tree.leaves(tree):
-        checksum = zlib.crc32(np.ascontiguousarray(leaf).data, checksum)
-    return checksum
+def evaluated_item(ema_decay: float) -> str:
+    """The item that holds the weights to evaluate with: averaged ones where there is an average."""
+    return AVERAGED_PARAMS if ema_decay > 0 else PARAMS
 
 
 class CheckpointFolder:
@@ -54,6 +50,7 @@ class CheckpointFolder:
         self.path = path
         self.unreadable = path.with_name(f"{path.name}-unreadable")
         self._manager: ocp.CheckpointManager | None = None
+        self._values_by_step: dict[int, dict[str, Any]] = {}
         if keep is not None:
             options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
             self._manager = ocp.CheckpointManager(path.absolute(), options=options)
@@ -64,7 +61,7 @@ class CheckpointFolder:
         Args:
             step: names the checkpoint.
             trees: arrays by item: `PARAMS`, `AVERAGED_PARAMS` where there is an average, and
-                `TRAINING`: whatever else a run continues from.
+                `TRAINING`, whatever else a run continues from.
             metadata: what the checkpoint says beside them.
 
         Raises:
@@ -73,29 +70,10 @@ class CheckpointFolder:
         assert self._manager is not None, "opened to read alone"
         if step in self._manager.all_steps():
             return
-        checksums = {name: _checksum(tree) for name, tree in trees.items()}
-        self._save(step, trees, metadata, checksums)
-
-    def save_slim(self, step: int, params: Any, metadata: Metadata) -> None:
-        """Saves what evaluation and prediction need, and no more, the weights in half precision.
-
-        Args:
-            step: names the checkpoint.
-            params: those to evaluate with: averaged ones where the run keeps an average.
-            metadata: as in `save`.
-        """
-        name = AVERAGED_PARAMS if metadata.config.training.ema_decay > 0 else PARAMS
-        half = jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), params)
-        restored = jax.tree.map(np.float32, half)
-        self._save(step, {name: half}, metadata, {name: _checksum(restored)})
-
-    def _save(
-        self, step: int, trees: Mapping[str, Any], metadata: Metadata, checksums: dict[str, int]
-    ) -> None:
-        assert self._manager is not None, "opened to read alone"
         items: dict[str, Any] = {name: ocp.args.StandardSave(t) for name, t in trees.items()}
-        items["encoder"] = SaveFiles(metadata.encoder.to_files())
-        items["metadata"] = ocp.args.JsonSave(metadata.to_json() | {_CHECKSUMS: checksums})
+        items[_ENCODER] = SaveFiles(metadata.encoder.to_files())
+        items["metadata"] = ocp.args.JsonSave(metadata.to_json())
+        items[MANIFEST] = SaveManifest(step)
         with saving(self.path):
             require_room(self.path, list(trees.values()))
             self._manager.save(step, args=ocp.args.Composite(**items))
@@ -130,21 +108,17 @@ class CheckpointFolder:
 
         Raises:
             UserError: it is of a format that this release does not know.
+            DamagedCheckpoint: it is not what was saved.
         """
         values, path = self._values(step), self.path / str(step)
-        version = values.get("format_version")
-        if version == 1:
+        if values["format_version"] == 1:
             values["config"]["training"].pop("teachers", None)  # pseudo-labels are a file now
             encoder = format_1.read_encoder(
                 values, lambda template: self.restore(step, {"ngrams": template})["ngrams"]
             )
-        elif version == FORMAT_VERSION:
-            encoder = TextEncoder.from_files(self._restore(step, encoder=RestoreFiles())["encoder"])
         else:
-            raise UserError(
-                f"{path}: checkpoint format {version}, this release reads 1 to {FORMAT_VERSION}; "
-                "use the release that wrote it, or train again"
-            )
+            names = [n for n in verify(path).files if n.startswith(f"{_ENCODER}/")]
+            encoder = TextEncoder.from_files({Path(n).name: (path / n).read_bytes() for n in names})
         return Metadata.from_json(values, path, encoder)
 
     def restore(self, step: int, like: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,42 +127,63 @@ class CheckpointFolder:
         Of `TRAINING`, the entries that the checkpoint holds; earlier ones may hold fewer, or more.
 
         Raises:
-            Exception: one of `DAMAGE` where anything is missing or not what was saved.
+            UserError: its arrays are not those asked for.
+            DamagedCheckpoint: it is not what was saved.
         """
-        like = dict(like)
+        values, like = self._values(step), dict(like)
+        stored = {name: self._stored(step, name) for name in like}
         if TRAINING in like:
-            like[TRAINING] = {field: like[TRAINING].get(field) for field in self._fields(step)}
+            like[TRAINING] = {name: like[TRAINING].get(name) for name in stored[TRAINING]}
+        for name, tree in like.items():
+            where = f"{self.path / str(step)}/{name}"
+            require_same_arrays(where, stored[name], tree, values.get("versions"))
         items = {name: ocp.args.StandardRestore(tree) for name, tree in like.items()}
         restored = self._restore(step, **items)
-        checksums = self._values(step).get(_CHECKSUMS, {})
-        for name in like:
-            expected = checksums.get(name)  # none in checkpoints older than this
-            if expected is not None and _checksum(restored[name]) != expected:
-                raise ValueError(f"the checksum of {name} differs")
+        if values["format_version"] == 1:
+            format_1.check(values, restored)
         return {name: restored[name] for name in like}
 
-    def _fields(self, step: int) -> list[str]:
-        """Names of the entries of `TRAINING` in a checkpoint."""
-        path = epath.Path(self.path.absolute() / str(step) / TRAINING)
-        return list(ocp.StandardCheckpointHandler().metadata(path).tree)
-
     def _values(self, step: int) -> dict[str, Any]:
-        values: dict[str, Any] = self._restore(step, metadata=ocp.args.JsonRestore())["metadata"]
-        return values
+        """The metadata as JSON has them, of a checkpoint found to be whole."""
+        path = self.path / str(step)
+        if step not in self._values_by_step:
+            if not format_1.is_checkpoint(path) and (saved := verify(path).step) != step:
+                raise UserError(
+                    f"{path}: this is the checkpoint of step {saved}; call the folder {saved} again"
+                )
+            values = json.loads((path / "metadata" / "metadata").read_bytes())
+            if values["format_version"] not in range(1, FORMAT_VERSION + 1):
+                raise UserError(
+                    f"{path}: checkpoint format {values['format_version']}, this release reads 1 "
+                    f"to {FORMAT_VERSION}; use the release that wrote it, or train again"
+                )
+            self._values_by_step[step] = values
+        return copy.deepcopy(self._values_by_step[step])
+
+    def _stored(self, step: int, name: str) -> Any:
+        """Shapes and dtypes of an item's arrays."""
+        path = epath.Path(self.path.absolute() / str(step) / name)
+        with self._reading(step):
+            return ocp.StandardCheckpointHandler().metadata(path).tree
+
+    def _restore(self, step: int, **items: Any) -> Any:
+        path = self.path.absolute() / str(step)
+        with self._reading(step):
+            return self._reader.restore(path, args=ocp.args.Composite(**items))
 
     @functools.cached_property
     def _reader(self) -> ocp.Checkpointer:
         return ocp.Checkpointer(ocp.CompositeCheckpointHandler())
 
-    def _restore(self, step: int, **items: Any) -> Any:
-        """Reads items of a checkpoint; raises one of `DAMAGE` where they are damaged."""
-        path = self.path.absolute() / str(step)
+    @contextlib.contextmanager
+    def _reading(self, step: int) -> Iterator[None]:
+        """Tells damage, where no manifest has ruled it out, from whatever else Orbax raises."""
+        path = self.path / str(step)
         try:
-            return self._reader.restore(path, args=ocp.args.Composite(**items))
+            yield
         except Exception as error:
-            # For an array whose file is cut short, Orbax hides the reason behind a bare Exception.
-            if type(error) is Exception and isinstance(error.__cause__, DAMAGE):
-                raise error.__cause__ from None
+            if format_1.is_checkpoint(path) or not path.is_dir():
+                raise DamagedCheckpoint(one_line(error)) from error
             raise
 
 
@@ -227,7 +222,7 @@ def find_checkpoints(path: Path, kind: str) -> tuple[CheckpointFolder, list[int]
         if (path / "metadata").is_dir():
             raise UserError(
                 f"{path}: a checkpoint whose folder has lost its name, the number of its step; "
-                f"rename it, for example to {path.with_name('1')}"
+                f"rename it to {path.with_name(_lost_name(path))}"
             )
         raise UserError(
             f"{path}: no checkpoint here; name the folder of a run "
@@ -240,6 +235,11 @@ def find_checkpoints(path: Path, kind: str) -> tuple[CheckpointFolder, list[int]
         )
     folder = CheckpointFolder(path)
     return folder, folder.steps() if step is None else [step]
+
+
+def _lost_name(checkpoint: Path) -> str:
+    """The step that a checkpoint was saved at; 1 where it is too old to say."""
+    return "1" if format_1.is_checkpoint(checkpoint) else str(verify(checkpoint).step)
 
 
 def holds_checkpoint(folder: Path) -> bool:

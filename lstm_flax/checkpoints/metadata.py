@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from lstm_flax.checkpoints.arrays import library_versions
 from lstm_flax.config import Config
 from lstm_flax.errors import UserError
 from lstm_flax.text.encoder import TextEncoder
@@ -70,6 +71,7 @@ class Metadata:
             "position": self.position,
             "history": dataclasses.asdict(self.history),
             "machine": self.machine,
+            "versions": library_versions(),
         }
 
     @classmethod

@@ -8,17 +8,12 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from lstm_flax.checkpoints.folder import (
-    AVERAGED_PARAMS,
-    DAMAGE,
-    PARAMS,
-    CheckpointFolder,
-    find_checkpoints,
-)
+from lstm_flax.checkpoints.folder import CheckpointFolder, evaluated_item, find_checkpoints
+from lstm_flax.checkpoints.manifest import DamagedCheckpoint
 from lstm_flax.checkpoints.metadata import Metadata
 from lstm_flax.config import Config
 from lstm_flax.devices.sharding import abstract, evaluation_mesh
-from lstm_flax.errors import UserError, one_line
+from lstm_flax.errors import UserError
 from lstm_flax.models import init_params
 from lstm_flax.models.classifier import TextClassifier
 from lstm_flax.models.language_model import LanguageModel
@@ -77,14 +72,19 @@ def load_trained_model(path: Path, checkpoint: str = "best") -> TrainedModel:
         UserError: where there is no whole checkpoint of this format.
     """
     folder, steps = find_checkpoints(path, checkpoint)
+    tried: set[int] = set()
     try:
-        for step in steps:
+        while left := [step for step in steps if step not in tried]:
+            step = left[0]
             try:
                 return _restore(folder, step)
-            except UserError:
-                raise
-            except DAMAGE as error:
-                logger.warning("%s/%d cannot be read (%s)", folder.path, step, one_line(error))
+            except DamagedCheckpoint as error:
+                tried.add(step)
+                now = folder.steps()
+                if step in now:
+                    logger.warning("%s/%d is damaged (%s)", folder.path, step, error)
+                else:  # a run that is going on has replaced it
+                    steps = now
     finally:
         folder.close()
     other = "last" if checkpoint == "best" else "best"
@@ -102,6 +102,6 @@ def _restore(folder: CheckpointFolder, step: int) -> TrainedModel:
     model = build_model(portable, metadata.encoder, len(metadata.label_names))
     mesh = evaluation_mesh(config.data.batch_size)
     shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
-    name = AVERAGED_PARAMS if config.training.ema_decay > 0 else PARAMS
+    name = evaluated_item(config.training.ema_decay)
     params = folder.restore(step, {name: abstract(shapes, mesh)})[name]
     return TrainedModel(model, params, metadata, folder.path / str(step), mesh)

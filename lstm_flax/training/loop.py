@@ -11,14 +11,15 @@ from typing import Any
 
 import jax
 
-from lstm_flax.checkpoints.folder import DAMAGE, CheckpointFolder, open_checkpoints
+from lstm_flax.checkpoints.folder import CheckpointFolder, evaluated_item, open_checkpoints
+from lstm_flax.checkpoints.manifest import DamagedCheckpoint
 from lstm_flax.checkpoints.metadata import History, Metadata, describe_machine
 from lstm_flax.checkpoints.restore import TrainedModel
 from lstm_flax.config import Config, refuse_changes
 from lstm_flax.data.prefetching import prefetch
 from lstm_flax.devices.compilation import BucketedFunction
 from lstm_flax.devices.sharding import abstract, replicated
-from lstm_flax.errors import UserError, one_line
+from lstm_flax.errors import UserError
 from lstm_flax.evaluation.metrics import MetricSums
 from lstm_flax.files import make_folder, write_text
 from lstm_flax.training.interruption import Interrupted, StopRequest
@@ -176,10 +177,10 @@ class Run:
                     bar.set_postfix(self._postfix(loss))
                     since, units = time.perf_counter(), 0
                 if stop.requested and not at_end:
-                    self._save(self.last)
+                    self._save_last()
                     raise Interrupted(f"stopped after step {self.step}; saved")
                 if self.step % self._settings.checkpoint_interval == 0 and not at_end:
-                    self._save(self.last)
+                    self._save_last()
         self._end_epoch(epoch)
         if stop.requested:
             raise Interrupted(f"stopped after step {self.step}; saved")
@@ -221,9 +222,11 @@ class Run:
             self.history = dataclasses.replace(self.history, epochs_since=since)
         self.log.write("epoch", self.step, epoch=epoch, **metrics)
         if improved:
-            self._save(self.best)
+            self._save(
+                self.best, {evaluated_item(self._settings.ema_decay): self.state.evaluation_params}
+            )
             self.best.wait()  # whole before `last` says that this epoch is done
-        self._save(self.last)
+        self._save_last()
 
     def _postfix(self, loss: float) -> dict[str, str]:
         best = self.history.best_score
@@ -240,7 +243,10 @@ class Run:
                 "lower config.optimizer.learning_rate, or set config.optimizer.clip_norm"
             )
 
-    def _save(self, folder: CheckpointFolder) -> None:
+    def _save_last(self) -> None:
+        self._save(self.last, to_trees(self.state, self.epoch_sums))
+
+    def _save(self, folder: CheckpointFolder, trees: dict[str, Any]) -> None:
         self._check_finite()
         now = time.perf_counter()
         seconds = self.history.seconds + now - self._counted
@@ -254,7 +260,7 @@ class Run:
             history=self.history,
             machine=describe_machine(),
         )
-        folder.save(self.step, to_trees(self.state, self.epoch_sums), metadata)
+        folder.save(self.step, trees, metadata)
 
     def _position(self, step: int) -> dict[str, int]:
         epoch, batch = divmod(step, self.task.steps_per_epoch)
@@ -271,15 +277,10 @@ class Run:
                 metadata = self.last.metadata(step)
                 self._check_same_data(metadata, step)
                 restored = from_trees(self.last.restore(step, trees), like)
-            except UserError:
-                raise
-            except DAMAGE as error:
+            except DamagedCheckpoint as error:
                 aside = self.last.set_aside(step)
                 logger.warning(
-                    "the checkpoint of step %d cannot be read and is now %s (%s)",
-                    step,
-                    aside,
-                    one_line(error),
+                    "the checkpoint of step %d is damaged (%s) and is now %s", step, error, aside
                 )
                 continue
             was, now = metadata.machine, describe_machine()

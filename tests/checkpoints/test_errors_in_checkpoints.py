@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from lstm_flax.checkpoints.folder import CheckpointFolder, find_checkpoints
+from lstm_flax.checkpoints.folder import find_checkpoints
 from lstm_flax.checkpoints.metadata import Metadata
 from lstm_flax.checkpoints.restore import load_trained_model
 from lstm_flax.cli import main
 from lstm_flax.config import Config
 from lstm_flax.text.encoder import TextEncoder
+from tests.checkpoints.resealing import reseal
 from tests.cli.mistake_cases import mistake, train_arguments
 
 
@@ -54,24 +55,11 @@ def test_a_run_of_which_no_epoch_has_ended(
     assert first == second
 
 
-def test_a_checkpoint_that_fails_without_a_word(
-    capsys: Any, run: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
-) -> None:
-    def fail(*_: object) -> None:
-        raise ValueError
-
-    monkeypatch.setattr(CheckpointFolder, "metadata", fail)
-    line = mistake(capsys, "predict", f"--workdir={run}", "text")
-    assert line.endswith(
-        "no whole checkpoint can be read; copy it again, or choose --checkpoint=last"
-    )
-    assert "cannot be read (ValueError)" in caplog.text
-
-
 def test_a_checkpoint_of_another_format_version(capsys: Any, run: Path, tmp_path: Path) -> None:
     shutil.copytree(run / "best", tmp_path / "best")
     (path,) = tmp_path.glob("best/*/metadata/metadata")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 99}))
+    reseal(path.parent.parent)
     line = mistake(capsys, "predict", f"--workdir={tmp_path / 'best'}", "text")
     assert "checkpoint format 99" in line
 
@@ -94,6 +82,7 @@ def test_a_tokenizer_that_does_not_match_its_weights(
     values = json.loads(path.read_text())
     values["tokenizer_fingerprint"] = "0" * len(values["tokenizer_fingerprint"])
     path.write_text(json.dumps(values))
+    reseal(path.parent.parent)
     line = mistake(capsys, "evaluate", f"--workdir={tmp_path / 'best'}")
     assert "tokenizer does not match its weights" in line
 
@@ -136,6 +125,9 @@ def test_a_checkpoint_copied_under_another_name(capsys: Any, run: Path, tmp_path
     (best,) = (path for path in (run / "best").iterdir() if path.name.isdigit())
     shutil.copytree(best, tmp_path / "alone")
     line = mistake(capsys, "predict", f"--workdir={tmp_path / 'alone'}", "text")
-    assert f"rename it, for example to {tmp_path / '1'}" in line
+    assert f"rename it to {tmp_path / best.name}" in line
     (tmp_path / "alone").rename(tmp_path / "1")
-    assert main(["predict", f"--workdir={tmp_path / '1'}", "text"]) == 0
+    line = mistake(capsys, "predict", f"--workdir={tmp_path / '1'}", "text")
+    assert f"{tmp_path / '1'}: this is the checkpoint of step {best.name}" in line
+    (tmp_path / "1").rename(tmp_path / best.name)
+    assert main(["predict", f"--workdir={tmp_path / best.name}", "text"]) == 0

@@ -68,11 +68,13 @@ def test_format_1_continues_to_the_same_weights(run: Path, config: Config, tmp_p
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
 
 
-def test_a_format_of_the_future_is_refused(run: Path) -> None:
-    metadata = run / "best" / "5" / "metadata" / "metadata"
-    metadata.write_text(metadata.read_text().replace('"format_version": 1', '"format_version": 9'))
-    with pytest.raises(UserError, match="checkpoint format 9, this release reads 1 to 2"):
+@pytest.mark.parametrize("file", ["metadata/metadata", "averaged_params/_METADATA"])
+def test_format_1_knows_damage_by_what_orbax_says(run: Path, caplog: Any, file: str) -> None:
+    path = run / "best" / "5" / file
+    path.write_text(path.read_text()[:-40])
+    with pytest.raises(UserError, match="no whole checkpoint can be read"):
         load_trained_model(run)
+    assert "best/5 is damaged" in caplog.text
 
 
 def test_the_encoder_lies_in_a_checkpoint_as_plain_files(finished: tuple[Path, dict]) -> None:

@@ -1,0 +1,77 @@
+"""Comparing the arrays of a checkpoint with those that a program wants."""
+
+from importlib.metadata import version
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from lstm_flax.errors import UserError, some
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the packages that decide the shapes and names of what is saved."""
+    return {name: version(name) for name in ("jax", "flax", "optax", "orbax-checkpoint")}
+
+
+def require_same_arrays(where: str, stored: Any, wanted: Any, saved_by: Any = None) -> None:
+    """Makes sure that a checkpoint's arrays are the ones wanted.
+
+    Args:
+        where: the item of the checkpoint, for the error.
+        stored: a tree of what has a shape and a dtype.
+        wanted: another; a floating dtype may differ, as weights may be kept in half precision.
+        saved_by: see `library_versions`; None where it is not known.
+
+    Raises:
+        UserError: an array is missing, one too many, or has another shape or kind of number.
+
+    >>> require_same_arrays("runs/a/last/4/params", {"w": jnp.ones(2)}, {"w": jnp.ones(3)})
+    ... # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    lstm_flax.errors.UserError: runs/a/last/4/params: not the arrays wanted here: w is float32[2]...
+    """
+    there, here = _by_name(stored), _by_name(wanted)
+    differing = [
+        f"{name} is {_describe(there.get(name))} there and {_describe(here.get(name))} here"
+        for name in sorted(there.keys() | here.keys())
+        if not _fits(there.get(name), here.get(name))
+    ]
+    if not differing:
+        return
+    now = library_versions()
+    was = {name: number for name, number in (saved_by or {}).items() if now.get(name) != number}
+    cause = "the model, its optimizer or a package has changed"
+    if was:
+        cause = "it was saved with " + ", ".join(
+            f"{n} {v} (here {now.get(n)})" for n, v in was.items()
+        )
+    raise UserError(
+        f"{where}: not the arrays wanted here: {some(differing, limit=2)}; the file is sound and "
+        f"stays where it is; {cause}; use what it was saved with, or start another run"
+    )
+
+
+def _by_name(tree: Any) -> dict[str, Any]:
+    paths = jax.tree_util.tree_leaves_with_path(tree)
+    return {"/".join(_key(key) for key in path): leaf for path, leaf in paths}
+
+
+def _key(key: Any) -> str:
+    for name in ("key", "name", "idx"):
+        if hasattr(key, name):
+            return str(getattr(key, name))
+    return str(key)
+
+
+def _fits(stored: Any, wanted: Any) -> bool:
+    if stored is None or wanted is None or tuple(stored.shape) != tuple(wanted.shape):
+        return False
+    floating = [jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in (stored, wanted)]
+    return all(floating) or stored.dtype == wanted.dtype
+
+
+def _describe(leaf: Any) -> str:
+    if leaf is None:
+        return "absent"
+    return f"{jnp.dtype(leaf.dtype).name}[{','.join(map(str, leaf.shape))}]"

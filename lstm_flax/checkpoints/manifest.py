@@ -1,0 +1,129 @@
+"""The manifest of a checkpoint: its step, and size and SHA-256 of its every file.
+
+It is an item of the checkpoint, written last and read first. What it vouches for is whole; a
+checkpoint that it does not vouch for is damaged, and nothing else of it is read. Orbax's
+own marks of when it saved are left out: it writes them later still, and nothing here reads them.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import orbax.checkpoint as ocp
+
+MANIFEST = "verification"  # Orbax finishes items in the order of their names, so this is the last
+_FILE = "manifest.json"
+_MARKS = ("commit_success.txt", "_CHECKPOINT_METADATA")
+_LARGEST = 10_000_000  # bytes; a checkpoint of a few hundred files has a manifest of 50 kB
+
+
+class DamagedCheckpoint(Exception):
+    """A checkpoint that is not, to the bit, what was saved; the message names the file."""
+
+
+def write_manifest(folder: Path, step: int) -> None:
+    """Writes the manifest of a checkpoint whose other files are all there.
+
+    Args:
+        folder: of the manifest itself, within the checkpoint's.
+        step: that the checkpoint was saved at.
+    """
+    files = {
+        name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+        for name, path in _files(folder.parent).items()
+        if not path.is_relative_to(folder) and path.name not in _MARKS
+    }
+    content = json.dumps({"step": step, "files": files}, indent=1)
+    (folder / _FILE).write_text(content, encoding="utf-8")
+
+
+class ManifestHandler(ocp.CheckpointHandler):
+    """Writes the manifest when Orbax has finished every other item of the checkpoint."""
+
+    _step = 0
+
+    def save(self, directory: Any, args: "SaveManifest") -> None:
+        """Notes the step; the other items are still being written."""
+        self._step = args.step
+
+    def finalize(self, directory: Any) -> None:
+        """Writes the manifest; the other items lie there under their own names by now."""
+        late = [path.name for path in Path(directory).parent.glob("*.orbax-checkpoint-tmp*")]
+        assert late in ([], [Path(directory).name]), f"finished after the manifest: {late}"
+        write_manifest(Path(directory), self._step)
+
+    def restore(self, directory: Any, args: Any = None) -> Any:
+        """Is not how a manifest is read: see `verify`."""
+        raise TypeError("a manifest is read by `verify`")
+
+
+@ocp.args.register_with_handler(ManifestHandler, for_save=True, for_restore=True)
+@dataclasses.dataclass
+class SaveManifest(ocp.args.CheckpointArgs):
+    """Asks for a manifest."""
+
+    step: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What a checkpoint was saved as.
+
+    Attributes:
+        step: at which it was saved.
+        files: names relative to the checkpoint's folder.
+    """
+
+    step: int
+    files: tuple[str, ...]
+
+
+def verify(checkpoint: Path) -> Manifest:
+    """Makes sure that every file of a checkpoint is the one that was saved.
+
+    Files that the manifest does not name, as a file manager leaves them, are left alone.
+
+    Args:
+        checkpoint: its folder.
+
+    Raises:
+        DamagedCheckpoint: a file is missing, a link, not a plain file, or differs.
+    """
+    there = _files(checkpoint)
+    name = f"{MANIFEST}/{_FILE}"
+    if name not in there:
+        raise DamagedCheckpoint(f"{name} is missing")
+    if there[name].stat().st_size > _LARGEST:
+        raise DamagedCheckpoint(f"{name} is no manifest")
+    try:
+        manifest = json.loads(there[name].read_bytes())
+        step = int(manifest["step"])
+        files = {str(k): (int(v["bytes"]), str(v["sha256"])) for k, v in manifest["files"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DamagedCheckpoint(f"{name} is no manifest") from error
+    for name, (size, digest) in files.items():
+        path = there.get(name)
+        if path is None:
+            raise DamagedCheckpoint(f"{name} is missing or not a plain file")
+        if path.stat().st_size != size or _sha256(path) != digest:
+            raise DamagedCheckpoint(f"{name} is not the file that was saved")
+    return Manifest(step, tuple(files))
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """The plain files below a folder by their names relative to it; no link is followed."""
+    found = {}
+    for parent, _, names in os.walk(folder):
+        for path in (Path(parent, name) for name in names):
+            if stat.S_ISREG(path.lstat().st_mode):
+                found[path.relative_to(folder).as_posix()] = path
+    return dict(sorted(found.items()))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
