@@ -12,7 +12,7 @@ from lstm_flax.checkpoints.folder import CheckpointFolder, evaluated_item, find_
 from lstm_flax.checkpoints.manifest import DamagedCheckpoint
 from lstm_flax.checkpoints.metadata import Metadata
 from lstm_flax.config import Config
-from lstm_flax.devices.sharding import abstract, evaluation_mesh
+from lstm_flax.devices.sharding import abstract, data_mesh
 from lstm_flax.errors import UserError
 from lstm_flax.models import init_params
 from lstm_flax.models.classifier import TextClassifier
@@ -100,7 +100,7 @@ def _restore(folder: CheckpointFolder, step: int) -> TrainedModel:
         config, model=dataclasses.replace(config.model, implementation="auto")
     )
     model = build_model(portable, metadata.encoder, len(metadata.label_names))
-    mesh = evaluation_mesh(config.data.batch_size)
+    mesh = data_mesh(config.data.batch_size)
     shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
     name = evaluated_item(config.training.ema_decay)
     params = folder.restore(step, {name: abstract(shapes, mesh)})[name]

@@ -7,7 +7,10 @@ limit.
 """
 
 import argparse
+import codecs
 import csv
+import io
+import json
 import logging
 import os
 import sys
@@ -17,7 +20,7 @@ from typing import NoReturn
 from lstm_flax.cli import baselines, evaluate, fields, generate, inspect, predict, prepare, train
 from lstm_flax.cli.arguments import Parser, join_values
 from lstm_flax.devices.allocator import keep_freed_memory
-from lstm_flax.errors import UserError
+from lstm_flax.errors import UserError, one_line
 from lstm_flax.version import __version__
 
 _INTERRUPTED = 130  # as a shell has it: 128 and SIGINT's number
@@ -40,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
     keep_freed_memory()
     csv.field_size_limit(_LONGEST_FIELD)
+    _escape_what_the_terminal_lacks()
     words = join_values(sys.argv[1:] if argv is None else argv)
     if not words:
         _parser().print_help(sys.stderr)
@@ -72,6 +76,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = "the output" if error.filename is None else error.filename
         print(f"error: {where}: {error.strerror}; --debug shows where it happened", file=sys.stderr)
         return 2
+    except (RuntimeError, MemoryError) as error:
+        advice = _advice(error)
+        if advice is None or "--debug" in words:
+            raise
+        print(f"error: {advice}", file=sys.stderr)
+        return 2
+
+
+def _advice(error: RuntimeError | MemoryError) -> str | None:
+    """One line for what JAX raises where the machine is at fault; None where it is not."""
+    message = one_line(error)
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in message:
+        return (
+            f"out of memory ({message}); lower config.data.batch_size, config.data.max_length or "
+            "the sizes in config.model"
+        )
+    return None
+
+
+def _escape_what_the_terminal_lacks() -> None:
+    """Prints characters that an output cannot encode as JSON writes them."""
+
+    def escape(error: UnicodeError) -> tuple[str, int]:
+        assert isinstance(error, UnicodeEncodeError)
+        text = error.object[error.start : error.end]
+        return json.dumps(text)[1:-1], error.end
+
+    codecs.register_error("as_json", escape)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="as_json")
 
 
 def _refuse_unknown(arguments: argparse.Namespace, overrides: Sequence[str]) -> None:

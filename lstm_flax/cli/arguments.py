@@ -18,10 +18,10 @@ DEFAULT_MODEL = "; default: the model that comes with the package"
 
 
 def given_path(value: str) -> Path:
-    """A path that was given; an empty one, such as an unset variable leaves, is a mistake."""
+    """A path with `~` expanded; an empty one, as an unset variable leaves, is a mistake."""
     if not value:
         raise argparse.ArgumentTypeError("is empty; give a path")
-    return Path(value)
+    return Path(value).expanduser()
 
 
 def join_values(words: Sequence[str]) -> list[str]:

@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints the scores; of a run on a split of its data, keeps them in its folder too."""
     from lstm_flax.checkpoints.pretrained import SHIPPED_DESCRIPTION, model_folder
     from lstm_flax.checkpoints.restore import load_trained_model
-    from lstm_flax.devices.compilation import keep_compiled_programs
+    from lstm_flax.devices.settings import prepare_jax
     from lstm_flax.evaluation.evaluate import evaluate_file
     from lstm_flax.evaluation.tables import result_table
     from lstm_flax.files import write_text
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     file = None if arguments.file is None else arguments.file.expanduser()
     if file is not None and not file.exists():
         raise UserError(f"--file={file}: no such file or folder; check the path")
-    keep_compiled_programs()
+    prepare_jax()
     workdir = model_folder(arguments.workdir)
     if arguments.workdir is None:
         print(SHIPPED_DESCRIPTION, file=sys.stderr)

@@ -50,10 +50,10 @@ def run(arguments: argparse.Namespace) -> int:
             "name one run, as DIR or as --workdir=DIR; `lstm-flax generate --help` shows an example"
         )
 
-    from lstm_flax.devices.compilation import keep_compiled_programs
+    from lstm_flax.devices.settings import prepare_jax
     from lstm_flax.inference.generator import Generator
 
-    keep_compiled_programs()
+    prepare_jax()
     generator = Generator.from_checkpoint(
         arguments.folder or arguments.workdir, arguments.checkpoint
     )

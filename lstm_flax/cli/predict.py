@@ -67,10 +67,10 @@ def run(arguments: argparse.Namespace) -> int:
 
         # Only now, so that a mistake in the arguments is reported at once.
         from lstm_flax.cli.lines import predict_lines, record_of
-        from lstm_flax.devices.compilation import keep_compiled_programs
+        from lstm_flax.devices.settings import prepare_jax
         from lstm_flax.inference.predictor import Predictor
 
-        keep_compiled_programs()
+        prepare_jax()
         folders = [folder.expanduser() for folder in arguments.workdir] or [model_folder(None)]
         if not arguments.workdir:
             print(SHIPPED_DESCRIPTION, file=sys.stderr)

@@ -13,6 +13,7 @@ from lstm_flax.cli.arguments import (
     given_path,
 )
 from lstm_flax.config.files import built_in_configs, load_config
+from lstm_flax.training.interruption import EXIT_STATUS, Interrupted, leaving_at_once
 
 
 def add_to(commands: Commands) -> None:
@@ -43,17 +44,21 @@ def add_to(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Trains, and prints the results of the evaluation."""
+    with leaving_at_once():
+        return _train(arguments)
+
+
+def _train(arguments: argparse.Namespace) -> int:
     from lstm_flax.config import Config
 
     config = Config.from_config_dict(load_config(arguments.config, arguments.overrides))
 
     # Only now, so that a mistake in the configuration is reported at once.
-    from lstm_flax.devices.compilation import keep_compiled_programs
+    from lstm_flax.devices.settings import prepare_jax
     from lstm_flax.recipes import make_recipes
-    from lstm_flax.training.interruption import Interrupted
     from lstm_flax.training.train import train
 
-    keep_compiled_programs()
+    prepare_jax()
     try:
         results = train(
             config,
@@ -64,6 +69,6 @@ def run(arguments: argparse.Namespace) -> int:
         )
     except Interrupted as stop:
         print(f"{stop}; the same command continues", file=sys.stderr)
-        return 130
+        return EXIT_STATUS
     print(json.dumps(results))
     return 0

@@ -140,7 +140,7 @@ def read_config(path: Path) -> Config:
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             f"{path}: cannot be read as a run's configuration ({error}); restore the file, or "
             "name another"

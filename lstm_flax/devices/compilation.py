@@ -63,9 +63,13 @@ class BucketedFunction:
             bar.update()
             return compiled
 
-        with bar, ThreadPoolExecutor(os.cpu_count()) as pool:
-            compiled = pool.map(compile_one, shapes.values())
-            self._compiled.update(zip(shapes, compiled, strict=True))
+        pool = ThreadPoolExecutor(os.cpu_count())
+        try:
+            with bar:
+                compiled = pool.map(compile_one, shapes.values())
+                self._compiled.update(zip(shapes, compiled, strict=True))
+        finally:  # one who interrupts does not wait for the buckets that are being compiled
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def __call__(self, tree: Any, batch: Any) -> Any:
         """Calls the function, compiling it first where the batch's shape is new."""

@@ -3,6 +3,7 @@
 One process: all devices that it sees take part.
 """
 
+import logging
 import math
 from typing import Any, TypeVar
 
@@ -10,36 +11,40 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from lstm_flax.errors import UserError
 from lstm_flax.types import Batch, StreamBatch
+
+logger = logging.getLogger(__name__)
 
 BatchType = TypeVar("BatchType", Batch, StreamBatch)
 
 
 def data_mesh(batch_size: int, *extra_rows: int) -> Mesh:
-    """A mesh of all devices along one axis, `data`, to share the rows of a batch.
+    """A mesh along one axis, `data`, of as many devices as can share a batch evenly, at least one.
+
+    A run goes on with its batches whatever the number of devices is today.
 
     Args:
         batch_size: B.
         extra_rows: rows that a recipe adds to each batch.
-
-    Raises:
-        UserError: where the devices cannot share the batch evenly.
     """
     devices = jax.devices()
-    for field, rows in [("data", batch_size), *(("recipes.unlabelled", n) for n in extra_rows)]:
-        if rows % len(devices):
-            raise UserError(
-                f"config.{field}.batch_size = {rows}: {len(devices)} devices cannot share it "
-                f"evenly; choose a multiple of {len(devices)}"
-            )
-    return Mesh(np.asarray(devices), ("data",))
+    return Mesh(np.asarray(devices[: math.gcd(len(devices), batch_size, *extra_rows)]), ("data",))
 
 
-def evaluation_mesh(batch_size: int) -> Mesh:
-    """A mesh of as many devices as can share a batch evenly, at least one."""
-    devices = jax.devices()
-    return Mesh(np.asarray(devices[: math.gcd(batch_size, len(devices))]), ("data",))
+def warn_of_idle_devices(batch_size: int, used: int) -> None:
+    """Warns where devices stand idle, and names the batch sizes that would use them all."""
+    there = jax.device_count()
+    if used < there:
+        below = batch_size // there * there
+        sizes = " or ".join(str(size) for size in (below, below + there) if size)
+        logger.warning(
+            "config.data.batch_size = %d: %d devices cannot share it evenly, %d of them do; "
+            "another run may take %s",
+            batch_size,
+            there,
+            used,
+            sizes,
+        )
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

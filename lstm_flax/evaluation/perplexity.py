@@ -11,7 +11,7 @@ from tqdm import tqdm
 from lstm_flax.data.prefetching import prefetch
 from lstm_flax.data.streams import Streams, running_text
 from lstm_flax.devices.compilation import BucketedFunction
-from lstm_flax.devices.sharding import evaluation_mesh, place_batch, replicated
+from lstm_flax.devices.sharding import data_mesh, place_batch, replicated
 from lstm_flax.models.language_model import Carry, LanguageModel, read_piece, softmax_weights
 from lstm_flax.models.sampled_softmax import exact_cross_entropy
 from lstm_flax.text.tokenized import TokenizedSplit
@@ -33,7 +33,7 @@ class PerplexityEvaluator:
     def __init__(
         self, model: LanguageModel, streams: int, bptt_length: int, mesh: Mesh | None = None
     ) -> None:
-        mesh = evaluation_mesh(1) if mesh is None else mesh
+        mesh = data_mesh(1) if mesh is None else mesh
         self._model = model
         self._rows = streams
         self._length = bptt_length

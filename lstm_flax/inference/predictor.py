@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
@@ -64,6 +65,7 @@ class Predictor:
 
     def __init__(self, trained: TrainedModel, *others: TrainedModel) -> None:
         self.trained = trained
+        self._process = os.getpid()
         self.label_names = trained.metadata.label_names
         for other in others:
             if other.metadata.label_names != self.label_names:
@@ -109,7 +111,15 @@ class Predictor:
 
         Args:
             texts: none of them empty.
+
+        Raises:
+            UserError: the process is a fork of the one that made the predictor.
         """
+        if os.getpid() != self._process:
+            raise UserError(
+                "this Predictor was made before its process was forked, which JAX does not "
+                "survive; make one in each worker"
+            )
         iterator = iter(texts)
         with ThreadPoolExecutor(WORKERS) as pool:
             while chunk := list(itertools.islice(iterator, _CHUNK)):

@@ -76,7 +76,7 @@ def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
     Array([[2.]], dtype=float32)
     """
     total = jnp.sum(jnp.where(mask[..., None], values, 0), axis=1)
-    return total / jnp.sum(mask, axis=1, keepdims=True)
+    return total / jnp.sum(mask, axis=1, keepdims=True).astype(total.dtype)
 
 
 def masked_max(values: jax.Array, mask: jax.Array) -> jax.Array:

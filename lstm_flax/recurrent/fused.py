@@ -168,8 +168,8 @@ def _forward(
     scale, saturated = _gate_constants(hidden, wide)
     inputs = [w.inputs.astype(x.dtype) for w in weights]
     recurrent = [w.state.astype(x.dtype) for w in weights]
-    biases = [w.bias.astype(wide) for w in weights]
-    valid = None if lengths is None else jnp.arange(width)[:, None, None] < lengths[:, None]
+    biases = [w.bias.astype(wide)[None] for w in weights]
+    valid = None if lengths is None else jnp.arange(width)[:, None, None] < lengths[None, :, None]
     # If nothing is kept, a CPU is faster with the input's product in the loop: it stays in the
     # cache, while the product of all T is fresh memory.
     has_h_0 = any(first is not None for first in h_0)
@@ -322,9 +322,14 @@ def _drop(h: jax.Array, drop: jax.Array | None, t: jax.Array) -> jax.Array:
 
 
 def _gate_constants(hidden: int, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Of the gates i, f, g, o: the scale of their sums, and the scaled sums of a padded step."""
-    scale = np.repeat(np.array([0.5, 0.5, 1.0, 0.5], dtype), hidden)
-    saturated = np.repeat(np.array([-SATURATED, SATURATED, 0.0, -SATURATED], dtype), hidden)
+    """Of the gates i, f, g, o: the scale of their sums, and the scaled sums of a padded step.
+
+    Both are [1, 4H].
+    """
+    scale = np.repeat(np.array([[0.5, 0.5, 1.0, 0.5]], dtype), hidden, axis=1)
+    saturated = np.repeat(
+        np.array([[-SATURATED, SATURATED, 0.0, -SATURATED]], dtype), hidden, axis=1
+    )
     return scale, saturated
 
 

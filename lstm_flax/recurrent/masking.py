@@ -25,4 +25,4 @@ def sequence_mask(lengths: jax.Array, width: int) -> jax.Array:
     Returns:
         bool[B, T], True within a row's length.
     """
-    return jnp.arange(width) < jnp.asarray(lengths)[:, None]
+    return jnp.arange(width)[None] < jnp.asarray(lengths)[:, None]

@@ -1,10 +1,15 @@
 """Stopping a run politely: the step in progress ends, the state is saved, the program leaves."""
 
+import contextlib
 import os
 import signal
+import sys
 import threading
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
+
+EXIT_STATUS = 130  # as a shell has it: 128 and SIGINT's number
 
 
 class Interrupted(Exception):
@@ -36,3 +41,27 @@ class StopRequest:
             # Not through sys.stderr, which may be in the middle of a write.
             os.write(2, b"\nstopping as soon as this step or compilation is done\n")
         self.requested = True
+
+
+@contextlib.contextmanager
+def leaving_at_once() -> Iterator[None]:
+    """While entered, SIGINT and SIGTERM end the process, wherever it is; for programs alone.
+
+    A `KeyboardInterrupt` raised while a module is imported may be swallowed by it, and one raised
+    while XLA compiles waits for XLA. Whatever is on disk is whole. `StopRequest` goes before it.
+    """
+
+    def leave(_: int, __: FrameType | None) -> None:
+        os.write(2, b"\ninterrupted; the same command continues\n")
+        with contextlib.suppress(OSError, RuntimeError):  # it may be in the middle of a write
+            sys.stdout.flush()
+        os._exit(EXIT_STATUS)
+
+    is_main = threading.current_thread() is threading.main_thread()  # only it may set handlers
+    numbers = (signal.SIGINT, signal.SIGTERM) if is_main else ()
+    before = {number: signal.signal(number, leave) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

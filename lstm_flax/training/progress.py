@@ -1,12 +1,15 @@
 """The progress bar of a run, and its log."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from lstm_flax.files import cannot_write, write_text
+
+logger = logging.getLogger(__name__)
 
 
 class RunLog:
@@ -25,9 +28,7 @@ class RunLog:
         self._path = path
         try:
             if path.exists():
-                lines = _whole_lines(path)
-                kept = [line for line in lines if json.loads(line)["step"] <= resumed_step]
-                write_text(path, "".join(kept))
+                write_text(path, "".join(_lines_up_to(path, resumed_step)))
             self._file = path.open("a", encoding="utf-8")
         except OSError as error:
             raise cannot_write(path, error) from error
@@ -48,10 +49,23 @@ class RunLog:
             raise cannot_write(self._path, error) from error
 
 
-def _whole_lines(path: Path) -> list[str]:
-    """The lines that were written whole; a kill may have cut the last."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [line for line in lines if line.endswith("\n")]
+def _lines_up_to(path: Path, step: int) -> list[str]:
+    """The lines of steps up to this one; a kill may have cut the last, which is dropped."""
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    steps = [_step_of(line) for line in lines[:-1]]
+    if None in steps:
+        number = steps.index(None) + 1
+        logger.warning("%s:%d: not a line of this log; it is dropped", path, number)
+    kept = zip(lines, steps, strict=False)
+    return [f"{line}\n" for line, found in kept if found is not None and found <= step]
+
+
+def _step_of(line: str) -> int | None:
+    """The step of a line; None where it is not one of a log."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
 
 
 def progress_bar(total: int, done: int, unit: str, enabled: bool) -> tqdm:

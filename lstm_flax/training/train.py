@@ -15,7 +15,7 @@ from lstm_flax.checkpoints.folder import holds_checkpoint
 from lstm_flax.checkpoints.restore import TrainedModel, load_trained_model
 from lstm_flax.config import Config, ModelConfig
 from lstm_flax.data.dataset import Dataset, open_dataset
-from lstm_flax.devices.sharding import data_mesh
+from lstm_flax.devices.sharding import data_mesh, warn_of_idle_devices
 from lstm_flax.errors import UserError
 from lstm_flax.evaluation.evaluate import default_split, evaluate_split
 from lstm_flax.evaluation.tables import result_table
@@ -130,6 +130,7 @@ def _make_task(
 ) -> Task:
     extra_rows = [recipe.extra_rows for recipe in recipes if recipe.extra_rows]
     mesh = data_mesh(config.data.batch_size, *extra_rows)
+    warn_of_idle_devices(config.data.batch_size, mesh.size)
     warn_of_undivided_batches(config.model.implementation, mesh.size)
     if config.task == "language_model":
         return LanguageModelTask(config, dataset, mesh, recipes)

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import json
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from lstm_flax.checkpoints.folder import holds_checkpoint
 from lstm_flax.config import Config, read_config, refuse_changes
 from lstm_flax.errors import UserError
 from lstm_flax.files import make_folder
+
+logger = logging.getLogger(__name__)
 
 
 def check_workdir(workdir: Path) -> None:
@@ -37,7 +40,11 @@ def check_same_run(config: Config, workdir: Path) -> bool:
     saved = any(holds_checkpoint(workdir / kind) for kind in ("last", "best"))
     if not saved or not path.exists():
         return False
-    before = read_config(path)
+    try:
+        before = read_config(path)
+    except UserError as error:
+        logger.warning("%s; the checkpoint has a copy, from which the run continues", error)
+        return False
     refuse_changes(before, config, str(workdir))
     return before.data == config.data
 
@@ -71,8 +78,10 @@ def stored_results(
 ) -> dict[str, Any] | None:
     """The results printed when this training ended; None if they are gone or of another run."""
     try:
-        results: dict[str, Any] = json.loads((workdir / "results.json").read_text("utf-8"))
-    except (OSError, ValueError):
+        results: Any = json.loads((workdir / "results.json").read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(results, dict):
         return None
     wanted = {"split": split, "train_steps": step, "checkpoint_step": checkpoint_step}
     return results if wanted.items() <= results.items() else None

@@ -1,8 +1,11 @@
 """Programs are compiled once for each batch shape, and kept on disk for the next process."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,3 +74,24 @@ def test_the_cache_lies_where_xdg_says(tmp_path: Path) -> None:
 def test_a_folder_the_user_has_chosen_is_left_alone(tmp_path: Path) -> None:
     run_program(tmp_path, JAX_COMPILATION_CACHE_DIR=str(tmp_path / "mine"))
     assert not (tmp_path / ".cache").exists()
+
+
+def test_an_interruption_does_not_wait_for_what_is_being_compiled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    function = BucketedFunction(lambda tree, batch: tree)
+    release = threading.Event()
+
+    class Slow:
+        def lower(self, *_: object) -> None:
+            main = threading.main_thread().ident
+            threading.Timer(0.1, signal.pthread_kill, [main, signal.SIGINT]).start()
+            release.wait(20)
+            raise RuntimeError("compiled after all")
+
+    monkeypatch.setattr(function, "_jitted", Slow())
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        function.compile(None, [tokens(2)])
+    assert time.monotonic() - start < 10
+    release.set()

@@ -3,12 +3,14 @@
 import errno
 import fcntl
 import logging
+import math
 import os
 import shutil
 import signal
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import optax
 import pytest
@@ -17,6 +19,7 @@ from lstm_flax.checkpoints.folder import find_checkpoints, holds_checkpoint
 from lstm_flax.checkpoints.restore import load_trained_model
 from lstm_flax.config import Config, read_config
 from lstm_flax.devices.compilation import BucketedFunction
+from lstm_flax.devices.sharding import data_mesh, warn_of_idle_devices
 from lstm_flax.errors import UserError
 from lstm_flax.training.interruption import Interrupted
 from lstm_flax.training.loop import Run
@@ -245,3 +248,33 @@ def test_a_stop_while_compiling_takes_no_step(
     assert signal.getsignal(signal.SIGINT) is handler
     monkeypatch.undo()
     assert train(brief_config, tmp_path, show_progress=False)["train_steps"] == 7
+
+
+def test_secondary_files_that_are_strange_do_not_stop_a_run(
+    tiny_config: Config, finished: tuple[Path, dict], tmp_path: Path, caplog: Any
+) -> None:
+    workdir = tmp_path / "copy"
+    shutil.copytree(finished[0], workdir)
+    log = (workdir / "log.jsonl").read_bytes()
+    (workdir / "log.jsonl").write_bytes(b'\xff\n[1]\n{"step": "x"}\n' + log + b'{"event": "tra')
+    for content in ("[1]", "{", "[" * 100_000, '{"split": "test"}'):
+        (workdir / "results.json").write_text(content)
+        (workdir / "config.json").write_text(content)
+        results = train(tiny_config, workdir, show_progress=False)
+        assert results["accuracy"] == finished[1]["accuracy"]
+    assert "config.json" in caplog.text
+    assert "log.jsonl:1: not a line of this log; it is dropped" in caplog.text
+    assert (workdir / "log.jsonl").read_bytes() == log
+    assert read_config(workdir / "config.json") == tiny_config
+
+
+def test_more_devices_than_divide_a_batch_stand_idle(caplog: pytest.LogCaptureFixture) -> None:
+    mesh = data_mesh(6, 4)
+    assert mesh.size == math.gcd(6, 4, jax.device_count())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax, "device_count", lambda: 4)
+        warn_of_idle_devices(6, 2)
+        warn_of_idle_devices(8, 4)
+    (line,) = caplog.messages
+    assert "batch_size = 6: 4 devices cannot share it evenly, 2 of them do" in line
+    assert line.endswith("may take 4 or 8")
