@@ -19,10 +19,10 @@ import jax.numpy as jnp
 
 from lstm_flax.config import ModelConfig
 from lstm_flax.errors import UserError
+from lstm_flax.models.embedding import TokenEmbedding
 from lstm_flax.models.pooling import POOLINGS, Pooling
 from lstm_flax.recurrent.layers import GRU, LSTM, RNN
-from lstm_flax.recurrent.masking import sequence_mask
-from lstm_flax.types import PAD_ID, Batch
+from lstm_flax.types import Batch
 
 CELLS = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
 HEADS = ("softmax", "sigmoid")
@@ -260,65 +260,3 @@ def apply_classifier(
         rngs=None if dropout_key is None else {"dropout": dropout_key},
     )
     return cast(jax.Array, logits)
-
-
-class TokenEmbedding(nn.Module):
-    """Looks up token vectors, with dropout; zero past each row's length.
-
-    >>> embedding = TokenEmbedding(vocab_size=100, embedding_size=8)
-    >>> token_ids, lengths = jnp.array([[4, 5, 6], [7, 0, 0]]), jnp.array([3, 1])
-    >>> variables = embedding.init(jax.random.key(0), token_ids, lengths)
-    >>> vectors = embedding.apply(variables, token_ids, lengths)
-    >>> vectors.shape, bool(jnp.any(vectors[1, 1:]))
-    ((2, 3, 8), False)
-
-    Attributes:
-        vocab_size: V.
-        embedding_size: E.
-        embedding_dropout: rate on the vectors, one mask over all time steps of a row.
-        word_dropout: rate at which rows of the vocabulary are zeroed for a whole batch.
-        dtype: of the result; the table is float32.
-    """
-
-    vocab_size: int
-    embedding_size: int
-    embedding_dropout: float = 0.0
-    word_dropout: float = 0.0
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(
-        self, token_ids: jax.Array, lengths: jax.Array, deterministic: bool = True
-    ) -> jax.Array:
-        """Embeds a batch.
-
-        Args:
-            token_ids: i32[B, T].
-            lengths: i32[B], from 1 to T.
-            deterministic: True turns dropout off; False needs a `dropout` key.
-
-        Returns:
-            [B, T, E] of `dtype`.
-        """
-        valid = sequence_mask(lengths, token_ids.shape[1])
-        token_ids = jnp.where(valid, token_ids, PAD_ID)
-        shape = (self.vocab_size, self.embedding_size)
-        table = self.param("embedding", _embedding_init, shape)
-        # A row of the vocabulary is zeroed wherever it occurs in the batch (Gal & Ghahramani 2016;
-        # Merity et al. 2018, section 4.3), so that no other occurrence gives the word away.
-        if self.word_dropout > 0 and not deterministic:
-            keep = 1 - self.word_dropout
-            kept = jax.random.bernoulli(self.make_rng("dropout"), keep, (self.vocab_size, 1))
-            table = table * (kept / keep)
-        embedded = table[token_ids]
-        # One mask over all time steps of a row.
-        dropout = nn.Dropout(self.embedding_dropout, broadcast_dims=(1,))
-        embedded = dropout(embedded, deterministic=deterministic)
-        return jnp.where(valid[..., None], embedded, 0).astype(self.dtype)
-
-
-def _embedding_init(
-    key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32
-) -> jax.Array:
-    """Normal with standard deviation 0.1; the padding row is zero."""
-    return nn.initializers.normal(0.1)(key, shape, dtype).at[PAD_ID].set(0)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from lstm_flax.config.recipes import AdversarialConfig
 from lstm_flax.evaluation.metrics import MetricSums
-from lstm_flax.models.classifier import TokenEmbedding
+from lstm_flax.models.embedding import TokenEmbedding
 from lstm_flax.recurrent.masking import sequence_mask
 from lstm_flax.training.losses import ClassificationLoss
 from lstm_flax.training.recipe import Recipe

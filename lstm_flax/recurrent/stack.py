@@ -1,0 +1,202 @@
+"""Layers and directions of one kind of cell: what `LSTM`, `GRU` and `RNN` have in common."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from lstm_flax.errors import UserError
+from lstm_flax.recurrent.cells import CellParams, CellSpec, direction_name
+from lstm_flax.recurrent.checks import check_attributes, check_parameters, checked_inputs
+from lstm_flax.recurrent.cudnn import cudnn_layers
+from lstm_flax.recurrent.dispatch import choose_implementation
+from lstm_flax.recurrent.fused import fused_layer
+from lstm_flax.recurrent.initializers import orthogonal
+from lstm_flax.recurrent.masking import sequence_mask
+from lstm_flax.recurrent.scan import DirectionStart, scan_layer, to_carry
+
+
+class Stack(nn.Module):
+    """Layers and directions of one kind of cell. See `LSTM` for the attributes."""
+
+    hidden_size: int
+    _: dataclasses.KW_ONLY
+    num_layers: int = 1
+    bidirectional: bool = False
+    use_bias: bool = True
+    dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    recurrent_dropout_per_step: bool = False
+    time_major: bool = False
+    implementation: str = "scan"
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+
+    spec: ClassVar[CellSpec]
+    cell_class: ClassVar[Callable[..., nn.Module]]
+    unbiased_cell_class: ClassVar[Callable[..., nn.Module]]
+
+    def __post_init__(self) -> None:
+        if isinstance(self.parent, int):  # Flax's own first field, where no other is left
+            raise UserError(
+                f"{self.spec.name}({self.hidden_size}, {self.parent}, ...): give hidden_size alone "
+                "by position, num_layers=... and the rest by name; unlike torch, leave out the "
+                "size of the inputs"
+            )
+        super().__post_init__()
+
+    @nn.compact
+    def _run(
+        self,
+        inputs: jax.Array,
+        lengths: jax.Array | None,
+        initial_state: tuple[jax.Array, ...] | None,
+        deterministic: bool,
+    ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+        """Outputs and the final states h_n, and c_n for the LSTM, each [L*D, B, H]."""
+        check_attributes(self)
+        unbatched = jnp.ndim(inputs) == 2
+        x, lengths = checked_inputs(inputs, lengths, self.time_major)
+        x = x.astype(self.dtype or jnp.result_type(x.dtype, self.param_dtype))
+        mask = None
+        if lengths is not None:
+            mask = sequence_mask(lengths, x.shape[0]).T[..., None]
+            # Whatever stands in the padding, NaN included, cannot reach a product.
+            x = jnp.where(mask, x, jnp.zeros((), x.dtype))
+        states = self._initial_states(initial_state, x, unbatched)
+
+        recurrent_dropout = 0.0 if deterministic else self.recurrent_dropout
+        implementation = choose_implementation(
+            self.implementation,
+            self.spec.name,
+            x.dtype,
+            recurrent_dropout > 0.0,
+            self._output_size != self.hidden_size,
+        )
+        layers = range(self.num_layers)
+        # cuDNN takes all layers in one call, unless something has to happen between them.
+        together = implementation == "cudnn" and (deterministic or self.dropout == 0.0)
+        finals: list[tuple[jax.Array, ...]] = []
+        for block in [layers] if together else [[layer] for layer in layers]:
+            if block[0] > 0:
+                x = nn.Dropout(self.dropout)(x, deterministic=deterministic)
+            cells, starts = self._make_block(block, x, states, recurrent_dropout)
+            final: Sequence[tuple[jax.Array, ...]]
+            if implementation == "scan":
+                x, final = scan_layer(x, cells, starts, mask)
+            else:
+                params = [cell.variables["params"] for cell in cells]
+                if implementation == "fused":
+                    x, final = fused_layer(x, params, starts, lengths, initial_state is not None)
+                else:
+                    x, final = cudnn_layers(x, params, starts, lengths, self.bidirectional)
+            finals.extend(final)
+
+        stacked = tuple(jnp.stack(arrays) for arrays in zip(*finals, strict=True))
+        if unbatched:
+            return x[:, 0], tuple(array[:, 0] for array in stacked)
+        return (x if self.time_major else x.swapaxes(0, 1)), stacked
+
+    @property
+    def _output_size(self) -> int:
+        """The size of h: P with a projection, else H."""
+        return getattr(self, "proj_size", 0) or self.hidden_size
+
+    def _initial_states(
+        self, initial_state: tuple[jax.Array, ...] | None, x: jax.Array, unbatched: bool
+    ) -> tuple[jax.Array, ...]:
+        """h_0, and c_0 for the LSTM, in the dtypes that the loop carries; zeros if not given.
+
+        The state that is carried over (c of the LSTM, h of the GRU) stays float32 or wider.
+        """
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        dtypes = {"LSTM": (x.dtype, wide), "GRU": (wide,), "RNN": (x.dtype,)}[self.spec.name]
+        directions = 2 if self.bidirectional else 1
+        sizes = (self._output_size, self.hidden_size)[: len(dtypes)]
+        rows = (self.num_layers * directions, x.shape[1])
+        if initial_state is None:
+            return tuple(
+                jnp.zeros((*rows, size), dtype) for size, dtype in zip(sizes, dtypes, strict=True)
+            )
+        shapes = [(rows[0], size) if unbatched else (*rows, size) for size in sizes]
+        found = [jnp.shape(array) for array in initial_state]
+        if found != shapes:
+            axes = "layers * directions" + ", batch" * (not unbatched)
+            raise UserError(
+                f"initial_state of {self.spec.name} must be {len(dtypes)} array(s) of shape "
+                f"{' and '.join(map(str, dict.fromkeys(shapes)))} ({axes}, hidden), not "
+                f"{', '.join(map(str, found))}"
+            )
+        return tuple(
+            state.astype(dtype).reshape(*rows, size)
+            for state, dtype, size in zip(initial_state, dtypes, sizes, strict=True)
+        )
+
+    def _make_block(
+        self,
+        layers: Sequence[int],
+        x: jax.Array,
+        states: tuple[jax.Array, ...],
+        recurrent_dropout: float,
+    ) -> tuple[list[nn.Module], list[DirectionStart]]:
+        """The cells of these layers, in torch's order, and what each starts from."""
+        cells, starts = [], []
+        directions = 2 if self.bidirectional else 1
+        for layer in layers:
+            for direction in range(directions):
+                state = [array[layer * directions + direction] for array in states]
+                start = DirectionStart(
+                    h_0=state[0],
+                    c_0=state[1] if len(state) > 1 else None,
+                    drop=self._draw_recurrent_mask(x, recurrent_dropout),
+                    reverse=direction == 1,
+                )
+                inside = layer > layers[0]
+                features = directions * self._output_size if inside else x.shape[-1]
+                cells.append(self._make_cell(direction_name(layer, direction), features, x, start))
+                starts.append(start)
+        return cells, starts
+
+    def _draw_recurrent_mask(self, x: jax.Array, rate: float) -> jax.Array | None:
+        """Scaled keep mask on h_{t-1}: [B, H] for a sequence, or [T, B, H] with one a step."""
+        if rate == 0.0:
+            return None
+        shape: tuple[int, ...] = (x.shape[1], self._output_size)
+        if self.recurrent_dropout_per_step:
+            shape = (x.shape[0], *shape)
+        keep = 1.0 - rate
+        kept = jax.random.bernoulli(self.make_rng("dropout"), keep, shape)
+        return jnp.where(kept, 1.0 / keep, 0.0).astype(x.dtype)
+
+    def _make_cell(
+        self, name: str, features: int, x: jax.Array, start: DirectionStart
+    ) -> nn.Module:
+        """Flax's cell or a variant, its parameters made here while the module is initialised."""
+        cell_class, options = self._cell_class()
+        options.setdefault("recurrent_kernel_init", orthogonal)
+        cell = cell_class(
+            self.hidden_size,
+            kernel_init=nn.initializers.xavier_uniform(),
+            dtype=x.dtype,
+            param_dtype=self.param_dtype,
+            name=name,
+            **options,
+        )
+        params: CellParams = self.get_variable("params", name, {})
+        gate = self.spec.gates[0]
+        check_parameters(params, name, gate, features, self.hidden_size, self.use_bias)
+        if self.is_initializing():
+            cell(to_carry(start), jnp.zeros((x.shape[1], features), x.dtype))
+            if self.spec.name == "LSTM" and self.use_bias:
+                # Flax's cell has one initialiser for all biases. A forget gate that starts open
+                # lets gradients through (Gers et al. 2000; Jozefowicz et al. 2015, section 2.2).
+                forget = {"hf": {"bias": jnp.ones(self.hidden_size, self.param_dtype)}}
+                self.put_variable("params", name, forget)
+        return cell
+
+    def _cell_class(self) -> tuple[Callable[..., nn.Module], dict[str, Any]]:
+        """The class of the cell, and its arguments beside those of every cell."""
+        return (self.cell_class if self.use_bias else self.unbiased_cell_class), {}
