@@ -52,6 +52,16 @@ def made_once(folder: Path, make: Callable[[Path], Any]) -> Any:
     return json.loads(returned.read_text(encoding="utf-8"))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Compiles without LLVM's optimisations, which take half the time of the quick tests.
+
+    The slow tests run what users run.
+    """
+    if config.option.markexpr not in ("slow", "exhaustive"):
+        flags = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_backend_optimization_level=0".strip()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def rare_collections() -> None:
     """Python looks for garbage seldom: JAX keeps millions of objects that it would walk through."""
