@@ -14,7 +14,17 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from lstm_flax.cli import baselines, evaluate, fields, generate, inspect, predict, prepare, train
+from lstm_flax.cli import (
+    baselines,
+    evaluate,
+    export,
+    fields,
+    generate,
+    inspect,
+    predict,
+    prepare,
+    train,
+)
 from lstm_flax.cli.arguments import Parser, join_values
 from lstm_flax.devices.allocator import keep_freed_memory
 from lstm_flax.errors import UserError
@@ -118,6 +128,7 @@ def _parser() -> Parser:
     prepare.add_to(commands)
     baselines.add_to(commands)
     predict.add_to(commands)
+    export.add_to(commands)
     generate.add_to(commands)
     fields.add_to(commands)
     return parser
