@@ -23,6 +23,7 @@ from lstm_flax.cli import (
     inspect,
     predict,
     prepare,
+    serve,
     train,
 )
 from lstm_flax.cli.arguments import Parser, join_values
@@ -129,6 +130,7 @@ def _parser() -> Parser:
     baselines.add_to(commands)
     predict.add_to(commands)
     export.add_to(commands)
+    serve.add_to(commands)
     generate.add_to(commands)
     fields.add_to(commands)
     return parser

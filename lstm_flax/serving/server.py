@@ -51,13 +51,13 @@ def serve(predictor: Predictor, host: str, port: int, limits: Limits) -> None:
 
 
 def warm_up(predictor: Predictor) -> None:
-    """Classifies texts of every width, alone and together: what is compiled now delays nobody."""
+    """Classifies texts of every width, alone, a few, many: what is compiled now delays nobody."""
     data = predictor.trained.metadata.config.data
     longest = min(width for width in data.bucket_widths if width >= data.max_length)
     for width in (width for width in data.bucket_widths if width <= longest):
         text = "the " * min(width, data.max_length)
-        predictor.predict([text])
-        predictor.predict([text, text])
+        for texts in (1, 2, 2 * data.batch_size):
+            predictor.predict([text] * texts)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -24,6 +24,7 @@ from lstm_flax.serving.request_batching import RequestBatcher  # noqa: E402
 from lstm_flax.serving.requests import Limits  # noqa: E402
 from tests.conftest import templated_texts  # noqa: E402
 
+REQUESTS = 12
 JSON = {"content-type": "application/json"}
 
 
@@ -236,33 +237,42 @@ def test_sigterm_drops_no_answer(finished: tuple[Path, dict]) -> None:
     )
     try:
         assert server.stdout is not None
-        url = server.stdout.readline().split()[-1]
-        texts = [record["text"] for record in templated_texts(24, seed=8)]
+        line = server.stdout.readline()
+        assert line, server.stderr.read() if server.stderr else ""
+        url = line.split()[-1]
+        texts = [record["text"] for record in templated_texts(64, seed=8)]
         expected = Predictor.from_checkpoint(finished[0]).predict(texts)
 
-        async def ask() -> list[Any]:
-            async with httpx.AsyncClient(base_url=url, timeout=30) as client:
-                tasks = [
-                    asyncio.create_task(client.post("/predict", json={"text": text}))
-                    for text in texts
+        async def ask() -> tuple[list[Any], int]:
+            limits = httpx.Limits(max_connections=20)
+            async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits) as client:
+                requests = [
+                    asyncio.create_task(client.post("/predict", json={"texts": texts}))
+                    for _ in range(REQUESTS)
                 ]
-                await tasks[0]
+                while await texts_arrived(client) < REQUESTS * len(texts):
+                    pass
+                pending = sum(not request.done() for request in requests)
                 server.send_signal(signal.SIGTERM)
-                return await asyncio.gather(*tasks, return_exceptions=True)
+                return await asyncio.gather(*requests), pending
 
-        answers = asyncio.run(ask())
-        arrived = [a for a in answers if not isinstance(a, httpx.ConnectError)]
-        assert len(arrived) >= 1
-        for answer, one in zip(answers, expected, strict=True):
-            if isinstance(answer, httpx.ConnectError):
-                continue  # it came after the server had closed its door
-            assert not isinstance(answer, Exception), answer
-            (found,) = answer.json()["predictions"]
-            assert found["label"] == one.label
-            assert found["probabilities"] == pytest.approx(one.probabilities, abs=1e-6)
+        answers, pending = asyncio.run(ask())
+        assert pending > 0
+        for answer in answers:
+            for found, one in zip(answer.json()["predictions"], expected, strict=True):
+                assert found["label"] == one.label
+                assert found["probabilities"] == pytest.approx(one.probabilities, abs=1e-6)
         assert server.wait(timeout=30) == 0
     finally:
         server.kill()
+        server.communicate()
+
+
+async def texts_arrived(client: Any) -> int:
+    """Texts that the server has, answered or waiting."""
+    lines = (await client.get("/metrics")).text.splitlines()
+    names = ("lstm_flax_texts_total ", "lstm_flax_waiting_texts ")
+    return sum(int(line.split()[1]) for line in lines if line.startswith(names))
 
 
 def test_mistakes_in_the_command_are_one_line(capsys: pytest.CaptureFixture) -> None:
