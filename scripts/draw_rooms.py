@@ -29,10 +29,11 @@ LEVELS = (
     ("data", "models"),
     ("devices",),
     ("checkpoints",),
-    ("evaluation",),
+    ("evaluation", "exporting"),
     ("training",),
     ("recipes",),
     ("inference",),
+    ("serving",),
     ("cli",),
 )
 # Further rules: a room and what it imports none of, lower or not.
@@ -57,10 +58,12 @@ CHARACTER = 5.9  # width of a letter of a list of files, at 11 px
 # The middle of a room and its width; a room without an entry shares its level evenly.
 PLACES = {
     "cli": (480, 560),
+    "serving": (690, 300),
     "inference": (690, 300),
     "recipes": (270, NARROW),
     "training": (270, NARROW),
-    "evaluation": (480, 480),
+    "evaluation": (270, NARROW),
+    "exporting": (700, NARROW),
     "checkpoints": (700, NARROW),
     "devices": (480, 240),
     "data": (230, NARROW),
@@ -72,10 +75,12 @@ PLACES = {
 }
 COLOURS = {
     "cli": "#e8e3f3",
+    "serving": "#e8e3f3",
     "inference": "#e8e3f3",
     "recipes": "#fbe6d4",
     "training": "#fbe6d4",
     "evaluation": "#fbe6d4",
+    "exporting": "#e8e3f3",
     "checkpoints": "#fbe6d4",
     "devices": "#e6e6e6",
     "data": "#dcecdc",

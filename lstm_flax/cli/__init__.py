@@ -17,7 +17,18 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from lstm_flax.cli import baselines, evaluate, fields, generate, inspect, predict, prepare, train
+from lstm_flax.cli import (
+    baselines,
+    evaluate,
+    export,
+    fields,
+    generate,
+    inspect,
+    predict,
+    prepare,
+    serve,
+    train,
+)
 from lstm_flax.cli.arguments import Parser, join_values
 from lstm_flax.devices.allocator import keep_freed_memory
 from lstm_flax.errors import UserError, one_line
@@ -153,6 +164,8 @@ def _parser() -> Parser:
     prepare.add_to(commands)
     baselines.add_to(commands)
     predict.add_to(commands)
+    export.add_to(commands)
+    serve.add_to(commands)
     generate.add_to(commands)
     fields.add_to(commands)
     return parser

@@ -12,7 +12,10 @@ from lstm_flax.config import DataConfig
 from lstm_flax.data.examples import Examples
 from lstm_flax.data.sources import Source, open_source
 from lstm_flax.data.sources.files import read_labelled
+from lstm_flax.data.sources.imdb import NAME as IMDB
+from lstm_flax.data.sources.imdb import is_prepared
 from lstm_flax.data.sources.imdb_films import film_groups
+from lstm_flax.data.sources.tfds import tfds_folder
 from lstm_flax.data.splits import cut
 from lstm_flax.errors import UserError, some
 from lstm_flax.text.hashing import text_hashes
@@ -70,6 +73,13 @@ def load_examples(config: DataConfig, split: str, source: Source | None = None) 
     if not len(examples):
         raise UserError(f"config.data.source = {config.source!r}: the {split} split is empty")
     return examples
+
+
+def at_hand(config: DataConfig) -> bool:
+    """True if the labelled texts are on this machine, so that reading them downloads nothing."""
+    if config.source == "files":
+        return config.train_path is not None and Path(config.train_path).expanduser().exists()
+    return config.source == IMDB and is_prepared(tfds_folder(config))
 
 
 def load_splits(config: DataConfig) -> tuple[Examples, Examples | None, Examples]:

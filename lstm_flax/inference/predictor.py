@@ -17,6 +17,9 @@ from lstm_flax.data.examples import check_texts
 from lstm_flax.errors import UserError
 from lstm_flax.evaluation.classifier import WORKERS, ClassifierEvaluator
 from lstm_flax.evaluation.metrics import class_probabilities
+from lstm_flax.exporting.comparison import Comparison, run_exported
+from lstm_flax.exporting.examples import EXAMPLE_TEXTS
+from lstm_flax.exporting.export import check_export, export_model, missing_runtime
 from lstm_flax.models.classifier import TextClassifier
 from lstm_flax.text.tokenized import TokenizedSplit
 
@@ -132,6 +135,46 @@ class Predictor:
                         probabilities=dict(zip(self.label_names, map(float, row), strict=True)),
                         unknown=float(unknown),
                     )
+
+    def export(
+        self,
+        folder: str | Path,
+        format: str = "onnx",
+        weights: str = "float32",
+        texts: Sequence[str] = EXAMPLE_TEXTS,
+    ) -> Comparison | None:
+        """Writes the classifier as a folder that another runtime runs, and compares both sides.
+
+        Args:
+            folder: not there yet, or empty.
+            format: `onnx`, `safetensors`, `torch` or `stablehlo`; see `docs/export.md`.
+            weights: how matrices are stored: `float32`; of onnx also `float16` or `int8`.
+            texts: what both sides are compared on, none of them empty.
+
+        Returns:
+            The answers of both sides; None where the runtime of the format is not installed here:
+            `python run.py --check` in the folder compares them elsewhere.
+
+        Raises:
+            UserError: several classifiers answer together, a package is absent, or the folder is in
+                use.
+        """
+        if len(self._members) > 1:
+            raise UserError("several classifiers answer together; export each by itself")
+        folder = Path(folder)
+        check_export(format, weights, folder)
+        examples = {
+            "texts": list(EXAMPLE_TEXTS),
+            "probabilities": self._probabilities(EXAMPLE_TEXTS).tolist(),
+        }
+        export_model(self.trained, folder, format, weights, examples)
+        if missing_runtime(format) is not None:
+            return None
+        return Comparison(self._probabilities(texts), run_exported(folder, texts))
+
+    def _probabilities(self, texts: Sequence[str]) -> np.ndarray:
+        answers = self.predict(texts)
+        return np.array([list(answer.probabilities.values()) for answer in answers])
 
 
 class _Member:

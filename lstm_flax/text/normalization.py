@@ -14,6 +14,7 @@ import functools
 import html
 import re
 import unicodedata
+from typing import Any
 
 NORMALIZATION_VERSION = 1  # part of every fingerprint: raise it when the result of any step changes
 
@@ -85,3 +86,33 @@ def normalize(text: str, lowercase: bool) -> str:
         text = text.translate(_character_table())
     text = _SPACE.sub(" ", text).strip()
     return text.lower() if lowercase else text
+
+
+def normalization_rules(lowercase: bool) -> dict[str, Any]:
+    """The steps of `normalize` as plain values, for programs that do not have this package.
+
+    They are applied in this order: `entity` is replaced by what HTML means with it; `break` by a
+    space; each code point from first to last of `characters` by its replacement; the text between
+    matches of `kept` becomes its `unicode` form; `space` becomes one space, none at the ends; at
+    last `lowercase`.
+
+    >>> rules = normalization_rules(lowercase=True)
+    >>> rules["unicode"], rules["characters"][0]
+    ('NFKC', (0, 31, ' '))
+    """
+    runs: list[tuple[int, int, str]] = []
+    for code, replacement in sorted(_character_table().items()):
+        if runs and runs[-1][1:] == (code - 1, replacement or ""):
+            runs[-1] = (runs[-1][0], code, replacement or "")
+        else:
+            runs.append((code, code, replacement or ""))
+    return {
+        "version": NORMALIZATION_VERSION,
+        "entity": _ENTITY.pattern,
+        "break": f"(?i){_BREAK.pattern}",
+        "characters": runs,
+        "kept": f"(?s){_EMOJI.pattern}",
+        "unicode": "NFKC",
+        "space": _SPACE.pattern,
+        "lowercase": lowercase,
+    }

@@ -179,6 +179,11 @@ class Tokenizer:
         encoded = self._processor.EncodeAsIds(list(prepared), num_threads=num_threads or -1)
         return [np.array(ids or [UNKNOWN_ID], dtype=np.int32) for ids in encoded]
 
+    @property
+    def word_pattern(self) -> str | None:
+        """The regular expression of what the `word` tokenizer takes as a word; None for others."""
+        return _WORD.pattern if self.kind == "word" else None
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text of token ids; special pieces other than the unknown one are left out."""
         return str(self._processor.DecodeIds([int(i) for i in ids]))

@@ -18,7 +18,7 @@ def predictor(finished: tuple[Path, dict]) -> Predictor:
     return Predictor.from_checkpoint(finished[0])
 
 
-TEXTS = [record["text"] for record in templated_texts(40, seed=9)]
+TEXTS = [record["text"] for record in templated_texts(70, seed=9)]
 
 
 def test_answers_do_not_depend_on_the_other_texts(predictor: Predictor) -> None:
@@ -29,6 +29,13 @@ def test_answers_do_not_depend_on_the_other_texts(predictor: Predictor) -> None:
         assert alone.label == answer.label
         for name, probability in alone.probabilities.items():
             assert probability == pytest.approx(answer.probabilities[name], abs=1e-6)
+
+
+@pytest.mark.parametrize("count", [2, 9, 30])
+def test_a_few_texts_are_answered_as_many_are(count: int, predictor: Predictor) -> None:
+    expected = predictor.predict(TEXTS)
+    for answer, one in zip(predictor.predict(TEXTS[:count]), expected, strict=False):
+        assert answer.probabilities == pytest.approx(one.probabilities, abs=1e-6)
 
 
 def test_probabilities_sum_to_one_and_the_label_is_the_largest(predictor: Predictor) -> None:

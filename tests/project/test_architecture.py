@@ -22,6 +22,7 @@ from draw_rooms import (
 FILES = sorted(PACKAGE.rglob("*.py"))
 HEIGHT = {room: height for height, level in enumerate(LEVELS) for room in level}
 JAX = {"jax", "jaxlib", "flax", "optax", "orbax"}
+RUNNERS = PACKAGE / "exporting" / "runners"
 WITHOUT_JAX = ("errors", "types", "version", "files", "config", "text", "data")
 
 
@@ -69,9 +70,15 @@ def test_what_rooms_must_not_know() -> None:
             refused |= {"orbax"}
         if room in WITHOUT_JAX:
             refused |= JAX
+        if path.parent == RUNNERS:  # copied into exports
+            refused = {PACKAGE.name, "tensorflow", "pickle"}
         packages = {module.split(".")[0] for module in imported_modules(path)}
         wrong += [f"{path.relative_to(PACKAGE)} imports {name}" for name in packages & refused]
     assert not wrong
+
+
+def test_runners_of_exports_are_copied_never_imported() -> None:
+    assert not [path for path in FILES for file in imported_files(path) if file.parent == RUNNERS]
 
 
 def test_a_wrong_import_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,7 @@ class Expected(NamedTuple):
 DOCUMENTS = {
     "README.md": Expected(blocks=6, answers=3, line="accuracy: 1.0"),
     "docs/command_line.md": Expected(blocks=12, answers=3),
+    "docs/export.md": Expected(blocks=2, answers=0),
     "docs/your_data.md": Expected(blocks=3, answers=3),
     "docs/language_model.md": Expected(blocks=2, answers=0),
 }

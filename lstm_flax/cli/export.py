@@ -1,0 +1,106 @@
+"""`lstm-flax export`."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lstm_flax.checkpoints.pretrained import SHIPPED_DESCRIPTION, model_folder
+from lstm_flax.cli.arguments import Commands, add_checkpoint, add_command, add_model, given_path
+from lstm_flax.errors import UserError
+
+if TYPE_CHECKING:
+    from lstm_flax.data.examples import Examples
+    from lstm_flax.inference.predictor import Predictor
+
+_TEXTS = 500  # compared where float32 weights can differ by rounding alone
+
+
+def add_to(commands: Commands) -> None:
+    """Adds the command to the program's."""
+    parser = add_command(
+        commands,
+        "export",
+        run,
+        help="write a classifier as a folder that onnxruntime, torch, numpy or jax runs",
+        epilog="examples:\n  lstm-flax export --workdir=runs/imdb exported\n"
+        "  lstm-flax export --workdir=runs/imdb small --weights=int8 --split=development\n"
+        "next:\n  python exported/run.py 'What a film!'",
+        log_level=logging.WARNING,
+    )
+    parser.add_argument("folder", type=given_path, metavar="OUT", help="a folder to make")
+    parser.add_argument(
+        "--format",
+        choices=("onnx", "safetensors", "torch", "stablehlo"),
+        default="onnx",
+        help="what runs it: onnxruntime (default), numpy, torch, or jax alone",
+    )
+    parser.add_argument(
+        "--weights",
+        choices=("float32", "float16", "int8"),
+        default="float32",
+        help="how an onnx file stores matrices; smaller ones cost accuracy, which is measured",
+    )
+    parser.add_argument(
+        "--split",
+        choices=("development", "test"),
+        help="compare both sides on this part of the run's data; default: on texts of the "
+        "development part if it is at hand, else on a few that come with the program",
+    )
+    add_model(parser)
+    add_checkpoint(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Writes the folder and prints the comparison of both sides."""
+    from lstm_flax.devices.compilation import keep_compiled_programs
+    from lstm_flax.exporting.examples import EXAMPLE_TEXTS
+    from lstm_flax.exporting.export import check_export, missing_runtime
+    from lstm_flax.inference.predictor import Predictor
+
+    folder: Path = arguments.folder.expanduser()
+    check_export(arguments.format, arguments.weights, folder)
+    keep_compiled_programs()
+    if arguments.workdir is None:
+        print(SHIPPED_DESCRIPTION, file=sys.stderr)
+    workdir = model_folder(arguments.workdir)
+    predictor = Predictor.from_checkpoint(workdir, checkpoint=arguments.checkpoint)
+    examples = _examples(predictor, arguments.split, arguments.weights == "float32")
+    texts = EXAMPLE_TEXTS if examples is None else examples.texts
+    both = predictor.export(folder, arguments.format, arguments.weights, texts)
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    print(f"{folder}: {arguments.format}, weights in {arguments.weights}, {size / 1e6:.1f} MB")
+    if both is None:
+        print(
+            f"not compared: {missing_runtime(arguments.format)} is not installed here; where it "
+            "is, `python run.py --check` in that folder compares"
+        )
+        return 0
+    print(f"compared on {len(texts):,} texts with `lstm-flax predict`:")
+    print(f"  largest difference of a probability  {both.largest_difference:.1e}")
+    print(f"  labels that differ                   {both.changed_labels}")
+    if examples is not None:
+        before, after = both.accuracies(examples.labels)
+        print(f"  accuracy, before and after           {before:.2%} {after:.2%}")
+    return 0
+
+
+def _examples(predictor: "Predictor", split: str | None, few: bool) -> "Examples | None":
+    """The labelled texts of a part of the run's data; None if none was named or is at hand."""
+    import numpy as np
+
+    from lstm_flax.data.loading import at_hand, load_examples
+
+    config = predictor.trained.metadata.config.data
+    if split is None and not at_hand(config):
+        return None
+    try:
+        examples = load_examples(config, split or "development")
+    except UserError:
+        if split is not None:
+            raise
+        return None
+    if split is not None or not few or len(examples) <= _TEXTS:
+        return examples
+    return examples.select(np.linspace(0, len(examples) - 1, _TEXTS).astype(int))

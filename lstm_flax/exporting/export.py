@@ -1,0 +1,178 @@
+"""Exporting: a trained classifier to a folder that another runtime runs by itself."""
+
+import importlib.util
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from lstm_flax.checkpoints.restore import TrainedModel
+from lstm_flax.errors import UserError
+from lstm_flax.exporting.description import describe_model, model_card
+from lstm_flax.exporting.state_dict import flat_names, to_state_dict
+from lstm_flax.files import cannot_write, make_folder
+from lstm_flax.models.classifier import TextClassifier
+from lstm_flax.text.encoder import TextEncoder
+
+WEIGHTS = ("float32", "float16", "int8")
+_RUNNERS = Path(__file__).parent / "runners"
+
+
+class _Format(NamedTuple):
+    """A format: its files, what writing them takes, and what its runner imports."""
+
+    write: Callable[[TextClassifier, Any, str], Mapping[str, bytes]]
+    packages: tuple[str, ...]
+    runtime: tuple[str, ...]
+
+
+def _onnx(model: TextClassifier, params: Any, weights: str) -> dict[str, bytes]:
+    from lstm_flax.exporting.onnx_graph import build_onnx
+
+    return {"model.onnx": build_onnx(model, to_state_dict(params), weights)}
+
+
+def _stablehlo(model: TextClassifier, params: Any, weights: str) -> dict[str, bytes]:
+    from lstm_flax.exporting.stablehlo import build_stablehlo
+
+    return {"model.stablehlo": build_stablehlo(model, params)}
+
+
+def _safetensors(model: TextClassifier, params: Any, weights: str) -> dict[str, bytes]:
+    from safetensors.numpy import save
+
+    return {
+        "model.safetensors": save(to_state_dict(params), {"format": "pt"}),
+        "flax.safetensors": save(flat_names(params), {"format": "flax"}),
+    }
+
+
+def _torch(model: TextClassifier, params: Any, weights: str) -> dict[str, bytes]:
+    return {"state_dict.npz": _npz(to_state_dict(params))}
+
+
+FORMATS: Mapping[str, _Format] = {
+    "onnx": _Format(_onnx, ("onnx",), ("onnxruntime",)),
+    "safetensors": _Format(_safetensors, ("safetensors",), ("safetensors",)),
+    "torch": _Format(_torch, (), ("torch",)),
+    "stablehlo": _Format(_stablehlo, ("flatbuffers",), ("jax", "flatbuffers")),
+}
+
+
+def check_export(format: str, weights: str, folder: Path) -> None:
+    """Makes sure that an export can begin.
+
+    Raises:
+        UserError: there is no such format, it has no such weights, a package that it takes is
+            absent, or the folder is in use.
+    """
+    if format not in FORMATS:
+        raise UserError(f"format {format!r}: choose {', '.join(FORMATS)}")
+    if weights not in WEIGHTS:
+        raise UserError(f"weights {weights!r}: choose {', '.join(WEIGHTS)}")
+    if weights != "float32" and format != "onnx":
+        raise UserError(f"weights {weights!r}: {format} has float32 alone; choose the format onnx")
+    chosen = FORMATS[format]
+    for package in chosen.packages:
+        if importlib.util.find_spec(package) is None:
+            raise UserError(
+                f"format {format!r} takes the package {package}: pip install 'lstm-flax[export]'"
+            )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder}: is there already; name a new folder, or remove it first")
+
+
+def missing_runtime(format: str) -> str | None:
+    """The package that the runner of a format lacks here; None if it can run."""
+    for package in FORMATS[format].runtime:
+        if importlib.util.find_spec(package) is None:
+            return package
+    return None
+
+
+def export_model(
+    trained: TrainedModel,
+    folder: Path,
+    format: str,
+    weights: str,
+    examples: Mapping[str, Sequence[Any]],
+) -> None:
+    """Writes a classifier as a folder, whole or not at all.
+
+    Args:
+        trained: a restored classifier.
+        folder: not there yet, or empty.
+        format: one of `FORMATS`.
+        weights: how matrices are stored: `float32`; of onnx also `float16` or `int8`.
+        examples: texts, and the probabilities that the runner's `--check` is to find.
+
+    Raises:
+        UserError: see `check_export`; or the folder cannot be written.
+    """
+    check_export(format, weights, folder)
+    assert isinstance(trained.model, TextClassifier)
+    metadata, chosen = trained.metadata, FORMATS[format]
+    params = jax.tree.map(np.asarray, jax.device_get(trained.params))
+    about = describe_model(
+        trained.model,
+        metadata.encoder,
+        metadata.config,
+        metadata.label_names,
+        metadata.history.temperature,
+    )
+    needs = " ".join(dict.fromkeys([*chosen.runtime, "numpy", "sentencepiece"]))
+    files = {
+        "model.json": _json(about),
+        "README.md": model_card(trained, format, weights, needs).encode(),
+        "requirements.txt": (needs.replace(" ", "\n") + "\n").encode(),
+        "examples.json": _json(examples),
+        "tokenizer.model": metadata.encoder.tokenizer.model,
+        "ngram_ratios.npz": _npz(_ratios(metadata.encoder)),
+        "run.py": (_RUNNERS / "run.py").read_bytes(),
+        "encode.py": (_RUNNERS / "encode.py").read_bytes(),
+        "classifier.py": (_RUNNERS / f"{format}_classifier.py").read_bytes(),
+    }
+    _write_folder(folder, files | dict(chosen.write(trained.model, params, weights)))
+
+
+def _ratios(encoder: TextEncoder) -> dict[str, np.ndarray]:
+    """Ascending hashes u32[U + 1] and their ratios f16[U + 1, R].
+
+    The last row, of the highest hash there is, holds zeros: looking a hash up never leaves the
+    table.
+    """
+    if encoder.ratios is None:
+        return {"keys": np.zeros(0, np.uint32), "ratios": np.zeros((0, 0), np.float16)}
+    keys = np.append(encoder.ratios.keys, np.uint32(0xFFFFFFFF))
+    return {"keys": keys, "ratios": encoder.ratios.tables[0]}
+
+
+def _json(values: Any) -> bytes:
+    return (json.dumps(values, indent=1) + "\n").encode()
+
+
+def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)  # type: ignore[arg-type]  # its stubs allow no names
+    return content.getvalue()
+
+
+def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Writes the files under a temporary folder's name, then renames it."""
+    make_folder(folder.parent)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    try:
+        temporary.mkdir()
+        for name, data in files.items():
+            (temporary / name).write_bytes(data)
+        temporary.replace(folder)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,76 @@
+"""A server of one process: uvicorn with a predictor, warmed up, stopped gracefully."""
+
+import signal
+import socket
+import sys
+from typing import Any
+
+import uvicorn
+
+from lstm_flax.errors import UserError, one_line
+from lstm_flax.inference.predictor import Predictor
+from lstm_flax.serving.app import make_app
+from lstm_flax.serving.requests import Limits
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_CONNECTIONS = 1_000  # open at once; uvicorn answers more with 503
+
+
+def serve(predictor: Predictor, host: str, port: int, limits: Limits) -> None:
+    """Serves until SIGINT or SIGTERM; requests that have arrived are answered before the end.
+
+    Args:
+        predictor: answers the texts.
+        host: address to listen on. On a loopback address, only requests for a loopback name are
+            answered, so that no page of the web can ask through a name of its own.
+        port: 0 for any that is free.
+        limits: of a request.
+
+    Raises:
+        UserError: the address cannot be listened on.
+    """
+    hosts = (*_LOOPBACK, "[::1]") if host in _LOOPBACK else ("*",)
+    warm_up(predictor)
+    config = uvicorn.Config(
+        make_app(predictor, limits, hosts),
+        log_level="warning",
+        access_log=False,
+        limit_concurrency=_CONNECTIONS,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=int(limits.seconds) + 5,
+        lifespan="on",
+    )
+    listening = _listen(host, port)
+    # uvicorn raises the signal that stopped it once more: by then all is done.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.signal(signal.SIGINT, lambda *_: None)
+    shown = f"[{host}]" if ":" in host else host
+    print(f"serving on http://{shown}:{listening.getsockname()[1]}", flush=True)
+    uvicorn.Server(config).run(sockets=[listening])
+    print("stopped", file=sys.stderr)
+
+
+def warm_up(predictor: Predictor) -> None:
+    """Classifies texts of every width, alone, a few, many: what is compiled now delays nobody."""
+    data = predictor.trained.metadata.config.data
+    longest = min(width for width in data.bucket_widths if width >= data.max_length)
+    for width in (width for width in data.bucket_widths if width <= longest):
+        text = "the " * min(width, data.max_length)
+        for texts in (1, 2, 2 * data.batch_size):
+            predictor.predict([text] * texts)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    address: Any = (host, port)
+    try:
+        listening.bind(address)
+    except (OSError, OverflowError) as error:
+        listening.close()
+        raise UserError(
+            f"--host={host} --port={port}: cannot be listened on ({one_line(error)}); choose "
+            "another port"
+        ) from error
+    return listening

@@ -1,0 +1,299 @@
+"""The server's answers, limits, batching, and its end, with a predictor that needs no model."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("starlette")
+pytest.importorskip("uvicorn")
+httpx = pytest.importorskip("httpx")
+
+from lstm_flax.cli import main  # noqa: E402
+from lstm_flax.inference.predictor import Prediction, Predictor  # noqa: E402
+from lstm_flax.serving.app import make_app  # noqa: E402
+from lstm_flax.serving.request_batching import RequestBatcher  # noqa: E402
+from lstm_flax.serving.requests import Limits  # noqa: E402
+from tests.conftest import templated_texts  # noqa: E402
+
+REQUESTS = 12
+JSON = {"content-type": "application/json"}
+
+
+class Lengths:
+    """Answers with the length of each text; counts, can be held up and can fail."""
+
+    label_names = ("short", "long")
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.go_on = threading.Event()
+        self.go_on.set()
+
+    def predict(self, texts: Sequence[str]) -> list[Prediction]:
+        self.batches.append(len(texts))
+        assert self.go_on.wait(10)
+        if "fail" in texts:
+            raise RuntimeError("as asked")
+        return [
+            Prediction(text, "long", {"short": 1 / len(text), "long": 1 - 1 / len(text)}, 0.0)
+            for text in texts
+        ]
+
+
+def with_client(
+    test: Callable[[Any, Lengths], Any], limits: Limits | None = None, **options: Any
+) -> Any:
+    """Runs an asynchronous test against an application whose lifespan has begun."""
+    predictor = Lengths()
+    app = make_app(predictor, limits, **options)  # type: ignore[arg-type]
+
+    async def run() -> Any:
+        transport = httpx.ASGITransport(app=app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
+        ):
+            return await test(client, predictor)
+
+    return asyncio.run(run())
+
+
+def test_one_text_and_many_are_answered_in_order() -> None:
+    async def ask(client: Any, predictor: Lengths) -> None:
+        one = await client.post("/predict", json={"text": "four"})
+        assert one.status_code == 200
+        expected = {"label": "long", "probabilities": {"short": 0.25, "long": 0.75}}
+        assert one.json() == {"predictions": [expected]}
+        many = await client.post("/predict", json={"texts": ["a" * n for n in range(1, 9)]})
+        found = [answer["probabilities"]["short"] for answer in many.json()["predictions"]]
+        assert found == [1 / n for n in range(1, 9)]
+
+    with_client(ask)
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "reason"),
+    [
+        (422, b"{", "not JSON"),
+        (422, b"\xff", "not JSON"),
+        (422, b"[" * 100_000, "not JSON"),
+        (422, b"[]", "send"),
+        (422, b"{}", "send"),
+        (422, b'{"text": "a", "texts": ["b"]}', "send"),
+        (422, b'{"text": 3}', "text: must be a string"),
+        (422, b'{"text": "  "}', "text: is empty"),
+        (422, b'{"text": "a\\u0000"}', "NUL"),
+        (422, b'{"texts": "a"}', "list"),
+        (422, b'{"texts": []}', "from 1 to 4"),
+        (422, b'{"texts": ["a", "b", "c", "d", "e"]}', "5 of them"),
+        (422, b'{"texts": ["a", null]}', "texts[1]: must be a string"),
+        (413, b'{"text": "' + b"a" * 200_000 + b'"}', "larger than 150,000 bytes"),
+    ],
+)
+def test_a_bad_body_is_refused_with_its_reason(status: int, content: bytes, reason: str) -> None:
+    async def ask(client: Any, predictor: Lengths) -> None:
+        for body in (content, in_pieces(content)):  # with its length declared, and without
+            answer = await client.post("/predict", content=body, headers=JSON)
+            assert answer.status_code == status
+            assert reason in answer.json()["error"]
+        assert predictor.batches == []
+
+    with_client(ask, Limits(texts=4, body=150_000))
+
+
+async def in_pieces(content: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), 50_000):
+        yield content[start : start + 50_000]
+
+
+def test_other_refusals() -> None:
+    async def ask(client: Any, predictor: Lengths) -> None:
+        assert (await client.post("/predict", content=b"{}")).status_code == 415
+        assert (await client.get("/predict")).status_code == 405
+        assert (await client.get("/../etc/passwd")).status_code == 404
+        failed = await client.post("/predict", json={"text": "fail"})
+        assert failed.status_code == 500
+        assert "as asked" not in failed.text
+        assert (await client.post("/predict", json={"text": "fine"})).status_code == 200
+        stranger = await client.get("/health", headers={"host": "evil.example"})
+        assert stranger.status_code == 400
+
+    with_client(ask, hosts=("localhost",))
+
+
+def test_a_slow_body_is_given_up() -> None:
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b'{"text":'
+        await asyncio.sleep(2)
+        yield b'"a"}'
+
+    async def ask(client: Any, predictor: Lengths) -> None:
+        answer = await client.post("/predict", content=slowly(), headers=JSON)
+        assert answer.status_code == 408
+
+    with_client(ask, Limits(seconds=0.1))
+
+
+def test_texts_that_wait_are_answered_together_and_too_many_refused() -> None:
+    async def ask(client: Any, predictor: Lengths) -> None:
+        predictor.go_on.clear()
+        first = asyncio.create_task(client.post("/predict", json={"text": "first"}))
+        while not predictor.batches:
+            await asyncio.sleep(0.001)
+        others = [
+            asyncio.create_task(client.post("/predict", json={"text": "a" * n}))
+            for n in range(1, 8)
+        ]
+        while "lstm_flax_waiting_texts 7" not in (await client.get("/metrics")).text:
+            await asyncio.sleep(0.001)
+        refused = await client.post("/predict", json={"texts": ["b", "c"]})  # room for one
+        assert refused.status_code == 503
+        assert refused.headers["retry-after"] == "1"
+        predictor.go_on.set()
+        assert (await first).status_code == 200
+        found = [
+            (await other).json()["predictions"][0]["probabilities"]["short"] for other in others
+        ]
+        assert found == [1 / n for n in range(1, 8)]
+        assert predictor.batches == [1, 7]
+
+    with_client(ask, Limits(queue=8))
+
+
+def test_a_late_answer_is_refused_and_the_next_is_not() -> None:
+    async def ask(client: Any, predictor: Lengths) -> None:
+        predictor.go_on.clear()
+        late = await client.post("/predict", json={"text": "late"})
+        assert late.status_code == 503
+        assert "within 0.2 seconds" in late.json()["error"]
+        predictor.go_on.set()
+        assert (await client.post("/predict", json={"text": "fine"})).status_code == 200
+
+    with_client(ask, Limits(seconds=0.2))
+
+
+def test_batches_hold_whole_requests_up_to_a_limit() -> None:
+    async def ask() -> list[int]:
+        predictor = Lengths()
+        predictor.go_on.clear()
+        async with RequestBatcher(predictor, max_queue=1_000) as batcher:
+            sizes = (1, 200, 56, 100, 157)
+            tasks = []
+            for size in sizes:
+                tasks.append(asyncio.create_task(batcher.predict(["ab"] * size)))
+                await asyncio.sleep(0.01)
+            predictor.go_on.set()
+            answers = await asyncio.gather(*tasks)
+        assert [len(answer) for answer in answers] == list(sizes)
+        return predictor.batches
+
+    assert asyncio.run(ask()) == [1, 256, 100, 157]
+
+
+def test_metrics_description_and_page() -> None:
+    async def ask(client: Any, predictor: Lengths) -> None:
+        await client.post("/predict", json={"texts": ["one", "two"]})
+        await client.post("/predict", json={})
+        metrics = (await client.get("/metrics")).text
+        for line in (
+            'lstm_flax_requests_total{path="/predict",status="200"} 1',
+            'lstm_flax_requests_total{path="/predict",status="422"} 1',
+            'lstm_flax_predict_seconds_bucket{le="+Inf"} 2',
+            "lstm_flax_predict_seconds_count 2",
+            "lstm_flax_texts_total 2",
+            "lstm_flax_batches_total 1",
+        ):
+            assert line in metrics.splitlines()
+        assert (await client.get("/health")).json() == {"status": "ok"}
+        document = (await client.get("/openapi.json")).json()
+        assert document["paths"]["/predict"]["post"]["responses"].keys() >= {"200", "413", "503"}
+        page = await client.get("/")
+        assert "<textarea" in page.text
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        assert "http" not in page.text  # nothing is loaded from elsewhere
+
+    with_client(ask)
+
+
+def test_sigterm_drops_no_answer(finished: tuple[Path, dict]) -> None:
+    """The command itself: a run served, asked as `Predictor` is, stopped amid requests."""
+    words = ["serve", f"--workdir={finished[0]}", "--port=0"]
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "lstm_flax", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    try:
+        assert server.stdout is not None
+        line = server.stdout.readline()
+        assert line, server.stderr.read() if server.stderr else ""
+        url = line.split()[-1]
+        texts = [record["text"] for record in templated_texts(64, seed=8)]
+        expected = Predictor.from_checkpoint(finished[0]).predict(texts)
+
+        async def ask() -> tuple[list[Any], int]:
+            limits = httpx.Limits(max_connections=20)
+            async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits) as client:
+                requests = [
+                    asyncio.create_task(client.post("/predict", json={"texts": texts}))
+                    for _ in range(REQUESTS)
+                ]
+                while await texts_arrived(client) < REQUESTS * len(texts):
+                    pass
+                pending = sum(not request.done() for request in requests)
+                server.send_signal(signal.SIGTERM)
+                return await asyncio.gather(*requests), pending
+
+        answers, pending = asyncio.run(ask())
+        assert pending > 0
+        for answer in answers:
+            for found, one in zip(answer.json()["predictions"], expected, strict=True):
+                assert found["label"] == one.label
+                assert found["probabilities"] == pytest.approx(one.probabilities, abs=1e-6)
+        assert server.wait(timeout=30) == 0
+    finally:
+        server.kill()
+        server.communicate()
+
+
+async def texts_arrived(client: Any) -> int:
+    """Texts that the server has, answered or waiting."""
+    lines = (await client.get("/metrics")).text.splitlines()
+    names = ("lstm_flax_texts_total ", "lstm_flax_waiting_texts ")
+    return sum(int(line.split()[1]) for line in lines if line.startswith(names))
+
+
+def test_mistakes_in_the_command_are_one_line(capsys: pytest.CaptureFixture) -> None:
+    assert main(["serve", "--max_texts=0"]) == 2
+    assert "--max_texts=0: must be above 0" in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_one_line(finished: tuple[Path, dict]) -> None:
+    import socket
+
+    from lstm_flax.errors import UserError
+    from lstm_flax.serving.server import _listen
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(UserError, match="cannot be listened on"):
+            _listen("127.0.0.1", taken.getsockname()[1])
+
+
+def test_stopping_is_quick_without_requests() -> None:
+    start = time.perf_counter()
+    with_client(lambda client, predictor: client.get("/health"))
+    assert time.perf_counter() - start < 2
