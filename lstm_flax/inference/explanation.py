@@ -109,7 +109,7 @@ class Explainer:
             gradient, logits = jax.grad(weighted, has_aux=True)(x)
             return logits, jnp.sum(gradient, axis=0)
 
-        self._rows = jax.jit(rows)
+        self._rows: Any = jax.jit(rows)
         self._vectors = jax.jit(input_vectors)
 
     @property

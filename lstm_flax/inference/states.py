@@ -67,7 +67,8 @@ class StateReader:
         self._params = jax.device_put(trained.params, jax.devices()[0])
 
         def read(params: Any, batch: Batch) -> list[tuple[jax.Array, list[Inside]]]:
-            x = sum(input_vectors(params, batch)).astype(model.dtype)
+            embedded, mapped = input_vectors(params, batch)
+            x = (embedded + mapped).astype(model.dtype)
             layers = []
             for layer in range(model.num_layers):
                 outputs, inside = _read_layer(model, params["recurrent"], layer, x, batch.lengths)
@@ -81,7 +82,8 @@ class StateReader:
         """The states over one text, not empty; see `Predictor.states`."""
         reading = read_text(text, self._metadata.encoder, self._metadata.config.data)
         size, hidden = len(reading.kept), self._model.hidden_size
-        gates = [gate for gate in CELLS[self._model.cell].spec.gates if gate]
+        kind: Any = CELLS[self._model.cell]
+        gates = [gate for gate in kind.spec.gates if gate]
         directions = []
         for layer, (outputs, inside) in enumerate(self._read(self._params, reading.batch)):
             rows = np.asarray(outputs[0, :size], np.float32)
@@ -103,7 +105,7 @@ def _read_layer(
     model: TextClassifier, params: Any, layer: int, x: jax.Array, lengths: jax.Array
 ) -> tuple[jax.Array, list[Inside]]:
     """Outputs [B, T, D*H] of one layer, and what each of its directions holds."""
-    recurrent = CELLS[model.cell](
+    recurrent: Any = CELLS[model.cell](
         model.hidden_size,
         bidirectional=model.bidirectional,
         implementation=model.implementation,

@@ -2,6 +2,7 @@
 
 A token's input vector is its embedding plus the linear map of its features.
 
+>>> from lstm_flax.models.classifier import apply_classifier
 >>> model = TextClassifier(vocab_size=100, num_classes=2, embedding_size=8, hidden_size=8)
 >>> batch = Batch(jnp.array([[4, 5]]), jnp.array([2]), jnp.array([-1]), jnp.array([True]))
 >>> params = model.init(jax.random.key(0), batch.token_ids, batch.lengths)["params"]
@@ -17,11 +18,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from lstm_flax.models.classifier import TextClassifier, TokenEmbedding, apply_classifier
+from lstm_flax.models.classifier import TextClassifier, TokenEmbedding
 from lstm_flax.recurrent.masking import sequence_mask
 from lstm_flax.types import Batch
-
-__all__ = ["apply_classifier", "input_vectors", "logits_of_inputs"]
 
 
 def input_vectors(params: Any, batch: Batch) -> tuple[jax.Array, jax.Array]:

@@ -107,7 +107,8 @@ def _translate(text: str, spans: _Spans) -> tuple[str, _Spans]:
 
 def _compose(text: str, spans: _Spans) -> tuple[str, _Spans]:
     """NFKC with emoji left as they are, a base character and its marks at a time."""
-    done, composed, moved = 0, "", []
+    done, composed = 0, ""
+    moved: _Spans = []
     for k, part in enumerate(EMOJI.split(text)):
         of_part = spans[done : done + len(part)]
         done += len(part)
