@@ -33,12 +33,15 @@ LEVELS = (
     ("training",),
     ("recipes",),
     ("inference",),
+    ("reports",),
     ("cli",),
 )
 # Further rules: a room and what it imports none of, lower or not.
 FORBIDDEN = (
     ("inference", "training"),
     ("inference", "recipes"),
+    ("reports", "training"),
+    ("reports", "recipes"),
 )
 _NO_CODE = {
     tokenize.COMMENT,
@@ -57,6 +60,7 @@ CHARACTER = 5.9  # width of a letter of a list of files, at 11 px
 # The middle of a room and its width; a room without an entry shares its level evenly.
 PLACES = {
     "cli": (480, 560),
+    "reports": (690, 300),
     "inference": (690, 300),
     "recipes": (270, NARROW),
     "training": (270, NARROW),
@@ -72,6 +76,7 @@ PLACES = {
 }
 COLOURS = {
     "cli": "#e8e3f3",
+    "reports": "#e8e3f3",
     "inference": "#e8e3f3",
     "recipes": "#fbe6d4",
     "training": "#fbe6d4",

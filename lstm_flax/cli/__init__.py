@@ -14,7 +14,18 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from lstm_flax.cli import baselines, evaluate, fields, generate, inspect, predict, prepare, train
+from lstm_flax.cli import (
+    baselines,
+    evaluate,
+    explain,
+    fields,
+    generate,
+    inspect,
+    predict,
+    prepare,
+    report,
+    train,
+)
 from lstm_flax.cli.arguments import Parser, join_values
 from lstm_flax.devices.allocator import keep_freed_memory
 from lstm_flax.errors import UserError
@@ -117,7 +128,9 @@ def _parser() -> Parser:
     inspect.add_to(commands)
     prepare.add_to(commands)
     baselines.add_to(commands)
+    report.add_to(commands)
     predict.add_to(commands)
+    explain.add_to(commands)
     generate.add_to(commands)
     fields.add_to(commands)
     return parser

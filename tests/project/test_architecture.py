@@ -67,6 +67,8 @@ def test_what_rooms_must_not_know() -> None:
         refused = {"torch", "tensorflow", "pickle"}
         if room != "checkpoints":
             refused |= {"orbax"}
+        if room != "reports":
+            refused |= {"matplotlib"}
         if room in WITHOUT_JAX:
             refused |= JAX
         packages = {module.split(".")[0] for module in imported_modules(path)}
