@@ -56,7 +56,7 @@ def _scores(results: dict[str, Any]) -> dict[str, str]:
 
 def label_scores(
     confusion: list[list[int]], names: Sequence[str]
-) -> tuple[list[str], list[list[object]]]:
+) -> tuple[list[str], list[list[str]]]:
     """How well each of the most frequent labels is found: a heading, and a row a label.
 
     >>> head, rows = label_scores([[8, 2], [0, 10]], ["neg", "pos"])
@@ -64,7 +64,7 @@ def label_scores(
     ['neg', '10', '100.00%', '80.00%', '88.89%', 'pos (2)']
     """
     head = ["label", "texts", "precision", "recall", "F1", "taken most often for"]
-    rows: list[list[object]] = []
+    rows: list[list[str]] = []
     counts = np.array(confusion)
     for i in map(int, np.argsort(-counts.sum(axis=1), kind="stable")[:_LABELS]):
         right, texts, answers = counts[i, i], counts[i].sum(), counts[:, i].sum()
@@ -74,7 +74,7 @@ def label_scores(
             2 * right / max(texts + answers, 1),
         )
         others = np.where(np.arange(len(names)) == i, 0, counts[i])
-        worst = f"{names[others.argmax()]} ({others.max():,})" if others.any() else ""
+        worst = f"{names[int(others.argmax())]} ({others.max():,})" if others.any() else ""
         rows.append([names[i], f"{texts:,}", *(f"{score:.2%}" for score in scores), worst])
     return head, rows
 
@@ -91,7 +91,7 @@ def _label_table(confusion: list[list[int]], names: list[str]) -> list[str]:
     width = max(5, *(cell_len(name) for name in names))
     lines = []
     for row in [head, *rows]:
-        name, *cells, worst = map(str, row)
+        name, *cells, worst = row
         numbers = " ".join(f"{c:>{w}}" for c, w in zip(cells, (8, 10, 7, 7), strict=True))
         lines.append(f"  {set_cell_size(name, width)} {numbers}  {worst}".rstrip())
     if len(names) > _LABELS:

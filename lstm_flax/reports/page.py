@@ -6,6 +6,7 @@ r"""One self-contained HTML page: no script, no request, and whatever a text hol
 
 import html
 import re
+from collections.abc import Sequence
 
 # Characters that draw nothing or change the order of what stands around them: controls, halves of
 # surrogate pairs, and the embeddings, overrides and isolates of right-to-left text. The marks
@@ -68,7 +69,7 @@ def page(title: str, body: str, style: str = "") -> str:
     )
 
 
-def table(head: list[str], rows: list[list[object]], numbers: bool = True) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[object]], numbers: bool = True) -> str:
     """A table of plain texts; all columns but the first hold numbers, unless told otherwise.
 
     >>> print(table(["label", "texts"], [["<neg>", 3]]))

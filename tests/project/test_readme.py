@@ -54,6 +54,7 @@ DOCUMENTS = {
     "docs/command_line.md": Expected(blocks=12, answers=3),
     "docs/your_data.md": Expected(blocks=3, answers=3),
     "docs/language_model.md": Expected(blocks=2, answers=0),
+    "docs/explanations.md": Expected(blocks=3, answers=1),
 }
 
 
