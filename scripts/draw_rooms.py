@@ -33,13 +33,15 @@ LEVELS = (
     ("training",),
     ("recipes",),
     ("inference",),
-    ("serving",),
+    ("reports", "serving"),
     ("cli",),
 )
 # Further rules: a room and what it imports none of, lower or not.
 FORBIDDEN = (
     ("inference", "training"),
     ("inference", "recipes"),
+    ("reports", "training"),
+    ("reports", "recipes"),
 )
 _NO_CODE = {
     tokenize.COMMENT,
@@ -59,6 +61,7 @@ CHARACTER = 5.9  # width of a letter of a list of files, at 11 px
 PLACES = {
     "cli": (480, 560),
     "serving": (690, 300),
+    "reports": (270, 300),
     "inference": (690, 300),
     "recipes": (270, NARROW),
     "training": (270, NARROW),
@@ -76,6 +79,7 @@ PLACES = {
 COLOURS = {
     "cli": "#e8e3f3",
     "serving": "#e8e3f3",
+    "reports": "#e8e3f3",
     "inference": "#e8e3f3",
     "recipes": "#fbe6d4",
     "training": "#fbe6d4",

@@ -13,7 +13,13 @@ from typing import Any
 import jax
 import pytest
 
+from lstm_flax.checkpoints.metadata import History, Metadata
+from lstm_flax.checkpoints.restore import TrainedModel, build_model
 from lstm_flax.config import Config, default_config
+from lstm_flax.devices.sharding import evaluation_mesh
+from lstm_flax.inference.predictor import Predictor
+from lstm_flax.models import init_params
+from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.training.train import train
 from tests.training.step_cases import changed
 
@@ -143,6 +149,19 @@ def brief_config(tiny_config: Config) -> Config:
 def ngram_config(brief_config: Config) -> Config:
     """The brief run with n-gram features; one program as well."""
     return changed(brief_config, model={"ngram_order": 2})
+
+
+@pytest.fixture(scope="session")
+def ngram_predictor(ngram_config: Config) -> Predictor:
+    """A tiny classifier of random weights, the ratios of templated texts, temperature 1.5."""
+    records = templated_texts(100, seed=0)
+    labels = [int(record["label"] == "pos") for record in records]
+    encoder = TextEncoder.fit([record["text"] for record in records], labels, ngram_order=2)
+    model = build_model(ngram_config, encoder, num_classes=2)
+    params = init_params(model, jax.random.key(2))
+    history = History(temperature=1.5)
+    metadata = Metadata(ngram_config, ("neg", "pos"), encoder, "", {}, history, {})
+    return Predictor(TrainedModel(model, params, metadata, Path("0"), evaluation_mesh(16)))
 
 
 def train_once(config: Config, shared: Path, workdir: Path) -> tuple[Path, dict]:

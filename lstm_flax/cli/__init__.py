@@ -20,12 +20,14 @@ from typing import NoReturn
 from lstm_flax.cli import (
     baselines,
     evaluate,
+    explain,
     export,
     fields,
     generate,
     inspect,
     predict,
     prepare,
+    report,
     serve,
     train,
 )
@@ -163,9 +165,11 @@ def _parser() -> Parser:
     inspect.add_to(commands)
     prepare.add_to(commands)
     baselines.add_to(commands)
+    report.add_to(commands)
     predict.add_to(commands)
     export.add_to(commands)
     serve.add_to(commands)
+    explain.add_to(commands)
     generate.add_to(commands)
     fields.add_to(commands)
     return parser

@@ -40,6 +40,11 @@ def add_to(commands: Commands) -> None:
     add_split(parser)
     add_checkpoint(parser)
     add_overrides(parser)
+    parser.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="write events for TensorBoard into the run's folder too",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -59,6 +64,11 @@ def _train(arguments: argparse.Namespace) -> int:
     from lstm_flax.training.train import train
 
     prepare_jax()
+    board = None
+    if arguments.tensorboard:
+        from lstm_flax.training.tensorboard import TensorBoardLog
+
+        board = TensorBoardLog(arguments.workdir / "tensorboard")
     try:
         results = train(
             config,
@@ -66,7 +76,10 @@ def _train(arguments: argparse.Namespace) -> int:
             arguments.split,
             arguments.checkpoint,
             make_recipes(config.recipes),
+            on_log=board,
         )
+        if board is not None:
+            board.finish(config.to_dict(), results)
     except Interrupted as stop:
         print(f"{stop}; the same command continues", file=sys.stderr)
         return EXIT_STATUS

@@ -213,6 +213,17 @@ class Batcher:
         for indices, width in self.plan(seed, epoch):
             yield self.make(indices, width)
 
+    def kept(self, index: int) -> np.ndarray:
+        """The places, in its text, of the tokens that are kept of an example: i64[n].
+
+        >>> split = TokenizedSplit.from_sequences([np.array([5, 6, 7, 8, 9])], [1])
+        >>> Batcher(split, bucket_widths=(3,), max_length=3, truncation="head_tail").kept(0)
+        array([0, 1, 4])
+        """
+        full = int(self.split.lengths[index])
+        steps = np.arange(min(full, self.max_length))
+        return steps + (steps >= self._head) * (full - len(steps))
+
     def make(self, indices: np.ndarray | Sequence[int], width: int) -> Batch:
         """Gathers, cuts and pads some examples.
 

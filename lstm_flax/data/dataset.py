@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from lstm_flax.config import DataConfig, TokenizerConfig
 from lstm_flax.data.cache_files import digest, read_manifest, read_tokenizer, write_file, writing

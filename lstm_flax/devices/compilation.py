@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from lstm_flax.files import cache_folder
 

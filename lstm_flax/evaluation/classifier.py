@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from lstm_flax.config import DataConfig
 from lstm_flax.data.batching import Batcher, PlannedBatch

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from lstm_flax.data.prefetching import prefetch
 from lstm_flax.data.streams import Streams, running_text

@@ -1,8 +1,10 @@
 """The results of an evaluation as a person reads them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from rich.cells import cell_len, set_cell_size
 
 _LABELS = 20  # shown with scores of their own, at most
 
@@ -19,6 +21,7 @@ def result_table(results: dict[str, Any]) -> str:
         what = {
             "examples": f"{results['examples']:,}",
             "accuracy": f"{results['accuracy']:.2%}",
+            **_scores(results),
             "loss": f"{results['calibrated_loss']:.4f} ({results['loss']:.4f} before calibration)",
             "calibration error": f"{results['calibrated_calibration_error']:.2%} "
             f"({results['calibration_error']:.2%} before, temperature "
@@ -38,29 +41,59 @@ def result_table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _label_table(confusion: list[list[int]], names: list[str]) -> list[str]:
-    r"""How well each of the most frequent labels is found.
+def _scores(results: dict[str, Any]) -> dict[str, str]:
+    """F1, MCC and AUC; none of results that an older version kept."""
+    if "macro_f1" not in results:
+        return {}
+    f1 = f"{results['macro_f1']:.2%} macro, {results['weighted_f1']:.2%} weighted"
+    auc = results["auc"]
+    return {
+        "F1": f1,
+        "MCC": f"{results['mcc']:.4f}",
+        "AUC": "none, as a label does not occur" if auc is None else f"{auc:.4f}",
+    }
 
-    >>> print("\n".join(_label_table([[8, 2], [0, 10]], ["neg", "pos"])))
-      label    texts  precision  recall      F1  taken most often for
-      neg         10    100.00%  80.00%  88.89%  pos (2)
-      pos         10     83.33% 100.00%  90.91%
+
+def label_scores(
+    confusion: list[list[int]], names: Sequence[str]
+) -> tuple[list[str], list[list[str]]]:
+    """How well each of the most frequent labels is found: a heading, and a row a label.
+
+    >>> head, rows = label_scores([[8, 2], [0, 10]], ["neg", "pos"])
+    >>> rows[0]
+    ['neg', '10', '100.00%', '80.00%', '88.89%', 'pos (2)']
     """
-    width = max(5, *(len(name) for name in names))
-    head = f"  {'label':<{width}} {'texts':>8} {'precision':>10} {'recall':>7} {'F1':>7}"
-    lines = [f"{head}  taken most often for"]
+    head = ["label", "texts", "precision", "recall", "F1", "taken most often for"]
+    rows: list[list[str]] = []
     counts = np.array(confusion)
-    for i in np.argsort(-counts.sum(axis=1), kind="stable")[:_LABELS]:
+    for i in map(int, np.argsort(-counts.sum(axis=1), kind="stable")[:_LABELS]):
         right, texts, answers = counts[i, i], counts[i].sum(), counts[:, i].sum()
         scores = (
             right / max(answers, 1),
             right / max(texts, 1),
             2 * right / max(texts + answers, 1),
         )
-        percent = " ".join(f"{f:>{w}.2%}" for f, w in zip(scores, (10, 7, 7), strict=True))
         others = np.where(np.arange(len(names)) == i, 0, counts[i])
-        worst = f"{names[others.argmax()]} ({others.max():,})" if others.any() else ""
-        lines.append(f"  {names[i]:<{width}} {texts:>8,} {percent}  {worst}".rstrip())
+        worst = f"{names[int(others.argmax())]} ({others.max():,})" if others.any() else ""
+        rows.append([names[i], f"{texts:,}", *(f"{score:.2%}" for score in scores), worst])
+    return head, rows
+
+
+def _label_table(confusion: list[list[int]], names: list[str]) -> list[str]:
+    r"""The scores of labels as lines; a wide character takes two columns.
+
+    >>> print("\n".join(_label_table([[8, 2], [0, 10]], ["neg", "pos"])))
+      label    texts  precision  recall      F1  taken most often for
+      neg         10    100.00%  80.00%  88.89%  pos (2)
+      pos         10     83.33% 100.00%  90.91%
+    """
+    head, rows = label_scores(confusion, names)
+    width = max(5, *(cell_len(name) for name in names))
+    lines = []
+    for row in [head, *rows]:
+        name, *cells, worst = row
+        numbers = " ".join(f"{c:>{w}}" for c, w in zip(cells, (8, 10, 7, 7), strict=True))
+        lines.append(f"  {set_cell_size(name, width)} {numbers}  {worst}".rstrip())
     if len(names) > _LABELS:
         lines.append(f"  and {len(names) - _LABELS} rarer labels: `confusion` in the JSON has all")
     return lines

@@ -1,6 +1,7 @@
 """From a checkpoint to answers: texts in, labels and probabilities out."""
 
 import dataclasses
+import functools
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +21,8 @@ from lstm_flax.evaluation.metrics import class_probabilities
 from lstm_flax.exporting.comparison import Comparison, run_exported
 from lstm_flax.exporting.examples import EXAMPLE_TEXTS
 from lstm_flax.exporting.export import check_export, export_model, missing_runtime
+from lstm_flax.inference.explanation import DEFAULT_STEPS, Explainer, Explanation
+from lstm_flax.inference.states import StateReader, States
 from lstm_flax.models.classifier import TextClassifier
 from lstm_flax.text.tokenized import TokenizedSplit
 
@@ -175,6 +178,76 @@ class Predictor:
     def _probabilities(self, texts: Sequence[str]) -> np.ndarray:
         answers = self.predict(texts)
         return np.array([list(answer.probabilities.values()) for answer in answers])
+
+    def states(self, text: str) -> States:
+        """What the recurrent layers hold at each token of a text.
+
+        >>> states = Predictor.from_checkpoint().states("Not bad at all.")
+        >>> [token.text for token in states.tokens], states.outputs.shape
+        (['Not', 'bad', 'at', 'all', '.'], (5, 128))
+        >>> states.directions[0].gates["f"].shape
+        (5, 64)
+
+        Args:
+            text: of any length; the tokens that the model reads of it.
+
+        Returns:
+            Tokens with their places in the text, outputs, cell states and gates of each layer and
+            direction, from the implementation that the model runs.
+
+        Raises:
+            UserError: the text is empty, or the predictor has several classifiers.
+        """
+        check_texts([text])
+        self._refuse_several("states")
+        return self._state_reader.read(text)
+
+    def explain(
+        self,
+        texts: Sequence[str],
+        label: str | None = None,
+        steps: int = DEFAULT_STEPS,
+        check: bool = True,
+    ) -> list[Explanation]:
+        """What each word contributed to the answer: integrated gradients, with an occlusion check.
+
+        >>> [why] = Predictor.from_checkpoint().explain(["A moving film, superbly acted."])
+        >>> why.label, why.strongest(1)[0].text
+        ('pos', 'moving')
+
+        Args:
+            texts: none of them empty.
+            label: whose log-odds are explained; None for each text's answer.
+            steps: points of the path; more make the completeness error smaller.
+            check: whether to delete the strongest words from the text, one at a time, and see how
+                the answer changes.
+
+        Raises:
+            UserError: a text is empty, the label is none of the model's, `steps` is below 1, or the
+                predictor has several classifiers.
+        """
+        if isinstance(texts, str):
+            raise UserError("explain takes a list of texts; write explain([text])")
+        texts = list(texts)
+        check_texts(texts)
+        self._refuse_several("explain")
+        if label is not None and label not in self.label_names:
+            raise UserError(f"label {label!r}: the model has {', '.join(self.label_names)}")
+        if steps < 1:
+            raise UserError(f"steps = {steps}: must be at least 1")
+        return [self._explainer.explain(text, label, steps, check) for text in texts]
+
+    def _refuse_several(self, what: str) -> None:
+        if len(self._members) > 1:
+            raise UserError(f"{what} is of one classifier; open each run as a Predictor of its own")
+
+    @functools.cached_property
+    def _explainer(self) -> Explainer:
+        return Explainer(self.trained)
+
+    @functools.cached_property
+    def _state_reader(self) -> StateReader:
+        return StateReader(self.trained)
 
 
 class _Member:

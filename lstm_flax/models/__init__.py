@@ -1,6 +1,7 @@
 """The classifier and the language model.
 
     classifier       TextClassifier: embedding -> recurrent layers -> pooling -> head
+    inputs           the classifier from its input vectors on, for explanations
     pooling          one vector a text, from the outputs at each token
     head             probabilities and labels from logits
     language_model   LanguageModel: predicts the next token, in one or both directions

@@ -18,12 +18,12 @@ from typing import Any
 
 NORMALIZATION_VERSION = 1  # part of every fingerprint: raise it when the result of any step changes
 
-_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
-_BREAK = re.compile(r"<\s*/?\s*(?:br|p|hr)\s*/?\s*>", re.IGNORECASE)
-_SPACE = re.compile(r"\s+")
+ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
+BREAK = re.compile(r"<\s*/?\s*(?:br|p|hr)\s*/?\s*>", re.IGNORECASE)
+SPACE = re.compile(r"\s+")
 # Characters that NFKC would turn into letters although they stand for an emoji: anything followed
 # by the emoji variation selector, and the enclosed letters and ideographs (a Japanese "free" sign).
-_EMOJI = re.compile("(.\ufe0f|[\U0001f100-\U0001f2ff])", re.DOTALL)
+EMOJI = re.compile("(.\ufe0f|[\U0001f100-\U0001f2ff])", re.DOTALL)
 
 
 def _windows_1252(code: int) -> str:
@@ -34,8 +34,8 @@ def _windows_1252(code: int) -> str:
 
 
 @functools.cache
-def _character_table() -> dict[int, str | None]:
-    """Single characters with a fixed replacement; None removes the character."""
+def character_table() -> dict[int, str | None]:
+    """Single characters with a fixed replacement, by code; None removes the character."""
     table: dict[int, str | None] = {}
     table.update(dict.fromkeys(range(32), " "))  # C0 controls, tab and newline included
     table[0x7F] = " "
@@ -52,13 +52,14 @@ def _character_table() -> dict[int, str | None]:
     return table
 
 
-def _unescape(match: re.Match[str]) -> str:
+def unescape(match: re.Match[str]) -> str:
+    """The character of an HTML entity."""
     return html.unescape(match.group())
 
 
 def _compose(text: str) -> str:
     """NFKC with emoji left as they are."""
-    parts = _EMOJI.split(text)
+    parts = EMOJI.split(text)
     parts[::2] = [unicodedata.normalize("NFKC", part) for part in parts[::2]]
     return "".join(parts)
 
@@ -77,14 +78,14 @@ def normalize(text: str, lowercase: bool) -> str:
     'a "fine" film & more...'
     """
     if "&" in text:
-        text = _ENTITY.sub(_unescape, text)
+        text = ENTITY.sub(unescape, text)
     if "<" in text:
-        text = _BREAK.sub(" ", text)
+        text = BREAK.sub(" ", text)
     if not text.isascii():
-        text = _compose(text.translate(_character_table()))
+        text = _compose(text.translate(character_table()))
     elif not text.isprintable() or "`" in text:
-        text = text.translate(_character_table())
-    text = _SPACE.sub(" ", text).strip()
+        text = text.translate(character_table())
+    text = SPACE.sub(" ", text).strip()
     return text.lower() if lowercase else text
 
 
@@ -101,18 +102,18 @@ def normalization_rules(lowercase: bool) -> dict[str, Any]:
     ('NFKC', (0, 31, ' '))
     """
     runs: list[tuple[int, int, str]] = []
-    for code, replacement in sorted(_character_table().items()):
+    for code, replacement in sorted(character_table().items()):
         if runs and runs[-1][1:] == (code - 1, replacement or ""):
             runs[-1] = (runs[-1][0], code, replacement or "")
         else:
             runs.append((code, code, replacement or ""))
     return {
         "version": NORMALIZATION_VERSION,
-        "entity": _ENTITY.pattern,
-        "break": f"(?i){_BREAK.pattern}",
+        "entity": ENTITY.pattern,
+        "break": f"(?i){BREAK.pattern}",
         "characters": runs,
-        "kept": f"(?s){_EMOJI.pattern}",
+        "kept": f"(?s){EMOJI.pattern}",
         "unicode": "NFKC",
-        "space": _SPACE.pattern,
+        "space": SPACE.pattern,
         "lowercase": lowercase,
     }

@@ -175,6 +175,21 @@ class Tokenizer:
         normalized = normalize(text, self.lowercase)
         return " ".join(_WORD.findall(normalized)) if self.kind == "word" else normalized
 
+    def surfaces(self, normalized: str) -> tuple[list[str], np.ndarray]:
+        """A normalised text cut up as its tokens are.
+
+        Returns:
+            The characters of each token, with `▁` for the space before it, unknown ones as they
+            stand in the text; and i64[m]: the place in the text of each of these characters but the
+            first, which is no character of the text.
+        """
+        places = np.arange(len(normalized))
+        if self.kind == "word":
+            words = [match.span() for match in _WORD.finditer(normalized)]
+            places = np.array([i for start, end in words for i in (start, *range(start, end))][1:])
+            normalized = " ".join(normalized[start:end] for start, end in words)
+        return self._processor.EncodeAsPieces(normalized), places
+
     def _encode(self, prepared: Sequence[str], num_threads: int = 0) -> list[np.ndarray]:
         encoded = self._processor.EncodeAsIds(list(prepared), num_threads=num_threads or -1)
         return [np.array(ids or [UNKNOWN_ID], dtype=np.int32) for ids in encoded]

@@ -23,7 +23,7 @@ from lstm_flax.errors import UserError
 from lstm_flax.evaluation.metrics import MetricSums
 from lstm_flax.files import make_folder, write_text
 from lstm_flax.training.interruption import Interrupted, StopRequest
-from lstm_flax.training.progress import RunLog, progress_bar
+from lstm_flax.training.progress import OnLog, RunLog, progress_bar
 from lstm_flax.training.tasks import Task
 from lstm_flax.training.train_state import TrainState, from_trees, make_key, to_trees
 from lstm_flax.training.warm_start import first_params, take_params
@@ -64,6 +64,7 @@ class Run:
         config: Config,
         workdir: Path,
         initial: TrainedModel | None = None,
+        on_log: OnLog | None = None,
     ) -> None:
         """Builds everything and restores the newest whole checkpoint, if there is one.
 
@@ -72,6 +73,7 @@ class Run:
             config: the run, which its checkpoints keep.
             workdir: its folder; created where absent.
             initial: where the first weights come from; None to draw them all.
+            on_log: see `train`.
         """
         self.task = task
         self._config = config
@@ -112,7 +114,7 @@ class Run:
                 f"{self.step} steps already, more than these {self.total_steps}; raise it and "
                 "config.training.max_steps to what they were, or choose another --workdir"
             )
-        self.log = RunLog(workdir / "log.jsonl", self.step)
+        self.log = RunLog(workdir / "log.jsonl", self.step, on_log)
 
     def close(self) -> None:
         """Waits for saves in the background and closes the files, whichever of them fails."""

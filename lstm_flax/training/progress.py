@@ -2,30 +2,35 @@
 
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from lstm_flax.files import cannot_write, write_text
 
 logger = logging.getLogger(__name__)
+# Follows a run: takes the step and the values of a line of the log.
+OnLog: TypeAlias = Callable[[int, dict[str, Any]], None]
 
 
 class RunLog:
     """A JSON-lines file: one object a line, each with its `event` and `step`."""
 
-    def __init__(self, path: Path, resumed_step: int) -> None:
+    def __init__(self, path: Path, resumed_step: int, on_log: OnLog | None = None) -> None:
         """Opens the log to append.
 
         Args:
             path: the file; created where absent.
             resumed_step: lines of later steps are dropped: those steps will be taken again.
+            on_log: is told the values of each line after it is written.
 
         Raises:
             UserError: it cannot be written.
         """
         self._path = path
+        self._on_log = on_log
         try:
             if path.exists():
                 write_text(path, "".join(_lines_up_to(path, resumed_step)))
@@ -40,6 +45,8 @@ class RunLog:
             self._file.flush()
         except OSError as error:
             raise cannot_write(self._path, error) from error
+        if self._on_log is not None:
+            self._on_log(step, values)
 
     def close(self) -> None:
         """Closes the file; `UserError` where what it still holds cannot be written."""

@@ -22,6 +22,7 @@ from lstm_flax.evaluation.tables import result_table
 from lstm_flax.files import write_text
 from lstm_flax.recurrent.dispatch import choose_implementation
 from lstm_flax.training.loop import Run
+from lstm_flax.training.progress import OnLog
 from lstm_flax.training.recipe import Recipe
 from lstm_flax.training.tasks import Task
 from lstm_flax.training.tasks.classifier import ClassifierTask
@@ -40,6 +41,7 @@ def train(
     checkpoint: str = "best",
     recipes: Sequence[Recipe] = (),
     show_progress: bool = True,
+    on_log: OnLog | None = None,
 ) -> dict[str, Any]:
     """Trains, or continues the run in `workdir`, then evaluates the selected checkpoint once.
 
@@ -54,6 +56,8 @@ def train(
         checkpoint: which to evaluate: `best` by development score, or `last`.
         recipes: of the configuration's sections, see `lstm_flax.recipes.make_recipes`.
         show_progress: whether to draw bars and print the table.
+        on_log: called as `on_log(step, metrics)` with the numbers of each line of `log.jsonl`, for
+            any tracker of experiments. What it raises ends the run.
 
     Returns:
         The metrics of `results.json`.
@@ -85,7 +89,7 @@ def train(
         logger.info("%s", describe_taken(fresh, kept, config.init_from))
     with only_one(workdir):
         begun = (workdir / "log.jsonl").exists()
-        run = Run(task, config, workdir, initial)
+        run = Run(task, config, workdir, initial, on_log)
         try:
             if run.is_finished and same_places:
                 scored = run.history.best_step if checkpoint == "best" else run.step

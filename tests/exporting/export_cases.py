@@ -15,7 +15,7 @@ import numpy as np
 from lstm_flax.checkpoints.metadata import History, Metadata
 from lstm_flax.checkpoints.restore import TrainedModel
 from lstm_flax.config import Config
-from lstm_flax.devices.sharding import evaluation_mesh
+from lstm_flax.devices.sharding import data_mesh
 from lstm_flax.inference.predictor import Predictor
 from lstm_flax.models import TextClassifier, init_params
 from lstm_flax.text.encoder import TextEncoder
@@ -72,7 +72,7 @@ def make_predictor(kind: str, **data: Any) -> Predictor:
     metadata = Metadata(
         config, ("neg", "pos"), encoder, "", {"epoch": 0, "batch": 0}, History(temperature=1.3), {}
     )
-    mesh = evaluation_mesh(64)
+    mesh = data_mesh(64)
     return Predictor(TrainedModel(model, params, metadata, Path("runs/untrained/7"), mesh))
 
 

@@ -68,6 +68,8 @@ def test_what_rooms_must_not_know() -> None:
         refused = {"torch", "tensorflow", "pickle"}
         if room != "checkpoints":
             refused |= {"orbax"}
+        if room != "reports":
+            refused |= {"matplotlib"}
         if room in WITHOUT_JAX:
             refused |= JAX
         if path.parent == RUNNERS:  # copied into exports

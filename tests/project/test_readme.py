@@ -55,6 +55,7 @@ DOCUMENTS = {
     "docs/export.md": Expected(blocks=2, answers=0),
     "docs/your_data.md": Expected(blocks=3, answers=3),
     "docs/language_model.md": Expected(blocks=2, answers=0),
+    "docs/explanations.md": Expected(blocks=3, answers=1),
 }
 
 

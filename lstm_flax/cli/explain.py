@@ -1,0 +1,153 @@
+"""`lstm-flax explain`."""
+
+import argparse
+import dataclasses
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lstm_flax.checkpoints.pretrained import SHIPPED_DESCRIPTION, model_folder
+from lstm_flax.cli.arguments import (
+    Commands,
+    add_checkpoint,
+    add_command,
+    add_model,
+    given_path,
+)
+from lstm_flax.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from lstm_flax.inference.explanation import Explanation
+
+_WITH_STATES = 200  # texts of a page whose gates and states are drawn
+
+
+def add_to(commands: Commands) -> None:
+    """Adds the command to the program's."""
+    parser = add_command(
+        commands,
+        "explain",
+        run,
+        help="what each word of a text contributed to its answer",
+        epilog="examples:\n  lstm-flax explain --workdir=runs/imdb 'Not bad at all.'\n"
+        "  lstm-flax explain --file=reviews.txt --html=why.html\n"
+        "next:\n  docs/explanations.md says how far to believe it",
+        log_level=logging.WARNING,
+    )
+    parser.add_argument("texts", nargs="*", metavar="TEXT", help="or --file")
+    parser.add_argument("--file", type=given_path, help="plain text in UTF-8, one text a line")
+    add_model(parser)
+    add_checkpoint(parser)
+    parser.add_argument("--label", help="the label to explain; default: each text's answer")
+    parser.add_argument("--steps", type=int, help="points of the path; default: 64")
+    parser.add_argument(
+        "--html", type=given_path, metavar="FILE", help="write a page, with gates and states"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object a text")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the explanations, or writes their page."""
+    if bool(arguments.texts) == (arguments.file is not None):
+        raise UserError("give texts, or --file with one a line; one of the two")
+    if arguments.steps is not None and arguments.steps < 1:
+        raise UserError(f"--steps={arguments.steps}: must be at least 1")
+    texts = arguments.texts or _lines(arguments.file.expanduser())
+
+    # Only now, so that a mistake in the arguments is reported at once.
+    from lstm_flax.devices.compilation import keep_compiled_programs
+    from lstm_flax.inference.explanation import DEFAULT_STEPS
+    from lstm_flax.inference.predictor import Predictor
+
+    keep_compiled_programs()
+    if arguments.workdir is None:
+        print(SHIPPED_DESCRIPTION, file=sys.stderr)
+    predictor = Predictor.from_checkpoint(
+        model_folder(arguments.workdir), checkpoint=arguments.checkpoint
+    )
+    steps = DEFAULT_STEPS if arguments.steps is None else arguments.steps
+    explanations = predictor.explain(texts, arguments.label, steps)
+    if arguments.html is not None:
+        from lstm_flax.files import write_text
+        from lstm_flax.reports.explanation_page import explanation_page
+
+        states = [predictor.states(text) for text in texts[:_WITH_STATES]]
+        write_text(arguments.html.expanduser(), explanation_page(explanations, states))
+        print(f"{arguments.html}: {len(texts)} texts", file=sys.stderr)
+    if arguments.json:
+        for explanation in explanations:
+            print(json.dumps(record_of(explanation), ensure_ascii=False))
+    elif arguments.html is None:
+        from rich.console import Console
+
+        print_explanations(explanations, Console(highlight=False))
+    return 0
+
+
+def record_of(explanation: "Explanation") -> dict[str, Any]:
+    """An explanation as it is printed with `--json`."""
+    return dataclasses.asdict(explanation)
+
+
+def coloured(explanation: "Explanation") -> "Text":
+    """The text with a background behind each word: blue for the label, orange against it."""
+    from rich.text import Text
+
+    from lstm_flax.reports.heat_map import mixed_colour
+    from lstm_flax.reports.page import visible
+
+    largest = max(abs(word.contribution) for word in explanation.words) or 1.0
+    text, done = Text(), 0
+    for word in explanation.words:
+        text.append(visible(explanation.text[done : word.start]))
+        red, green, blue = mixed_colour(word.contribution / largest)
+        ink = "white" if abs(word.contribution) > 0.8 * largest else "black"
+        text.append(visible(word.text), f"{ink} on rgb({red},{green},{blue})")
+        done = word.end
+    return text.append(visible(explanation.text[done:]))
+
+
+def print_explanations(explanations: "list[Explanation]", console: "Console") -> None:
+    """Coloured words where the terminal has colours, and a table of the strongest in any case."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from lstm_flax.reports.page import visible
+
+    for explanation in explanations:
+        console.print(coloured(explanation))
+        summary = (
+            f"{visible(explanation.label)} {explanation.probability:.1%}; log-odds "
+            f"{explanation.log_odds:+.2f}, of no input {explanation.empty_log_odds:+.2f}; "
+            f"completeness error {explanation.completeness_error:.2%}; "
+            f"{explanation.ngram_part:.0%} through n-grams"
+        )
+        console.print(Text(summary))
+        table = Table("strongest words", box=None, pad_edge=False)
+        for name in ("contribution", "through n-grams", "deleted"):
+            table.add_column(name, justify="right")
+        for word in explanation.strongest():
+            numbers = [word.contribution, word.from_ngrams, word.occlusion or 0.0]
+            table.add_row(Text(visible(word.text)), *(f"{number:+.2f}" for number in numbers))
+        console.print(table)
+        console.print()
+
+
+def _lines(path: Path) -> list[str]:
+    """The texts of a file, one a line; empty lines are left out."""
+    from lstm_flax.cli.lines import open_lines
+
+    with open_lines(path) as file:
+        try:
+            texts = [line.strip() for line in file.read().decode("utf-8").splitlines()]
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from error
+    texts = [text for text in texts if text]
+    if not texts:
+        raise UserError(f"{path}: holds no text; write one a line")
+    return texts

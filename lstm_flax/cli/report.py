@@ -1,0 +1,82 @@
+"""`lstm-flax report`."""
+
+import argparse
+
+from lstm_flax.cli.arguments import Commands, add_checkpoint, add_command, given_path
+from lstm_flax.errors import UserError
+
+
+def add_to(commands: Commands) -> None:
+    """Adds the command to the program's."""
+    parser = add_command(
+        commands,
+        "report",
+        run,
+        help="one page on how good a run is and where not, and its model card",
+        epilog="examples:\n  lstm-flax report runs/quickstart\n"
+        "  lstm-flax report runs/seed-0 runs/seed-1 --output=both.html\n"
+        "next:\n  lstm-flax explain --workdir=runs/quickstart 'Not bad at all.'",
+    )
+    parser.add_argument(
+        "workdirs", nargs="+", type=given_path, metavar="DIR", help="runs; several side by side"
+    )
+    parser.add_argument(
+        "--output", type=given_path, metavar="FILE", help="default: report.html in the first run"
+    )
+    parser.add_argument(
+        "--split",
+        choices=("development", "test"),
+        default="test",
+        help="the part to score; default: test",
+    )
+    add_checkpoint(parser)
+    parser.add_argument(
+        "--baselines", action="store_true", help="score two linear models on the same data too"
+    )
+    parser.add_argument(
+        "--figures", choices=("svg", "png"), help="write each figure as a file beside the page too"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Writes the page, and a card into each run's folder."""
+    folders = [folder.expanduser() for folder in arguments.workdirs]
+    for folder in folders:
+        if not (folder / "config.json").is_file():
+            raise UserError(f"{folder}: is no run's folder (no config.json); name one")
+
+    # Only now, so that a mistake in the arguments is reported at once.
+    from lstm_flax.reports import figures
+
+    figures.check_installed()
+    from lstm_flax.data.loading import load_splits
+    from lstm_flax.devices.compilation import keep_compiled_programs
+    from lstm_flax.evaluation.linear_baselines import score_baselines
+    from lstm_flax.files import make_folder, write_bytes, write_text
+    from lstm_flax.reports.model_card import model_card
+    from lstm_flax.reports.run_report import draw_figures, report_page
+    from lstm_flax.reports.scored_run import score_run
+
+    keep_compiled_programs()
+    runs = [score_run(folder, arguments.split, arguments.checkpoint) for folder in folders]
+    baselines = None
+    if arguments.baselines:
+        data = runs[0].trained.metadata.config.data
+        baselines = score_baselines(*load_splits(data), "word")
+    drawn = [draw_figures(run) for run in runs]
+    output = (arguments.output or folders[0] / "report.html").expanduser()
+    write_text(output, report_page(runs, drawn, baselines))
+    written = [output]
+    for number, (scored, of_run) in enumerate(zip(runs, drawn, strict=True)):
+        card = scored.workdir / "model_card.md"
+        write_text(card, model_card(scored, baselines if number == 0 else None))
+        written.append(card)
+        if arguments.figures is not None:
+            folder = output.with_suffix("") / str(number)
+            make_folder(folder)
+            for name, figure in of_run.items():
+                path = folder / f"{name}.{arguments.figures}"
+                write_bytes(path, figures.save(figure, arguments.figures))
+            written.append(folder)
+    print("\n".join(map(str, written)))
+    return 0

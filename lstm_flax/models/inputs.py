@@ -1,0 +1,64 @@
+"""The classifier from its input vectors on: what explanations differentiate.
+
+A token's input vector is its embedding plus the linear map of its features.
+
+>>> from lstm_flax.models.classifier import apply_classifier
+>>> model = TextClassifier(vocab_size=100, num_classes=2, embedding_size=8, hidden_size=8)
+>>> batch = Batch(jnp.array([[4, 5]]), jnp.array([2]), jnp.array([-1]), jnp.array([True]))
+>>> params = model.init(jax.random.key(0), batch.token_ids, batch.lengths)["params"]
+>>> embedded, from_features = input_vectors(params, batch)
+>>> logits = logits_of_inputs(model, params, embedded + from_features, batch.lengths)
+>>> bool(jnp.allclose(logits, apply_classifier(model, params, batch), atol=1e-6))
+True
+"""
+
+from typing import Any, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from lstm_flax.models.classifier import TextClassifier, TokenEmbedding
+from lstm_flax.recurrent.masking import sequence_mask
+from lstm_flax.types import Batch
+
+
+def input_vectors(params: Any, batch: Batch) -> tuple[jax.Array, jax.Array]:
+    """The two parts of each token's input vector, zero past each row's length.
+
+    Args:
+        params: of a `TextClassifier`.
+        batch: B rows.
+
+    Returns:
+        The embeddings, and the map of the token features (zeros without any), f32[B, T, E] each.
+    """
+    valid = sequence_mask(batch.lengths, batch.token_ids.shape[1])[..., None]
+    embedded = jnp.where(valid, params["embedding"]["embedding"][batch.token_ids], 0)
+    if batch.token_features is None:
+        return embedded, jnp.zeros_like(embedded)
+    return embedded, jnp.where(valid, batch.token_features @ params["ngrams"]["kernel"], 0)
+
+
+def logits_of_inputs(
+    model: TextClassifier, params: Any, inputs: jax.Array, lengths: jax.Array
+) -> jax.Array:
+    """Logits f32[B, C] of rows that are given as input vectors, dropout off.
+
+    Args:
+        model: the module.
+        params: its parameters.
+        inputs: [B, T, E].
+        lengths: i32[B], from 1 to T.
+    """
+
+    def replace(next_call: Any, args: Any, kwargs: Any, context: Any) -> Any:
+        if isinstance(context.module, TokenEmbedding) and context.method_name == "__call__":
+            return inputs.astype(context.module.dtype)
+        return next_call(*args, **kwargs)
+
+    with nn.intercept_methods(replace):
+        logits = model.clone(num_token_features=0).apply(
+            {"params": params}, jnp.zeros(inputs.shape[:2], jnp.int32), lengths
+        )
+    return cast(jax.Array, logits)

@@ -1,0 +1,1 @@
+"""Pages for people: explanations and reports of runs, each one file that loads nothing."""

@@ -1,0 +1,181 @@
+"""A finished run with everything that its report shows: log, scores, answers text by text."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstm_flax.checkpoints.restore import TrainedModel, load_trained_model
+from lstm_flax.data.audit import (
+    SplitStatistics,
+    count_shared_texts,
+    describe_split,
+    find_doubts,
+    find_leaks,
+)
+from lstm_flax.data.dataset import Dataset, open_dataset
+from lstm_flax.errors import UserError
+from lstm_flax.evaluation.classifier import ClassifierEvaluator
+from lstm_flax.evaluation.metrics import class_probabilities, classification_metrics
+from lstm_flax.models.classifier import TextClassifier
+from lstm_flax.text.encoder import TextEncoder
+from lstm_flax.text.tokenized import TokenizedSplit, flatten
+
+_TRAINING_TEXTS = 5_000  # drawn to look for labels that the model contradicts
+
+
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """A model's answers to some labelled texts.
+
+    Attributes:
+        texts: N raw ones.
+        labels: i32[N].
+        lengths: i64[N], in tokens.
+        logits: f32[N, C].
+        temperature: what divides them for calibrated probabilities.
+    """
+
+    texts: list[str]
+    labels: np.ndarray
+    lengths: np.ndarray
+    logits: np.ndarray
+    temperature: float
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """Calibrated, f32[N, C]."""
+        return class_probabilities(self.logits / self.temperature)
+
+    def surest_mistakes(self, count: int) -> list[int]:
+        """The texts whose own label is least probable, of those that are answered wrongly."""
+        probabilities = self.probabilities
+        own = probabilities[np.arange(len(self.labels)), self.labels]
+        wrong = np.flatnonzero(probabilities.argmax(axis=1) != self.labels)
+        return [int(i) for i in wrong[np.argsort(own[wrong], kind="stable")][:count]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Audit:
+    """What `lstm-flax inspect` says of the data.
+
+    Attributes:
+        statistics: by split.
+        warnings: a sentence each.
+    """
+
+    statistics: dict[str, SplitStatistics]
+    warnings: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoredRun:
+    """A run and its answers.
+
+    Attributes:
+        workdir: its folder.
+        trained: the checkpoint that is scored.
+        split: the name of the part that it is scored on.
+        answers: to that part.
+        training_answers: to a random sample of the training part, its own texts.
+        metrics: see `classification_metrics`.
+        log: the lines of `log.jsonl`.
+        results: of `results.json`; empty if there is none.
+        audit: of the data.
+    """
+
+    workdir: Path
+    trained: TrainedModel
+    split: str
+    answers: Answers
+    training_answers: Answers
+    metrics: dict[str, Any]
+    log: list[dict[str, Any]]
+    results: dict[str, Any]
+    audit: Audit
+
+
+def score_run(workdir: Path, split: str, checkpoint: str = "best") -> ScoredRun:
+    """Restores a classifier's run and asks it again, on its own data.
+
+    Args:
+        workdir: the run's folder.
+        split: the part to score: `test` or `development`.
+        checkpoint: `best` or `last`.
+
+    Raises:
+        UserError: there is no such run, it is a language model's, or its texts cannot be had.
+    """
+    trained = load_trained_model(workdir, checkpoint)
+    if not isinstance(trained.model, TextClassifier):
+        raise UserError(f"{workdir}: holds a language model; name a classifier's run")
+    metadata = trained.metadata
+    config, encoder = metadata.config, metadata.encoder
+    dataset = open_dataset(config.data, config.tokenizer, encoder.tokenizer)
+    if dataset.label_names != metadata.label_names:
+        raise UserError(
+            f"{workdir}: the data's labels are {', '.join(dataset.label_names)}, the model's "
+            f"{', '.join(metadata.label_names)}; bring its own data back"
+        )
+    dataset.check_split(split)
+    part = dataset.split(split)
+    answers = _ask(trained, encoder, part, dataset.texts(split).texts)
+    train = dataset.split("train")
+    chosen = np.sort(np.random.default_rng(0).permutation(len(train))[:_TRAINING_TEXTS])
+    texts = dataset.texts("train").texts
+    own = _ask(
+        trained,
+        encoder.for_training(train, len(dataset.label_names)),
+        _subset(train, chosen),
+        [texts[i] for i in chosen],
+    )
+    metrics = classification_metrics(answers.logits, answers.labels, answers.temperature)
+    return ScoredRun(
+        workdir,
+        trained,
+        split,
+        answers,
+        own,
+        metrics,
+        _read_lines(workdir / "log.jsonl"),
+        next(iter(_read_lines(workdir / "results.json")), {}),
+        audit(dataset, config.data.max_length),
+    )
+
+
+def audit(dataset: Dataset, max_length: int) -> Audit:
+    """Statistics and likely mistakes of the labelled splits."""
+    names = [name for name in dataset.splits if name != "unsupervised"]
+    examples = {name: dataset.texts(name) for name in names}
+    texts = {name: part.texts for name, part in examples.items()}
+    statistics = {
+        name: describe_split(dataset.split(name), texts[name], dataset.label_names, max_length)
+        for name in names
+    }
+    return Audit(statistics, find_doubts(examples) + find_leaks(count_shared_texts(texts)))
+
+
+def _ask(trained: TrainedModel, encoder: TextEncoder, split: TokenizedSplit, texts: Any) -> Answers:
+    assert isinstance(trained.model, TextClassifier)
+    metadata = trained.metadata
+    evaluator = ClassifierEvaluator(trained.model, encoder, metadata.config.data, trained.mesh)
+    logits = evaluator.logits(trained.params, split, description="asking")
+    temperature = metadata.history.temperature
+    return Answers(list(texts), split.labels, split.lengths, logits, temperature)
+
+
+def _subset(split: TokenizedSplit, indices: np.ndarray) -> TokenizedSplit:
+    """Some examples of a split; they keep their groups, by which n-gram ratios are cross-fitted."""
+    token_ids, offsets = flatten([split[int(i)] for i in indices], np.dtype(np.int32))
+    return TokenizedSplit(token_ids, offsets, split.labels[indices], split.groups[indices])
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file; none where it is absent, or a line was cut by a kill."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines if line.endswith("}")]
+    except (OSError, ValueError):
+        return []
