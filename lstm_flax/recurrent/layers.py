@@ -30,7 +30,13 @@ from lstm_flax.recurrent.cells import (
     CellSpec,
     direction_name,
 )
-from lstm_flax.recurrent.checks import check_attributes, check_parameters, checked_inputs
+from lstm_flax.recurrent.checks import (
+    check_attributes,
+    check_cells,
+    check_parameters,
+    checked_inputs,
+    checked_state,
+)
 from lstm_flax.recurrent.cudnn import cudnn_layers
 from lstm_flax.recurrent.dispatch import choose_implementation
 from lstm_flax.recurrent.fused import fused_layer
@@ -38,6 +44,7 @@ from lstm_flax.recurrent.initializers import orthogonal
 from lstm_flax.recurrent.masking import sequence_mask
 from lstm_flax.recurrent.scan import DirectionStart, scan_layer, to_carry
 from lstm_flax.recurrent.variants import UnbiasedGRUCell, UnbiasedRNNCell, VariantLSTMCell
+from lstm_flax.recurrent.varying import vary_like
 
 
 class _Stack(nn.Module):
@@ -79,6 +86,7 @@ class _Stack(nn.Module):
     ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
         """Outputs and the final states h_n, and c_n for the LSTM, each [L*D, B, H]."""
         check_attributes(self)
+        check_cells(self.variables.get("params", {}), self.num_layers, self.bidirectional)
         unbatched = jnp.ndim(inputs) == 2
         x, lengths = checked_inputs(inputs, lengths, self.time_major)
         x = x.astype(self.dtype or jnp.result_type(x.dtype, self.param_dtype))
@@ -87,7 +95,7 @@ class _Stack(nn.Module):
             mask = sequence_mask(lengths, x.shape[0]).T[..., None]
             # Whatever stands in the padding, NaN included, cannot reach a product.
             x = jnp.where(mask, x, jnp.zeros((), x.dtype))
-        states = self._initial_states(initial_state, x, unbatched)
+        states = vary_like(self._initial_states(initial_state, x, unbatched), x)
 
         recurrent_dropout = 0.0 if deterministic else self.recurrent_dropout
         implementation = choose_implementation(
@@ -109,7 +117,7 @@ class _Stack(nn.Module):
             if implementation == "scan":
                 x, final = scan_layer(x, cells, starts, mask)
             else:
-                params = [cell.variables["params"] for cell in cells]
+                params = vary_like([cell.variables["params"] for cell in cells], x)
                 if implementation == "fused":
                     x, final = fused_layer(x, params, starts, lengths, initial_state is not None)
                 else:
@@ -143,17 +151,10 @@ class _Stack(nn.Module):
                 jnp.zeros((*rows, size), dtype) for size, dtype in zip(sizes, dtypes, strict=True)
             )
         shapes = [(rows[0], size) if unbatched else (*rows, size) for size in sizes]
-        found = [jnp.shape(array) for array in initial_state]
-        if found != shapes:
-            axes = "layers * directions" + ", batch" * (not unbatched)
-            raise UserError(
-                f"initial_state of {self.spec.name} must be {len(dtypes)} array(s) of shape "
-                f"{' and '.join(map(str, dict.fromkeys(shapes)))} ({axes}, hidden), not "
-                f"{', '.join(map(str, found))}"
-            )
+        given = checked_state(initial_state, self.spec.name, len(dtypes), shapes)
         return tuple(
             state.astype(dtype).reshape(*rows, size)
-            for state, dtype, size in zip(initial_state, dtypes, sizes, strict=True)
+            for state, dtype, size in zip(given, dtypes, sizes, strict=True)
         )
 
     def _make_block(
@@ -300,8 +301,9 @@ class LSTM(_Stack):
         Args:
             inputs: [B, T, E], or [T, B, E] if time-major; or one sequence [T, E].
             lengths: i32[B], valid steps of each row, from 1 to T, a scalar for one sequence; None
-                means T. Past a row's length its states stay as they are and its outputs are zero,
-                and its backward direction starts at its own last step.
+                means T. Within `jax.jit` their values cannot be checked: smaller ones count as 1,
+                larger ones as T. Past a row's length its states stay as they are and its outputs
+                are zero, and its backward direction starts at its own last step.
             initial_state: (h_0 [L*D, B, P], c_0 [L*D, B, H]): first by layer, then by direction, as
                 in torch; None means zeros. Without the axis B for one sequence.
             deterministic: True turns dropout off; False needs a `dropout` key.
