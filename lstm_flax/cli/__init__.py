@@ -17,6 +17,7 @@ from typing import NoReturn
 from lstm_flax.cli import baselines, evaluate, fields, generate, inspect, predict, prepare, train
 from lstm_flax.cli.arguments import Parser, join_values
 from lstm_flax.devices.allocator import keep_freed_memory
+from lstm_flax.display import EscapingFormatter, escaped
 from lstm_flax.errors import UserError
 from lstm_flax.version import __version__
 
@@ -48,7 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments, overrides = _parser().parse_known_args(words)
         _refuse_unknown(arguments, overrides)
         arguments.overrides = overrides
-        logging.basicConfig(format="%(levelname)s: %(message)s", level=arguments.log_level)
+        handler = logging.StreamHandler()
+        handler.setFormatter(EscapingFormatter("%(levelname)s: %(message)s"))
+        logging.basicConfig(handlers=[handler], level=arguments.log_level)
         # TFDS and Orbax log every file, and each error on many lines before they raise it.
         for name in ("absl", "asyncio"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -58,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         if "--debug" in words:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(escaped(f"error: {error}"), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -70,7 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "--debug" in words:
             raise
         where = "the output" if error.filename is None else error.filename
-        print(f"error: {where}: {error.strerror}; --debug shows where it happened", file=sys.stderr)
+        line = f"error: {where}: {error.strerror}; --debug shows where it happened"
+        print(escaped(line), file=sys.stderr)
         return 2
 
 
@@ -93,6 +97,8 @@ def _refuse_unknown(arguments: argparse.Namespace, overrides: Sequence[str]) -> 
         hint = "texts that begin with - go after --"
         if fields_taken:
             hint = "fields are set as --config.area.field=value"
+            if arguments.command == "predict":
+                hint = f"texts that begin with - go after --, {hint}"
     else:
         hint = "a run is named with --workdir=DIR" if fields_taken else "it is one too many"
     raise UserError(
