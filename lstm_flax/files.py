@@ -1,11 +1,17 @@
 """Files written whole or not at all, folders made, with errors a user can act on."""
 
 import contextlib
+import errno
 import os
+import stat
 import threading
 from pathlib import Path
+from typing import BinaryIO
 
 from lstm_flax.errors import UserError, one_line
+
+LARGEST_TEXT = 50_000_000  # bytes of a small file: a configuration, results, a description
+_NOT_PLAIN = "a link, pipe or device, not a file or folder of its own"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -39,7 +45,9 @@ def replace_file(path: Path, data: bytes) -> None:
     """Writes a file under a temporary name, then renames it; raises what the system raises."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:
-        temporary.write_bytes(data)
+        # O_EXCL: a link of that name, put there by another, is not followed.
+        with open_plain(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
+            file.write(data)
         temporary.replace(path)
     finally:
         with contextlib.suppress(OSError):  # it is there no more if all went well
@@ -87,3 +95,69 @@ def cache_folder(field: str | None = None) -> Path:
             ways = "XDG_CACHE_HOME to a folder" + (f", or {field}" if field else "")
             raise UserError(f"no home folder is known to keep a cache in; set {ways}") from error
     return base / "lstm_flax"
+
+
+def read_plain(path: Path, largest: int = LARGEST_TEXT) -> bytes:
+    """Reads a file that someone else may have made: no link, no device, no pipe, not endless.
+
+    Args:
+        path: the file itself, not a link to it.
+        largest: bytes that it may have.
+
+    Raises:
+        OSError: it cannot be read, or is none of that.
+    """
+    with open_plain(path, os.O_RDONLY) as file:
+        if os.fstat(file.fileno()).st_size > largest:
+            raise OSError(errno.EFBIG, f"more than the {largest:,} bytes expected", str(path))
+        return file.read(largest)
+
+
+def open_plain(path: Path, flags: int) -> BinaryIO:
+    """Opens a plain file in a folder that someone else may have filled; follows no link.
+
+    Args:
+        path: the file itself.
+        flags: as `os.open` takes them.
+
+    Raises:
+        OSError: it is a link, a pipe, a device or a folder, or cannot be opened.
+    """
+    try:
+        number = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, or a pipe that nobody reads
+            raise OSError(error.errno, _NOT_PLAIN, str(path)) from error
+        raise
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise OSError(errno.EINVAL, _NOT_PLAIN, str(path))
+    return os.fdopen(number, "rb" if flags & os.O_ACCMODE == os.O_RDONLY else "wb")
+
+
+def require_own_files(folder: Path) -> None:
+    """Makes sure that a folder holds its files itself, at any depth: no links, pipes or devices.
+
+    The folder may be one that someone else made, a link in it may lead anywhere.
+
+    Raises:
+        UserError: naming the first that is something else.
+    """
+    for parent, folders, names in os.walk(folder):
+        for path in (Path(parent, name) for name in sorted(folders + names)):
+            try:
+                mode = path.lstat().st_mode
+            except FileNotFoundError:  # another process has just replaced it
+                continue
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise UserError(f"{path}: {_NOT_PLAIN}; put a plain file or folder in its place")
+
+
+def folder_size(folder: Path) -> int:
+    """Bytes of the files below a folder; no link is followed."""
+    size = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # another process has just replaced it
+                size += Path(parent, name).lstat().st_size
+    return size

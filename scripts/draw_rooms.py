@@ -24,7 +24,8 @@ MARKER = "<!-- rooms -->"
 # The rooms from the ground up. A room imports rooms of lower levels only, none of its own.
 LEVELS = (
     ("errors", "types", "version"),
-    ("config", "files"),
+    ("display", "files"),
+    ("config",),
     ("text", "recurrent"),
     ("data", "models"),
     ("devices",),
@@ -74,7 +75,8 @@ PLACES = {
     "text": (230, NARROW),
     "recurrent": (730, NARROW),
     "config": (230, NARROW),
-    "files": (560, 170),
+    "display": (560, 170),
+    "files": (760, 170),
 }
 COLOURS = {
     "cli": "#e8e3f3",

@@ -16,7 +16,7 @@ import pytest
 from lstm_flax.checkpoints.metadata import History, Metadata
 from lstm_flax.checkpoints.restore import TrainedModel, build_model
 from lstm_flax.config import Config, default_config
-from lstm_flax.devices.sharding import evaluation_mesh
+from lstm_flax.devices.sharding import data_mesh
 from lstm_flax.inference.predictor import Predictor
 from lstm_flax.models import init_params
 from lstm_flax.text.encoder import TextEncoder
@@ -161,7 +161,7 @@ def ngram_predictor(ngram_config: Config) -> Predictor:
     params = init_params(model, jax.random.key(2))
     history = History(temperature=1.5)
     metadata = Metadata(ngram_config, ("neg", "pos"), encoder, "", {}, history, {})
-    return Predictor(TrainedModel(model, params, metadata, Path("0"), evaluation_mesh(16)))
+    return Predictor(TrainedModel(model, params, metadata, Path("0"), data_mesh(16)))
 
 
 def train_once(config: Config, shared: Path, workdir: Path) -> tuple[Path, dict]:

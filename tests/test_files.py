@@ -3,10 +3,12 @@
 import errno
 import os
 import pwd
+import threading
 from pathlib import Path
 
 import pytest
 
+from lstm_flax import files
 from lstm_flax.errors import UserError
 from lstm_flax.files import cache_folder, write_bytes, write_text
 
@@ -21,7 +23,7 @@ def test_what_is_written_is_there_byte_for_byte(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
 
 
-@pytest.mark.parametrize("step", ["write_bytes", "replace"])
+@pytest.mark.parametrize("step", ["open_plain", "replace"])
 def test_what_cannot_be_written_leaves_the_old_file(
     step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -31,7 +33,7 @@ def test_what_cannot_be_written_leaves_the_old_file(
 
     path = tmp_path / "a"
     path.write_text("old")
-    monkeypatch.setattr(Path, step, fail)
+    monkeypatch.setattr(files if step == "open_plain" else Path, step, fail)
     for write in (lambda: write_bytes(path, b"new"), lambda: write_text(path, "new")):
         with pytest.raises(UserError, match=rf"^{path}: .*No space"):
             write()
@@ -68,3 +70,38 @@ def test_no_home_is_a_mistake_that_says_what_to_set(
         cache_folder()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "lstm_flax"
+
+
+def test_a_link_under_the_temporary_name_is_not_written_through(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("precious")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / f".a.{os.getpid()}-{threading.get_ident()}").symlink_to(outside)
+    with pytest.raises(UserError, match="cannot be written"):
+        write_text(run / "a", "new")
+    assert outside.read_text() == "precious"
+
+
+def test_only_plain_files_of_bounded_size_are_read(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_bytes(b"1234")
+    (tmp_path / "link").symlink_to("plain")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe")
+    assert files.read_plain(tmp_path / "plain") == b"1234"
+    for path in (tmp_path / "link", tmp_path / "endless", tmp_path / "pipe", tmp_path):
+        with pytest.raises(OSError, match=str(path)):
+            files.read_plain(path)
+    with pytest.raises(OSError, match="more than the 3 bytes"):
+        files.read_plain(tmp_path / "plain", largest=3)
+
+
+def test_a_folder_of_links_or_pipes_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "plain").touch()
+    files.require_own_files(tmp_path)
+    for make in (lambda path: path.symlink_to("/tmp"), os.mkfifo):
+        make(tmp_path / "a" / "odd")
+        with pytest.raises(UserError, match=r"a/odd: a link, pipe or device"):
+            files.require_own_files(tmp_path)
+        (tmp_path / "a" / "odd").unlink()

@@ -9,7 +9,6 @@ text encoder, manifest; those of `best/` leave out what only training needs.
 import contextlib
 import copy
 import functools
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,10 @@ from lstm_flax.checkpoints import format_1
 from lstm_flax.checkpoints.arrays import require_same_arrays
 from lstm_flax.checkpoints.disk_space import require_room, saving
 from lstm_flax.checkpoints.manifest import MANIFEST, DamagedCheckpoint, SaveManifest, verify
-from lstm_flax.checkpoints.metadata import FORMAT_VERSION, Metadata
+from lstm_flax.checkpoints.metadata import Metadata, read_values
 from lstm_flax.checkpoints.plain_files import SaveFiles
 from lstm_flax.errors import UserError, one_line
+from lstm_flax.files import require_own_files
 from lstm_flax.text.encoder import TextEncoder
 
 PARAMS, AVERAGED_PARAMS, TRAINING = "params", "averaged_params", "training"
@@ -112,7 +112,9 @@ class CheckpointFolder:
         """
         values, path = self._values(step), self.path / str(step)
         if values["format_version"] == 1:
-            values["config"]["training"].pop("teachers", None)  # pseudo-labels are a file now
+            training = values["config"].get("training")
+            if isinstance(training, dict):
+                training.pop("teachers", None)  # pseudo-labels are a file now
             encoder = format_1.read_encoder(
                 values, lambda template: self.restore(step, {"ngrams": template})["ngrams"]
             )
@@ -131,7 +133,7 @@ class CheckpointFolder:
             DamagedCheckpoint: it is not what was saved.
         """
         values, like = self._values(step), dict(like)
-        stored = {name: self._stored(step, name) for name in like}
+        stored = {name: self.shapes(step, name) for name in like}
         if TRAINING in like:
             like[TRAINING] = {name: like[TRAINING].get(name) for name in stored[TRAINING]}
         for name, tree in like.items():
@@ -147,22 +149,24 @@ class CheckpointFolder:
         """The metadata as JSON has them, of a checkpoint found to be whole."""
         path = self.path / str(step)
         if step not in self._values_by_step:
-            if not format_1.is_checkpoint(path) and (saved := verify(path).step) != step:
+            if format_1.is_checkpoint(path):
+                require_own_files(path)
+            elif (saved := verify(path).step) != step:
                 raise UserError(
                     f"{path}: this is the checkpoint of step {saved}; call the folder {saved} again"
                 )
-            values = json.loads((path / "metadata" / "metadata").read_bytes())
-            if values["format_version"] not in range(1, FORMAT_VERSION + 1):
-                raise UserError(
-                    f"{path}: checkpoint format {values['format_version']}, this release reads 1 "
-                    f"to {FORMAT_VERSION}; use the release that wrote it, or train again"
-                )
+            values = read_values(path)
             self._values_by_step[step] = values
         return copy.deepcopy(self._values_by_step[step])
 
-    def _stored(self, step: int, name: str) -> Any:
-        """Shapes and dtypes of an item's arrays."""
+    def shapes(self, step: int, name: str) -> Any:
+        """Shapes and dtypes of an item's arrays, as the item says; none of them is read."""
         path = epath.Path(self.path.absolute() / str(step) / name)
+        if not path.is_dir() and not format_1.is_checkpoint(self.path / str(step)):
+            raise UserError(
+                f"{self.path / str(step)}: holds no {name}, which its configuration speaks of; get "
+                "the checkpoint anew"
+            )
         with self._reading(step):
             return ocp.StandardCheckpointHandler().metadata(path).tree
 
@@ -184,7 +188,11 @@ class CheckpointFolder:
         except Exception as error:
             if format_1.is_checkpoint(path) or not path.is_dir():
                 raise DamagedCheckpoint(one_line(error)) from error
-            raise
+            kind = type(error).__name__
+            raise UserError(
+                f"{path}: is whole, yet cannot be read here ({kind}: {one_line(error)}); --debug "
+                "shows where"
+            ) from error
 
 
 def open_checkpoints(workdir: Path, kind: str) -> CheckpointFolder:
@@ -234,7 +242,12 @@ def find_checkpoints(path: Path, kind: str) -> tuple[CheckpointFolder, list[int]
             "or leave --checkpoint=last out"
         )
     folder = CheckpointFolder(path)
-    return folder, folder.steps() if step is None else [step]
+    steps = folder.steps() if step is None else [step]
+    # What the user named may be a link; what lies in it, perhaps made by another, must not be.
+    for inside in [path, *(path / str(step) for step in steps)]:
+        if inside not in (given, given.parent) and inside.is_symlink():
+            raise UserError(f"{inside}: a link; put the checkpoints themselves in its place")
+    return folder, steps
 
 
 def _lost_name(checkpoint: Path) -> str:

@@ -11,6 +11,8 @@ import jax
 import numpy as np
 
 from lstm_flax.checkpoints.manifest import MANIFEST, DamagedCheckpoint
+from lstm_flax.errors import UserError, one_line
+from lstm_flax.files import read_plain
 from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.text.ngrams import NgramRatios
 from lstm_flax.text.tokenizer import Tokenizer
@@ -21,7 +23,7 @@ def is_checkpoint(path: Path) -> bool:
     if (path / MANIFEST).exists():
         return False
     try:
-        return json.loads((path / "metadata" / "metadata").read_bytes())["format_version"] == 1
+        return json.loads(read_plain(path / "metadata" / "metadata"))["format_version"] == 1
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
@@ -59,15 +61,26 @@ def read_encoder(values: dict[str, Any], restore: Callable[[Any], dict[str, Any]
     Raises:
         UserError: the tokenizer is damaged.
     """
-    tokenizer = Tokenizer.from_bytes(base64.b64decode(values["tokenizer"]))
+    try:
+        tokenizer = Tokenizer.from_bytes(base64.b64decode(values["tokenizer"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"the tokenizer cannot be read ({one_line(error)})") from error
     if (sizes := values.get("ngrams")) is None:
         return TextEncoder(tokenizer)
-    template = {
-        "keys": np.empty(sizes["known"], np.uint32),
-        "tables": np.empty((1, sizes["known"] + 1, sizes["ratios"]), np.float16),
-        "groups": np.empty(sizes["groups"], np.uint64),
-    }
+    try:
+        known, ratios, groups = (int(sizes[name]) for name in ("known", "ratios", "groups"))
+        # One number each, seen as many: no memory is taken for what the metadata claim.
+        template = {
+            "keys": np.broadcast_to(np.uint32(0), (known,)),
+            "tables": np.broadcast_to(np.float16(0), (1, known + 1, ratios)),
+            "groups": np.broadcast_to(np.uint64(0), (groups,)),
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"the n-gram ratios cannot be read ({one_line(error)})") from error
     arrays = restore(template)
-    return TextEncoder(
-        tokenizer, NgramRatios(sizes["order"], *(np.asarray(arrays[name]) for name in template))
-    )
+    fitted = NgramRatios(sizes.get("order"), *(np.asarray(arrays[name]) for name in template))
+    try:
+        fitted.check()
+    except ValueError as error:
+        raise UserError(f"the n-gram ratios cannot be read ({error})") from error
+    return TextEncoder(tokenizer, fitted)

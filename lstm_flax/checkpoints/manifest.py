@@ -85,7 +85,8 @@ class Manifest:
 def verify(checkpoint: Path) -> Manifest:
     """Makes sure that every file of a checkpoint is the one that was saved.
 
-    Files that the manifest does not name, as a file manager leaves them, are left alone.
+    Files that the manifest does not name, as a file manager leaves them, are left alone; links,
+    pipes and devices are not.
 
     Args:
         checkpoint: its folder.
@@ -108,19 +109,26 @@ def verify(checkpoint: Path) -> Manifest:
     for name, (size, digest) in files.items():
         path = there.get(name)
         if path is None:
-            raise DamagedCheckpoint(f"{name} is missing or not a plain file")
+            raise DamagedCheckpoint(f"{name} is missing")
         if path.stat().st_size != size or _sha256(path) != digest:
             raise DamagedCheckpoint(f"{name} is not the file that was saved")
     return Manifest(step, tuple(files))
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """The plain files below a folder by their names relative to it; no link is followed."""
+    """The files below a folder by their names relative to it.
+
+    Raises:
+        DamagedCheckpoint: there is a link, pipe or device, which reading might follow.
+    """
     found = {}
-    for parent, _, names in os.walk(folder):
-        for path in (Path(parent, name) for name in names):
-            if stat.S_ISREG(path.lstat().st_mode):
-                found[path.relative_to(folder).as_posix()] = path
+    for parent, folders, names in os.walk(folder):
+        for path in (Path(parent, name) for name in folders + names):
+            name, mode = path.relative_to(folder).as_posix(), path.lstat().st_mode
+            if stat.S_ISREG(mode):
+                found[name] = path
+            elif not stat.S_ISDIR(mode):
+                raise DamagedCheckpoint(f"{name} is missing or not a plain file")
     return dict(sorted(found.items()))
 
 

@@ -1,6 +1,8 @@
 """Metadata of a checkpoint: configuration, labels, encoder, position, history."""
 
 import dataclasses
+import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,12 @@ import jax
 
 from lstm_flax.checkpoints.arrays import library_versions
 from lstm_flax.config import Config
-from lstm_flax.errors import UserError
+from lstm_flax.errors import UserError, one_line
+from lstm_flax.files import read_plain
 from lstm_flax.text.encoder import TextEncoder
 
 FORMAT_VERSION = 2
+_TEMPERATURES = (1e-3, 1e3)  # far beyond what calibration comes to
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,8 +96,19 @@ class Metadata:
                 f"{path}: the tokenizer does not match its weights (fingerprint {found[:12]}, "
                 f"expected {expected[:12]}); restore the checkpoint from a good copy"
             )
+        config = Config.from_config_dict(values["config"])
+        labels = len(values["label_names"])
+        ratios = 0 if config.model.ngram_order == 0 else (1 if labels == 2 else labels)
+        features = config.model.ngram_order * ratios
+        if encoder.ngram_order != config.model.ngram_order or (
+            encoder.num_token_features != features
+        ):
+            raise UserError(
+                f"{path}: the n-gram ratios are not those of its configuration and labels; restore "
+                "the checkpoint from a good copy"
+            )
         return cls(
-            config=Config.from_config_dict(values["config"]),
+            config=config,
             label_names=tuple(values["label_names"]),
             encoder=encoder,
             data_fingerprint=values["data_fingerprint"],
@@ -110,3 +125,74 @@ def describe_machine() -> dict[str, Any]:
         "devices": jax.device_count(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
     }
+
+
+def read_values(checkpoint: Path) -> dict[str, Any]:
+    """Reads the metadata of a checkpoint as JSON has them; anyone may have written them.
+
+    Raises:
+        UserError: they are of a format that this release does not know, or a value is missing, of
+            another type, or impossible.
+    """
+    try:
+        values: Any = json.loads(read_plain(checkpoint / "metadata" / "metadata"))
+        version = values.get("format_version") if isinstance(values, dict) else None
+        _require(type(version) is int, "format_version")
+        if version not in range(1, FORMAT_VERSION + 1):
+            raise UserError(
+                f"{checkpoint}: checkpoint format {version}, this release reads 1 to "
+                f"{FORMAT_VERSION}; use the release that wrote it, or train again"
+            )
+        _check(values)
+    except UserError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(
+            f"{checkpoint}: its metadata cannot be used ({one_line(error)}); copy the checkpoint "
+            "again, or get it from whom you trust"
+        ) from error
+    return dict(values)
+
+
+def _check(values: dict[str, Any]) -> None:
+    """Makes sure that everything read later is there, of its type and possible; `ValueError`."""
+    names: Any = values.get("label_names")
+    _require(isinstance(names, list) and len(names) > 0, "label_names")
+    _require(all(isinstance(name, str) for name in names), "label_names")
+    _require(len(set(names)) == len(names), "label_names")
+    for name in ("config", "position", "history", "machine"):
+        _require(isinstance(values.get(name), dict), name)
+    for name in ("tokenizer_fingerprint", "data_fingerprint"):
+        _require(isinstance(values.get(name), str), name)
+    _require(isinstance(values.get("versions", {}), dict), "versions")
+    for name in ("epoch", "batch"):
+        _require(_is_count(values["position"].get(name)), f"position.{name}")
+    _check_history(values["history"])
+
+
+def _check_history(history: dict[str, Any]) -> None:
+    known = {field.name for field in dataclasses.fields(History)}
+    _require(set(history) <= known, "history")
+    score, step = history.get("best_score"), history.get("best_step")
+    _require(score is None or _is_number(score), "history.best_score")
+    _require(step is None or _is_count(step), "history.best_step")
+    _require(_is_count(history.get("epochs_since", 0)), "history.epochs_since")
+    _require(_is_number(history.get("seconds", 0)), "history.seconds")
+    logged = history.get("logged", [0, 0, 0, 0])
+    _require(isinstance(logged, list) and len(logged) == 4, "history.logged")
+    _require(all(map(_is_number, logged)), "history.logged")
+    temperature, (lowest, highest) = history.get("temperature", 1), _TEMPERATURES
+    _require(_is_number(temperature) and lowest <= temperature <= highest, "history.temperature")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 1 << 63
+
+
+def _require(condition: bool, name: str) -> None:
+    if not condition:
+        raise ValueError(f"{name} is missing, of another type, or impossible")

@@ -11,7 +11,9 @@ from jax.sharding import Mesh
 from lstm_flax.checkpoints.folder import CheckpointFolder, evaluated_item, find_checkpoints
 from lstm_flax.checkpoints.manifest import DamagedCheckpoint
 from lstm_flax.checkpoints.metadata import Metadata
+from lstm_flax.checkpoints.sizes import require_finite, require_honest, require_sizes
 from lstm_flax.config import Config
+from lstm_flax.devices.memory import require_memory
 from lstm_flax.devices.sharding import abstract, data_mesh
 from lstm_flax.errors import UserError
 from lstm_flax.models import init_params
@@ -99,9 +101,15 @@ def _restore(folder: CheckpointFolder, step: int) -> TrainedModel:
     portable = dataclasses.replace(
         config, model=dataclasses.replace(config.model, implementation="auto")
     )
+    name = evaluated_item(config.training.ema_decay)
+    where = folder.path / str(step) / name
+    stored = folder.shapes(step, name)
+    require_sizes(str(where), config, metadata.encoder.vocab_size, stored)
+    require_honest(where, stored)
+    require_memory(config, metadata.encoder.vocab_size, training=False)
     model = build_model(portable, metadata.encoder, len(metadata.label_names))
     mesh = data_mesh(config.data.batch_size)
     shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
-    name = evaluated_item(config.training.ema_decay)
     params = folder.restore(step, {name: abstract(shapes, mesh)})[name]
+    require_finite(str(where), params)
     return TrainedModel(model, params, metadata, folder.path / str(step), mesh)

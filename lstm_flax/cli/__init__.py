@@ -33,6 +33,7 @@ from lstm_flax.cli import (
 )
 from lstm_flax.cli.arguments import Parser, join_values
 from lstm_flax.devices.allocator import keep_freed_memory
+from lstm_flax.display import EscapingFormatter, escaped
 from lstm_flax.errors import UserError, one_line
 from lstm_flax.version import __version__
 
@@ -65,7 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments, overrides = _parser().parse_known_args(words)
         _refuse_unknown(arguments, overrides)
         arguments.overrides = overrides
-        logging.basicConfig(format="%(levelname)s: %(message)s", level=arguments.log_level)
+        handler = logging.StreamHandler()
+        handler.setFormatter(EscapingFormatter("%(levelname)s: %(message)s"))
+        logging.basicConfig(handlers=[handler], level=arguments.log_level)
         # TFDS and Orbax log every file, and each error on many lines before they raise it.
         for name in ("absl", "asyncio"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -75,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         if "--debug" in words:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(escaped(f"error: {error}"), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -87,13 +90,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "--debug" in words:
             raise
         where = "the output" if error.filename is None else error.filename
-        print(f"error: {where}: {error.strerror}; --debug shows where it happened", file=sys.stderr)
+        line = f"error: {where}: {error.strerror}; --debug shows where it happened"
+        print(escaped(line), file=sys.stderr)
         return 2
     except (RuntimeError, MemoryError) as error:
         advice = _advice(error)
         if advice is None or "--debug" in words:
             raise
-        print(f"error: {advice}", file=sys.stderr)
+        print(escaped(f"error: {advice}"), file=sys.stderr)
         return 2
 
 
@@ -141,6 +145,8 @@ def _refuse_unknown(arguments: argparse.Namespace, overrides: Sequence[str]) -> 
         hint = "texts that begin with - go after --"
         if fields_taken:
             hint = "fields are set as --config.area.field=value"
+            if arguments.command == "predict":
+                hint = f"texts that begin with - go after --, {hint}"
     else:
         hint = "a run is named with --workdir=DIR" if fields_taken else "it is one too many"
     raise UserError(

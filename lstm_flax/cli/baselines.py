@@ -5,7 +5,9 @@ import json
 
 from lstm_flax.cli.arguments import Commands, add_command, add_overrides, given_path
 from lstm_flax.config.files import load_config
+from lstm_flax.display import escaped_lines
 from lstm_flax.errors import UserError
+from lstm_flax.files import read_plain
 
 
 def add_to(commands: Commands) -> None:
@@ -39,13 +41,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.workdir is not None:
         path = arguments.workdir / "results.json"
         try:
-            results = json.loads(path.read_text(encoding="utf-8"))
-            beside = [(f"{arguments.workdir}, {results['split']}", results["accuracy"])]
-        except (OSError, ValueError, KeyError) as error:
+            results = json.loads(read_plain(path))
+            beside = [(f"{arguments.workdir}, {results['split']}", float(results["accuracy"]))]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise UserError(
                 f"{path}: no accuracy to read; name a classifier's run whose training has ended"
             ) from error
     scores = score_baselines(*load_splits(config.data), arguments.analyzer)
-    print(comparison_table(scores, beside))
+    print(escaped_lines(comparison_table(scores, beside)))
     print(json.dumps(scores))
     return 0

@@ -15,7 +15,7 @@ from lstm_flax.cli.arguments import (
     add_split,
     given_path,
 )
-from lstm_flax.config.files import load_config
+from lstm_flax.display import escaped_lines, to_json
 from lstm_flax.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,7 +33,11 @@ def add_to(commands: Commands) -> None:
         "  lstm-flax evaluate --workdir=runs/imdb --file=more.csv --label_column=sentiment\n"
         "next:\n  lstm-flax predict --workdir=runs/imdb 'What a film!'",
     )
-    parser.add_argument("--config", help="the run's configuration, to say where its data lies")
+    parser.add_argument(
+        "--config",
+        help="the run's config.json, or a configuration like it, to say where its data lies; the "
+        "paths that a checkpoint names are not read",
+    )
     add_model(parser)
     add_split(parser)
     add_checkpoint(parser)
@@ -74,8 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
         results = evaluate_file(trained, file, *columns, show_progress=True)
     else:
         results = _on_split(arguments, workdir, trained)
-    print(result_table(results))
-    print(json.dumps(results))
+    print(escaped_lines(result_table(results)))
+    print(to_json(results))
     if file is None and (workdir / "config.json").exists():  # not a copied checkpoint
         write_text(workdir / "evaluation.json", json.dumps(results) + "\n")
     return 0
@@ -84,16 +88,11 @@ def run(arguments: argparse.Namespace) -> int:
 def _on_split(
     arguments: argparse.Namespace, workdir: Path, trained: "TrainedModel"
 ) -> dict[str, Any]:
-    from lstm_flax.config import Config, as_config_dict, data_places, refuse_changes
+    from lstm_flax.cli.data_of_model import config_of_model
     from lstm_flax.evaluation.evaluate import default_split, evaluate_split
 
-    saved = trained.metadata.config
-    given = load_config(arguments.config, arguments.overrides, base=as_config_dict(saved))
-    config = Config.from_config_dict(given)
-    advice = (
-        "a model is evaluated as it was trained: leave that field out; what may differ is where "
-        f"the data lies, config.data.{', '.join(data_places())}; --file scores any labelled texts"
+    config = config_of_model(
+        trained.metadata.config, arguments.config, arguments.overrides, str(workdir)
     )
-    refuse_changes(saved, config, str(workdir), advice)
     split = arguments.split or default_split(config.task)
     return evaluate_split(trained, config.data, split, show_progress=True)

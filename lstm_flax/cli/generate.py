@@ -4,6 +4,7 @@ import argparse
 import logging
 
 from lstm_flax.cli.arguments import Commands, add_checkpoint, add_command, given_path
+from lstm_flax.display import escaped
 from lstm_flax.errors import UserError
 
 
@@ -66,5 +67,5 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.seed,
     )
     for text in texts:
-        print(text)
+        print(escaped(text))
     return 0

@@ -2,10 +2,10 @@
 
 import argparse
 import dataclasses
-import json
 
 from lstm_flax.cli.arguments import Commands, add_command, add_overrides
 from lstm_flax.config.files import load_config
+from lstm_flax.display import escaped, escaped_lines, to_json
 
 
 def add_to(commands: Commands) -> None:
@@ -45,13 +45,13 @@ def run(arguments: argparse.Namespace) -> int:
             dataset.split(name), texts[name], dataset.label_names, config.data.max_length
         )
         records[name] = dataclasses.asdict(statistics)
-        print(statistics.summary(name))
+        print(escaped_lines(statistics.summary(name)))
     count = count_shared_texts(texts)
     shared = {f"{a} and {b}": n for (a, b), n in count.items()}
     print("shared texts: " + ", ".join(f"{pair} {n}" for pair, n in shared.items()))
     doubts = find_doubts(examples) + find_leaks(count)
     for doubt in doubts:
-        print(f"warning: {doubt}")
+        print(escaped(f"warning: {doubt}"))
     record = {"splits": records, "shared_texts": shared, "warnings": doubts}
-    print(json.dumps(record, ensure_ascii=False))
+    print(to_json(record))
     return 0

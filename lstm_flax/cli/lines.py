@@ -1,5 +1,6 @@
 """Texts line by line to records: what `lstm-flax predict` reads and writes."""
 
+import codecs
 import queue
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,7 +35,14 @@ def open_lines(path: Path) -> BinaryIO:
         file = path.open("rb")
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; name a readable file") from None
-    if b"\0" in file.peek():
+    start = file.peek()
+    if b"\r" in start.rstrip(b"\r") and b"\n" not in start:
+        file.close()
+        raise UserError(
+            f"{path}: its lines end in a carriage return alone, and would be taken for one text; "
+            "save it with the line ends of Unix or Windows"
+        )
+    if b"\0" in start:
         file.close()
         raise UserError(f"{path}: not plain text (it holds NUL bytes); save it as text in UTF-8")
     return file
@@ -60,6 +68,8 @@ def predict_lines(
     """
     number = 0
     for chunk in chunks_at_hand(lines):
+        if number == 0:
+            chunk[0] = chunk[0].removeprefix(codecs.BOM_UTF8)
         records = [
             _read_line(line, f"{unit} {number + i}") for i, line in enumerate(chunk, start=1)
         ]

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import json
 import logging
 import os
 import sys
@@ -16,8 +15,10 @@ from lstm_flax.cli.arguments import (
     Commands,
     add_checkpoint,
     add_command,
+    add_overrides,
     given_path,
 )
+from lstm_flax.display import to_json
 from lstm_flax.errors import UserError
 
 if TYPE_CHECKING:
@@ -56,12 +57,18 @@ def add_to(commands: Commands) -> None:
         + (DEFAULT_MODEL if SHIPPED.is_dir() else ""),
     )
     add_checkpoint(parser)
+    parser.add_argument(
+        "--config", help="with --split: the run's config.json, to say where its data lies"
+    )
+    add_overrides(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints a line a text; status 2 where any could not be classified."""
     if (bool(arguments.texts) + (arguments.file is not None) + (arguments.split is not None)) > 1:
         raise UserError("give texts, --file or --split, only one of them")
+    if arguments.split is None and (arguments.config or arguments.overrides):
+        raise UserError("--config and its fields say where a split's texts lie; add --split=NAME")
     with contextlib.ExitStack() as stack:
         lines = None if arguments.split is not None else _open_lines(arguments, stack)
 
@@ -76,15 +83,15 @@ def run(arguments: argparse.Namespace) -> int:
             print(SHIPPED_DESCRIPTION, file=sys.stderr)
         predictor = Predictor.from_checkpoint(*folders, checkpoint=arguments.checkpoint)
         if lines is None:
-            for prediction in predictor.predict_stream(_texts_of(predictor, arguments.split)):
+            for prediction in predictor.predict_stream(_texts_of(predictor, arguments)):
                 record = {"text": prediction.text} | record_of(prediction)
-                print(json.dumps(record, ensure_ascii=False))
+                print(to_json(record))
             return 0
         failed = False
         for records in predict_lines(predictor, lines, "text" if arguments.texts else "line"):
             for record in records:
                 failed |= "error" in record
-                print(json.dumps(record, ensure_ascii=False))
+                print(to_json(record))
             sys.stdout.flush()
     return 2 if failed else 0
 
@@ -106,11 +113,13 @@ def _open_lines(arguments: argparse.Namespace, stack: contextlib.ExitStack) -> I
     return open(sys.stdin.fileno(), "rb", closefd=False)
 
 
-def _texts_of(predictor: "Predictor", split: str) -> Sequence[str]:
+def _texts_of(predictor: "Predictor", arguments: argparse.Namespace) -> Sequence[str]:
     """The raw texts of a split of the data that the first model was trained on."""
+    from lstm_flax.cli.data_of_model import config_of_model
     from lstm_flax.data.dataset import open_dataset
 
     metadata = predictor.trained.metadata
-    config = metadata.config
+    where = str(predictor.trained.path)
+    config = config_of_model(metadata.config, arguments.config, arguments.overrides, where)
     dataset = open_dataset(config.data, config.tokenizer, metadata.encoder.tokenizer)
-    return dataset.texts(split).texts
+    return dataset.texts(arguments.split).texts

@@ -22,7 +22,8 @@ from lstm_flax.config.recipes import CLASSIFIERS_ALONE, RecipesConfig, recipe_se
 from lstm_flax.config.tokenizer import TokenizerConfig
 from lstm_flax.config.training import TrainingConfig
 from lstm_flax.config.upgrade import upgrade
-from lstm_flax.errors import UserError
+from lstm_flax.errors import UserError, one_line
+from lstm_flax.files import read_plain
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -139,11 +140,11 @@ def read_config(path: Path) -> Config:
         UserError: it cannot be read, or is something else.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(read_plain(path))
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(
-            f"{path}: cannot be read as a run's configuration ({error}); restore the file, or "
-            "name another"
+            f"{path}: cannot be read as a run's configuration ({one_line(error)}); restore the "
+            "file, or name another"
         ) from error
     if not isinstance(values, dict):
         raise UserError(f"{path}: not a run's configuration; name the config.json of a run")

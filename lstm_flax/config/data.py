@@ -50,7 +50,7 @@ class DataConfig(Section, at="data"):
     label_column: str = "label"
     development_fraction: float = field(0.1, at_least=0, below=1)
     test_fraction: float = field(0.1, at_least=0, below=1)
-    split_seed: int = 0
+    split_seed: int = field(0, at_least=-(2**63), at_most=2**63 - 1)
     lowercase: bool = False
     use_unlabelled: bool = False
     cache_dir: str | None = field(None, changeable=True)

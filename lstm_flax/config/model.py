@@ -35,9 +35,9 @@ class ModelConfig(Section, at="model"):
     cell: str = field("lstm", choices=("lstm", "gru", "rnn"))
     embedding_size: int = field(128, at_least=1)
     embedding_init: str = field("normal", choices=("normal", "cooccurrence"))
-    ngram_order: int = field(0, at_least=0)
+    ngram_order: int = field(0, at_least=0, at_most=16)
     hidden_size: int = field(128, at_least=1)
-    num_layers: int = field(1, at_least=1)
+    num_layers: int = field(1, at_least=1, at_most=1000)
     bidirectional: bool = True
     pooling: str = field("concat", choices=("last", "mean", "max", "attention", "concat"))
     head: str = field("softmax", choices=("softmax", "sigmoid"))

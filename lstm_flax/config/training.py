@@ -23,7 +23,7 @@ class TrainingConfig(Section, at="training"):
         checkpoint_interval: steps between two saves of `last/`; every epoch's end saves too.
     """
 
-    seed: int = 0
+    seed: int = field(0, at_least=-(2**63), at_most=2**63 - 1)
     epochs: int = field(3, at_least=1)
     max_steps: int = field(0, at_least=0)
     label_smoothing: float = field(0.0, at_least=0, below=1)

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lstm_flax.data.loading import SPLITS
 from lstm_flax.errors import UserError
-from lstm_flax.files import replace_file
+from lstm_flax.files import read_plain, replace_file
 from lstm_flax.text.tokenizer import Tokenizer
 
 
@@ -20,17 +21,33 @@ def digest(values: Any) -> str:
 def read_manifest(folder: Path, version: int) -> dict[str, Any] | None:
     """The `dataset.json` of a folder; None where there is none, or one of another version."""
     try:
-        manifest = json.loads((folder / "dataset.json").read_text("utf-8"))
-    except (OSError, ValueError):
+        manifest = json.loads(read_plain(folder / "dataset.json"))
+    except (OSError, ValueError, RecursionError):
         return None
     usable = isinstance(manifest, dict) and manifest.get("format") == version
-    return manifest if usable else None
+    return manifest if usable and _is_sound(manifest) else None
+
+
+def _is_sound(manifest: dict[str, Any]) -> bool:
+    """True if all that is read of a `dataset.json`, which anyone may have written, is possible."""
+    names, splits = manifest.get("label_names"), manifest.get("splits")
+    settings = manifest.get("settings")
+    return (
+        isinstance(names, list)
+        and all(isinstance(name, str) for name in names)
+        and len(names) == len(set(names)) > 0
+        and isinstance(splits, list)
+        and all(name in SPLITS for name in splits)  # they name folders
+        and isinstance(settings, dict)
+        and all(isinstance(area, dict) for area in settings.values())
+        and isinstance(manifest.get("fingerprint"), str)
+    )
 
 
 def read_tokenizer(path: Path) -> Tokenizer | None:
     """The tokenizer of a file; None where there is none, or a damaged one."""
     try:
-        return Tokenizer.from_bytes(path.read_bytes())
+        return Tokenizer.from_bytes(read_plain(path))
     except (OSError, UserError):
         return None
 

@@ -37,7 +37,7 @@ from lstm_flax.data.loading import (
 from lstm_flax.data.sources import Source, open_source
 from lstm_flax.data.token_cache import DamagedCacheError, read_split, write_split
 from lstm_flax.errors import UserError
-from lstm_flax.files import cache_folder
+from lstm_flax.files import cache_folder, require_own_files
 from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.text.normalization import NORMALIZATION_VERSION
 from lstm_flax.text.tokenized import TokenizedSplit
@@ -155,26 +155,29 @@ class Dataset:
         fingerprint = self._split_fingerprint(name)
         if fingerprint is not None:
             try:
-                if found := read_split(folder, fingerprint):
+                if found := self._read(folder, fingerprint):
                     return found
             except DamagedCacheError as error:
                 logger.warning("%s; it is made again", error)
         examples = examples or self.texts(name)
         self._write(name, examples, str(fingerprint))
-        written = read_split(folder)
+        written = self._read(folder)
         assert written is not None, f"{folder} vanished while it was read"
         return written
 
+    def _read(self, folder: Path, fingerprint: str | None = None) -> TokenizedSplit | None:
+        return read_split(folder, fingerprint, self.tokenizer.vocab_size, len(self.label_names))
+
     def _is_encoded(self, name: str) -> bool:
         try:
-            return read_split(self.folder / name, self._split_fingerprint(name)) is not None
+            return self._read(self.folder / name, self._split_fingerprint(name)) is not None
         except DamagedCacheError:
             return False
 
     def _open_cached(self, folder: Path) -> TokenizedSplit:
         where = f"config.data.token_cache = {str(self.folder)!r}"
         try:
-            found = read_split(folder)
+            found = self._read(folder)
         except DamagedCacheError as error:
             raise UserError(f"{where}: damaged ({error}); copy it again") from error
         if found is None:
@@ -303,6 +306,7 @@ def _open_cache_alone(
     data: DataConfig, tokenizer_settings: TokenizerConfig, folder: Path, tokenizer: Tokenizer | None
 ) -> Dataset:
     where = f"config.data.token_cache = {str(folder)!r}"
+    require_own_files(folder)
     manifest, kept = read_manifest(folder, FORMAT_VERSION), read_tokenizer(folder / "tokenizer")
     if manifest is None or kept is None:
         raise UserError(
@@ -311,7 +315,7 @@ def _open_cache_alone(
         )
     for area, fields in _settings(data, tokenizer_settings).items():
         for field, value in fields.items():
-            there = manifest["settings"][area][field]
+            there = manifest["settings"].get(area, {}).get(field)
             if there != value:
                 raise UserError(
                     f"{where}: was made with config.{area}.{field} = {there!r}, not {value!r}; "

@@ -54,11 +54,13 @@ class Examples(Sequence[TextExample]):
 def sorted_label_names(labels: set[str]) -> tuple[str, ...]:
     """Label names in order: as numbers where all of them are, else by code point.
 
-    >>> sorted_label_names({"10", "9", "-1"})
-    ('-1', '9', '10')
+    Equal numbers, written in two ways, go by code point too: the order of a set is chance.
+
+    >>> sorted_label_names({"10", "9", "-1", "09"})
+    ('-1', '09', '9', '10')
     """
     try:
-        return tuple(sorted(labels, key=int))
+        return tuple(sorted(labels, key=lambda name: (int(name), name)))
     except ValueError:
         return tuple(sorted(labels))
 

@@ -12,11 +12,13 @@ import json
 import os
 import tempfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from lstm_flax.errors import one_line
+from lstm_flax.files import read_plain, require_own_files
 from lstm_flax.text.tokenized import TokenizedSplit, flatten
 
 FORMAT_VERSION = 2
@@ -92,12 +94,19 @@ def _put_in_place(new: Path, folder: Path, fingerprint: str) -> None:
     raise OSError(errno.EBUSY, "other processes keep writing it", str(folder))
 
 
-def read_split(folder: Path, fingerprint: str | None = None) -> TokenizedSplit | None:
-    """Opens an encoded split.
+def read_split(
+    folder: Path,
+    fingerprint: str | None = None,
+    vocab_size: int | None = None,
+    num_labels: int | None = None,
+) -> TokenizedSplit | None:
+    """Opens an encoded split, which anyone may have written.
 
     Args:
         folder: where `write_split` put it.
         fingerprint: of the texts as they are now; None to take any.
+        vocab_size: V, which every token id must be below; None for any.
+        num_labels: C, likewise of the labels; None for any.
 
     Returns:
         The split, or None where there is none of that fingerprint.
@@ -106,7 +115,8 @@ def read_split(folder: Path, fingerprint: str | None = None) -> TokenizedSplit |
         DamagedCacheError: what is there is not what was written.
     """
     try:
-        manifest = json.loads((folder / "split.json").read_text("utf-8"))
+        require_own_files(folder)
+        manifest = json.loads(read_plain(folder / "split.json"))
         if manifest["format"] != FORMAT_VERSION:
             return None
         if fingerprint is not None and manifest["fingerprint"] != fingerprint:
@@ -116,16 +126,44 @@ def read_split(folder: Path, fingerprint: str | None = None) -> TokenizedSplit |
             for name in _ARRAYS
         }
         sums = {name: _crc32(array) for name, array in arrays.items()}
+        expected = {name: int(manifest["crc32"][name]) for name in _ARRAYS}
     except FileNotFoundError as error:
         if not folder.exists():
             return None
         raise DamagedCacheError(f"{error.filename} is missing") from error
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        raise DamagedCacheError(f"{folder} cannot be read: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError) as error:
+        raise DamagedCacheError(f"{folder} cannot be read: {one_line(error)}") from error
     for name, found in sums.items():
-        if found != manifest["crc32"][name]:
+        if found != expected[name]:
             raise DamagedCacheError(f"{folder / name}.npy differs from what was written")
+    if wrong := _wrong_array(arrays, vocab_size, num_labels):
+        raise DamagedCacheError(f"{folder / wrong}.npy holds what no program writes there")
     return TokenizedSplit(**arrays)
+
+
+def _wrong_array(
+    arrays: Mapping[str, np.ndarray], vocab_size: int | None, num_labels: int | None
+) -> str | None:
+    """The first array whose values cannot be right, however whole it is; None if there is none."""
+    kinds = {"token_ids": ("uint16", "int32"), "offsets": ("int64",)}
+    kinds |= {"labels": ("int32",), "groups": ("uint64",)}
+    for name, array in arrays.items():
+        if array.ndim != 1 or array.dtype.name not in kinds[name]:
+            return name
+    token_ids, offsets, labels, groups = (arrays[name] for name in _ARRAYS)
+    if len(offsets) < 2 or offsets[0] != 0 or offsets[-1] != len(token_ids):
+        return "offsets"
+    if (offsets[1:] <= offsets[:-1]).any():  # a text has a token at least
+        return "offsets"
+    if len(labels) != len(offsets) - 1 or labels.min() < -1:
+        return "labels"
+    if num_labels is not None and labels.max() >= num_labels:
+        return "labels"
+    if len(groups) != len(labels):
+        return "groups"
+    if token_ids.min() < 0 or (vocab_size is not None and token_ids.max() >= vocab_size):
+        return "token_ids"
+    return None
 
 
 def _crc32(array: np.ndarray) -> int:

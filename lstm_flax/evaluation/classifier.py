@@ -14,6 +14,7 @@ from lstm_flax.config import DataConfig
 from lstm_flax.data.batching import Batcher, PlannedBatch
 from lstm_flax.devices.compilation import BucketedFunction
 from lstm_flax.devices.sharding import place_batch
+from lstm_flax.errors import UserError
 from lstm_flax.evaluation.metrics import classification_metrics, fit_temperature
 from lstm_flax.models.classifier import TextClassifier, apply_classifier
 from lstm_flax.text.encoder import TextEncoder
@@ -135,4 +136,9 @@ def _scatter(
             bar.update(len(rows))
     if result is None or not (counts == 1).all():
         raise AssertionError("the batch plan does not hold each example exactly once")
+    if not np.isfinite(result).all():
+        raise UserError(
+            "the weights give answers that are not finite, too large for their dtype; take another "
+            "checkpoint"
+        )
     return result

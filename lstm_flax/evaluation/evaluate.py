@@ -16,6 +16,7 @@ from lstm_flax.config import DataConfig, LanguageModelConfig
 from lstm_flax.data.dataset import Dataset, open_dataset
 from lstm_flax.data.sources.files import read_labelled
 from lstm_flax.data.sources.imdb_films import film_table
+from lstm_flax.display import escaped
 from lstm_flax.errors import UserError
 from lstm_flax.evaluation.classifier import ClassifierEvaluator
 from lstm_flax.evaluation.metrics import class_probabilities, classification_metrics
@@ -162,7 +163,7 @@ def evaluate_file(
     )
     split = metadata.encoder.encode_split(examples.texts, examples.labels)
     evaluator = ClassifierEvaluator(trained.model, metadata.encoder, data, trained.mesh)
-    description = f"evaluating {path.name}" if show_progress else ""
+    description = f"evaluating {escaped(path.name)}" if show_progress else ""
     temperature = metadata.history.temperature
     metrics = evaluator.evaluate(trained.params, split, temperature, description)
     return {"file": str(path), **metrics, **_describe(trained, evaluator.compilations, start)}
@@ -207,7 +208,7 @@ def evaluate_ensemble(
         evaluator = ClassifierEvaluator(
             member.model, metadata.encoder, metadata.config.data, member.mesh
         )
-        description = f"asking {member.path}" if show_progress else ""
+        description = f"asking {escaped(str(member.path))}" if show_progress else ""
         logits = evaluator.logits(member.params, split, description=description)
         probabilities.append(class_probabilities(logits / metadata.history.temperature))
     logits = np.log(np.maximum(np.mean(probabilities, axis=0), np.finfo(np.float32).tiny))

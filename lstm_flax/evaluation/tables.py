@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from rich.cells import cell_len, set_cell_size
 
+from lstm_flax.display import escaped
+
 _LABELS = 20  # shown with scores of their own, at most
 
 
@@ -29,7 +31,7 @@ def result_table(results: dict[str, Any]) -> str:
         }
     where = "split" if "split" in results else "file"
     rows = {
-        where: results[where],
+        where: escaped(results[where]),
         **what,
         "checkpoint step": f"{results['checkpoint_step']:,}",
         "seconds": f"{results['seconds']:.1f}",
@@ -37,7 +39,8 @@ def result_table(results: dict[str, Any]) -> str:
     width = max(map(len, rows))
     lines = [f"  {name:<{width}}  {value}" for name, value in rows.items()]
     if "confusion" in results:
-        lines += ["", *_label_table(results["confusion"], results["label_names"])]
+        names = [escaped(name) for name in results["label_names"]]
+        lines += ["", *_label_table(results["confusion"], names)]
     return "\n".join(lines)
 
 

@@ -5,7 +5,7 @@ Traceback (most recent call last):
 lstm_flax.errors.UserError: lengths must be from 1 to 5 (the time axis of inputs), but row 0 has 9
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lstm_flax.errors import UserError
+from lstm_flax.errors import UserError, some
+from lstm_flax.recurrent.cells import direction_name
 
 NONLINEARITIES = ("tanh", "relu")
 
@@ -98,6 +99,70 @@ def check_parameters(
         )
 
 
+def check_cells(params: Mapping[str, Any], num_layers: int, bidirectional: bool) -> None:
+    """Checks that parameters hold no cells that the layer would pass over in silence.
+
+    >>> check_cells({"layers_0_forward": {}, "layers_1_forward": {}}, 2, bidirectional=False)
+    >>> check_cells({"layers_1_forward": {}}, 1, bidirectional=False)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    lstm_flax.errors.UserError: num_layers = 1, bidirectional = False: the parameters hold layer...
+
+    Args:
+        params: of the layer by cell; empty during initialisation.
+        num_layers: L.
+        bidirectional: D = 2.
+
+    Raises:
+        UserError: there are further cells.
+    """
+    directions = range(2 if bidirectional else 1)
+    known = {direction_name(n, d) for n in range(num_layers) for d in directions}
+    if further := [name for name in params if name.startswith("layers_") and name not in known]:
+        raise UserError(
+            f"num_layers = {num_layers}, bidirectional = {bidirectional}: the parameters hold "
+            f"{some(further, 3)} as well; give the layer their number of layers and directions"
+        )
+
+
+def checked_state(state: Any, name: str, number: int, shapes: Sequence[tuple[int, ...]]) -> Any:
+    """Checks an initial state: as many floating-point arrays as the cell has states, and shapes.
+
+    >>> checked_state((jnp.ones((1, 2)),), "GRU", 1, [(1, 2)])[0].shape
+    (1, 2)
+
+    Args:
+        state: as it was given, in a tuple even if it is one array.
+        name: of the cell, for messages.
+        number: of its states.
+        shapes: that they must have.
+
+    Returns:
+        The states as arrays.
+
+    Raises:
+        UserError: something else was given.
+    """
+    expected = (
+        f"initial_state of {name} must be {number} array(s) of shape "
+        f"{' and '.join(map(str, dict.fromkeys(shapes)))} (layers * directions"
+        f"{', batch' * (len(shapes[0]) > 2)}, hidden)"
+    )
+    if not isinstance(state, tuple | list):
+        raise UserError(f"{expected}, in a tuple, not {type(state).__name__}")
+    try:
+        arrays = tuple(jnp.asarray(array) for array in state)
+    except (TypeError, ValueError) as error:
+        kinds = ", ".join(type(array).__name__ for array in state)
+        raise UserError(f"{expected}, not {kinds}") from error
+    found = [array.shape for array in arrays]
+    if found != list(shapes):
+        raise UserError(f"{expected}, not {', '.join(map(str, found))}")
+    if not all(jnp.issubdtype(array.dtype, jnp.floating) for array in arrays):
+        kinds = ", ".join(array.dtype.name for array in arrays)
+        raise UserError(f"{expected}, of floating-point numbers, not {kinds}")
+    return arrays
+
+
 def checked_inputs(
     inputs: jax.Array, lengths: jax.Array | None, time_major: bool
 ) -> tuple[jax.Array, jax.Array | None]:
@@ -115,11 +180,12 @@ def checked_inputs(
         time_major: the order of the axes.
 
     Returns:
-        Inputs as [T, B, E] and lengths as i32[B] or None; B is 1 without a batch.
+        Inputs as [T, B, E] and lengths as i32[B] or None; B is 1 without a batch. Lengths whose
+        values are not known are brought within 1 to T.
 
     Raises:
-        UserError: shapes or types do not fit, or lengths (if their values are known) are not
-            within 1 to T.
+        UserError: shapes or types do not fit, there is no time step, or lengths (if their values
+            are known, as they are outside `jax.jit`) are not within 1 to T.
     """
     x = jnp.asarray(inputs)
     if x.ndim not in (2, 3):
@@ -129,6 +195,8 @@ def checked_inputs(
         )
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise UserError(f"inputs must be floating point, not {x.dtype}: embed token ids first")
+    if x.shape[0 if x.ndim == 2 or time_major else 1] == 0:
+        raise UserError(f"inputs of shape {x.shape} have no time step; give at least one")
     unbatched = x.ndim == 2
     if unbatched:
         x = x[:, None]
@@ -150,4 +218,6 @@ def checked_inputs(
     if lengths.shape != shape or not jnp.issubdtype(lengths.dtype, jnp.integer):
         expected = "one integer" if unbatched else f"{batch} integers (one a row)"
         raise UserError(f"lengths must be {expected}, not {lengths.dtype}{lengths.shape}")
-    return x, lengths.astype(jnp.int32).reshape(batch)
+    # Values that are not known yet cannot be refused: they are taken as the nearest ones that are
+    # right, by every implementation alike. Known ones are right already.
+    return x, jnp.clip(lengths.astype(jnp.int32).reshape(batch), 1, width)

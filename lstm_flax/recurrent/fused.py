@@ -38,6 +38,7 @@ from jax import lax
 from lstm_flax.errors import UserError
 from lstm_flax.recurrent.cells import LSTM_SPEC, CellParams
 from lstm_flax.recurrent.scan import DirectionStart
+from lstm_flax.recurrent.varying import vary_like
 
 SATURATED = 1e4  # far beyond where tanh rounds to one
 FIRST_ORDER_ONLY = (
@@ -213,8 +214,9 @@ def _forward(
             product = _product(entering, recurrent[direction], wide)
             gates = gates.at[start, jnp.arange(batch)].add(product)
         state: Any = lax.empty((width, batch, 2 * hidden), wide) if keep else None
-        carries.append((jnp.zeros((batch, hidden), x.dtype), c_0[direction], gates, state))
-    outputs = lax.empty((width, batch, len(weights) * hidden), x.dtype)
+        h, state = vary_like((jnp.zeros((batch, hidden), x.dtype), state), x)
+        carries.append((h, c_0[direction], gates, state))
+    outputs = vary_like(lax.empty((width, batch, len(weights) * hidden), x.dtype), x)
     carries, outputs = _loop(width, step_direction, carries, outputs)
 
     h_n = [carry[0] for carry in carries]
@@ -253,7 +255,7 @@ def _backward(residuals: Any, cotangents: Any) -> tuple[Any, ...]:
     for direction, factor in enumerate(factors):
         dh = d_h_n[direction].astype(wide)
         if lengths is not None and direction == 0:
-            dh = jnp.zeros_like(dh)  # it enters at each row's last step
+            dh = vary_like(jnp.zeros_like(dh), x)  # it enters at each row's last step
         carries.append((dh, d_c_n[direction], factor.gates))
     carries, _ = _loop(width, step_direction, carries, None)
 

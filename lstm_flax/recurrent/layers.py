@@ -103,8 +103,9 @@ class LSTM(Stack):
         Args:
             inputs: [B, T, E], or [T, B, E] if time-major; or one sequence [T, E].
             lengths: i32[B], valid steps of each row, from 1 to T, a scalar for one sequence; None
-                means T. Past a row's length its states stay as they are and its outputs are zero,
-                and its backward direction starts at its own last step.
+                means T. Within `jax.jit` their values cannot be checked: smaller ones count as 1,
+                larger ones as T. Past a row's length its states stay as they are and its outputs
+                are zero, and its backward direction starts at its own last step.
             initial_state: (h_0 [L*D, B, P], c_0 [L*D, B, H]): first by layer, then by direction, as
                 in torch; None means zeros. Without the axis B for one sequence.
             deterministic: True turns dropout off; False needs a `dropout` key.

@@ -10,13 +10,20 @@ import jax.numpy as jnp
 
 from lstm_flax.errors import UserError
 from lstm_flax.recurrent.cells import CellParams, CellSpec, direction_name
-from lstm_flax.recurrent.checks import check_attributes, check_parameters, checked_inputs
+from lstm_flax.recurrent.checks import (
+    check_attributes,
+    check_cells,
+    check_parameters,
+    checked_inputs,
+    checked_state,
+)
 from lstm_flax.recurrent.cudnn import cudnn_layers
 from lstm_flax.recurrent.dispatch import choose_implementation
 from lstm_flax.recurrent.fused import fused_layer
 from lstm_flax.recurrent.initializers import orthogonal
 from lstm_flax.recurrent.masking import sequence_mask
 from lstm_flax.recurrent.scan import DirectionStart, scan_layer, to_carry
+from lstm_flax.recurrent.varying import vary_like
 
 
 class Stack(nn.Module):
@@ -58,6 +65,7 @@ class Stack(nn.Module):
     ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
         """Outputs and the final states h_n, and c_n for the LSTM, each [L*D, B, H]."""
         check_attributes(self)
+        check_cells(self.variables.get("params", {}), self.num_layers, self.bidirectional)
         unbatched = jnp.ndim(inputs) == 2
         x, lengths = checked_inputs(inputs, lengths, self.time_major)
         x = x.astype(self.dtype or jnp.result_type(x.dtype, self.param_dtype))
@@ -66,7 +74,7 @@ class Stack(nn.Module):
             mask = sequence_mask(lengths, x.shape[0]).T[..., None]
             # Whatever stands in the padding, NaN included, cannot reach a product.
             x = jnp.where(mask, x, jnp.zeros((), x.dtype))
-        states = self._initial_states(initial_state, x, unbatched)
+        states = vary_like(self._initial_states(initial_state, x, unbatched), x)
 
         recurrent_dropout = 0.0 if deterministic else self.recurrent_dropout
         implementation = choose_implementation(
@@ -88,7 +96,7 @@ class Stack(nn.Module):
             if implementation == "scan":
                 x, final = scan_layer(x, cells, starts, mask)
             else:
-                params = [cell.variables["params"] for cell in cells]
+                params = vary_like([cell.variables["params"] for cell in cells], x)
                 if implementation == "fused":
                     x, final = fused_layer(x, params, starts, lengths, initial_state is not None)
                 else:
@@ -122,17 +130,10 @@ class Stack(nn.Module):
                 jnp.zeros((*rows, size), dtype) for size, dtype in zip(sizes, dtypes, strict=True)
             )
         shapes = [(rows[0], size) if unbatched else (*rows, size) for size in sizes]
-        found = [jnp.shape(array) for array in initial_state]
-        if found != shapes:
-            axes = "layers * directions" + ", batch" * (not unbatched)
-            raise UserError(
-                f"initial_state of {self.spec.name} must be {len(dtypes)} array(s) of shape "
-                f"{' and '.join(map(str, dict.fromkeys(shapes)))} ({axes}, hidden), not "
-                f"{', '.join(map(str, found))}"
-            )
+        given = checked_state(initial_state, self.spec.name, len(dtypes), shapes)
         return tuple(
             state.astype(dtype).reshape(*rows, size)
-            for state, dtype, size in zip(initial_state, dtypes, sizes, strict=True)
+            for state, dtype, size in zip(given, dtypes, sizes, strict=True)
         )
 
     def _make_block(

@@ -166,12 +166,17 @@ def classifier_to_torch(
             f"is {'left over' if wrong[0] in params else 'missing'}"
         )
     embedding, recurrent, linear = names or ("embedding", cell, "fc")
-    state_dict = {f"{embedding}.weight": np.asarray(params["embedding"]["embedding"])}
+    others = {
+        f"{embedding}.weight": params["embedding"]["embedding"],
+        f"{linear}.weight": params["head"]["kernel"],
+        f"{linear}.bias": params["head"]["bias"],
+    }
+    arrays = to_arrays(others)
+    state_dict = {f"{embedding}.weight": arrays[f"{embedding}.weight"]}
     for name, array in to_torch(params["recurrent"]).items():
         state_dict[f"{recurrent}.{name}"] = array
-    head = params["head"]
-    state_dict[f"{linear}.weight"] = np.ascontiguousarray(np.asarray(head["kernel"]).T)
-    state_dict[f"{linear}.bias"] = np.asarray(head["bias"])
+    state_dict[f"{linear}.weight"] = np.ascontiguousarray(arrays[f"{linear}.weight"].T)
+    state_dict[f"{linear}.bias"] = arrays[f"{linear}.bias"]
     return state_dict
 
 

@@ -72,7 +72,7 @@ def from_torch(state_dict: Mapping[str, Any]) -> Params:
             over, or shapes do not fit.
     """
     arrays = to_arrays(state_dict)
-    strange = [name for name in arrays if not KEY.fullmatch(name)]
+    strange = [n for n in arrays if not (m := KEY.fullmatch(n)) or m[2] != str(int(m[2]))]
     if strange or "weight_ih_l0" not in arrays or "weight_hh_l0" not in arrays:
         raise UserError(
             "not the state dict of one torch.nn.LSTM, GRU or RNN: expected names such as "
@@ -91,7 +91,7 @@ def from_torch(state_dict: Mapping[str, Any]) -> Params:
 def to_torch(params: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, np.ndarray]:
     """Converts parameters to a state dict for `torch.nn.LSTM`, `GRU` or `RNN`.
 
-    Where torch adds two biases, one holds the sum and the other zeros.
+    Where torch adds two biases, one holds the sum and the other zeros. bfloat16 becomes float32.
 
     >>> import jax, jax.numpy as jnp
     >>> from lstm_flax import LSTM
@@ -127,6 +127,8 @@ def to_torch(params: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str,
 def to_arrays(state_dict: Any) -> dict[str, np.ndarray]:
     """Converts the entries, arrays or torch tensors on any device, to numpy arrays.
 
+    bfloat16, which numpy has not, becomes float32, which holds the same numbers.
+
     >>> to_arrays({"fc.bias": [1.0, 2.0]})
     {'fc.bias': array([1., 2.])}
 
@@ -135,10 +137,15 @@ def to_arrays(state_dict: Any) -> dict[str, np.ndarray]:
     """
     if not isinstance(state_dict, Mapping):
         raise UserError(f"a {type(state_dict).__name__} is no state dict; pass its .state_dict()")
-    return {
-        name: np.asarray(value.detach().cpu().numpy() if hasattr(value, "detach") else value)
-        for name, value in state_dict.items()
-    }
+    return {name: _to_array(value) for name, value in state_dict.items()}
+
+
+def _to_array(value: Any) -> np.ndarray:
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
+    array = np.asarray(value)
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
 
 def _parse(name: str) -> tuple[str, int, bool]:
@@ -248,8 +255,8 @@ def _direction_to_torch(
         columns = []
         for gate in spec.gates:
             product = cell[f"{side}{gate}"]
-            zero = np.zeros_like(np.asarray(product["kernel"])[0])
-            columns.append(np.asarray(product.get(leaf, zero)))
+            zero = np.zeros_like(_to_array(product["kernel"])[0])
+            columns.append(_to_array(product.get(leaf, zero)))
         return np.ascontiguousarray(np.concatenate(columns, axis=-1).T)
 
     arrays = {
@@ -259,5 +266,5 @@ def _direction_to_torch(
     if any("bias" in product for product in cell.values()):
         arrays |= {f"bias_ih{suffix}": join("i", "bias"), f"bias_hh{suffix}": join("h", "bias")}
     if projected:
-        arrays[f"weight_hr{suffix}"] = np.ascontiguousarray(np.asarray(cell["hr"]["kernel"]).T)
+        arrays[f"weight_hr{suffix}"] = np.ascontiguousarray(_to_array(cell["hr"]["kernel"]).T)
     return arrays

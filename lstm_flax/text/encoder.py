@@ -9,6 +9,8 @@ import functools
 import hashlib
 import io
 import json
+import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -20,13 +22,15 @@ from lstm_flax.text.hashing import text_hashes
 from lstm_flax.text.ngrams import NgramRatios, fit_ngram_ratios
 from lstm_flax.text.normalization import NORMALIZATION_VERSION
 from lstm_flax.text.tokenized import TokenizedSplit
-from lstm_flax.text.tokenizer import Tokenizer
+from lstm_flax.text.tokenizer import KINDS, Tokenizer
 
 _FORMAT = 1
 _TOKENIZER = "tokenizer.model"
 _RATIOS = "ngram_ratios.npz"
 _DESCRIPTION = "encoder.json"
 _ARRAYS = ("keys", "tables", "groups")
+_LARGEST_RATIO = 20  # of unpacked arrays to their file; of real ratios it is below 4
+_SMALL = 1_000_000  # bytes that are no harm
 
 
 class TextEncoder:
@@ -191,18 +195,35 @@ class TextEncoder:
             tokenizer = Tokenizer(description["kind"], description["lowercase"], files[_TOKENIZER])
             if description["ngram_order"] == 0:
                 return cls(tokenizer)
-            with np.load(io.BytesIO(files[_RATIOS]), allow_pickle=False) as arrays:
-                ratios = NgramRatios(description["ngram_order"], *(arrays[n] for n in _ARRAYS))
+            ratios = NgramRatios(description["ngram_order"], *_read_arrays(files[_RATIOS]))
+            ratios.check()
             return cls(tokenizer, ratios)
-        except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        except (
+            *(ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError),
+            *(OSError, EOFError, zipfile.BadZipFile, zlib.error),
+        ) as error:
             raise UserError(
                 f"the text encoder cannot be read ({one_line(error)}); restore it from a whole "
                 "copy, or train again"
             ) from error
 
 
+def _read_arrays(content: bytes) -> list[np.ndarray]:
+    """The arrays of `NgramRatios`, no larger unpacked than ratios can be."""
+    with zipfile.ZipFile(io.BytesIO(content)) as packed:
+        unpacked = sum(entry.file_size for entry in packed.infolist())
+    if unpacked > _LARGEST_RATIO * len(content) + _SMALL:
+        raise ValueError(f"{_RATIOS} has {len(content):,} bytes and would unpack to {unpacked:,}")
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return [arrays[name] for name in _ARRAYS]
+
+
 def _check_description(description: Any, files: Mapping[str, bytes]) -> None:
     """Makes sure that files are those described; else `ValueError` or `KeyError`."""
+    if not isinstance(description, dict):
+        raise ValueError(f"{_DESCRIPTION} is no object")
+    if description["kind"] not in KINDS or not isinstance(description["lowercase"], bool):
+        raise ValueError(f"{_DESCRIPTION} names no kind of tokenizer")
     for name, here in (("format", _FORMAT), ("normalization", NORMALIZATION_VERSION)):
         if description[name] != here:
             raise ValueError(f"its {name} is version {description[name]}, this program has {here}")

@@ -22,6 +22,7 @@ from lstm_flax.text.tokenized import TokenizedSplit
 
 MIN_COUNT = 2
 FOLDS = 10
+MAX_ORDER = 16  # longer n-grams than any two texts share by chance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,24 @@ class NgramRatios:
     keys: np.ndarray
     tables: np.ndarray
     groups: np.ndarray
+
+    def check(self) -> None:
+        """Makes sure that arrays read from a file fit each other; `ValueError` if not."""
+        if type(self.order) is not int or not 1 <= self.order <= MAX_ORDER:
+            raise ValueError(f"n-grams of up to {self.order!r} tokens")
+        known = self.keys.size
+        fits = (
+            (self.keys.dtype, self.tables.dtype, self.groups.dtype)
+            == (np.uint32, np.float16, np.uint64)
+            and self.keys.shape == (known,)
+            and self.tables.ndim == 3
+            and self.tables.shape[:2] == (1, known + 1)
+            and self.groups.ndim == 1
+        )
+        if not fits or (self.keys[1:] <= self.keys[:-1]).any():
+            raise ValueError("n-gram ratios whose arrays do not fit each other")
+        if not np.isfinite(self.tables).all() or self.tables[:, -1].any():
+            raise ValueError("n-gram ratios that are not finite, or not zero where unknown")
 
     @property
     def size(self) -> int:

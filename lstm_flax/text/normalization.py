@@ -12,6 +12,7 @@ The steps, in order:
 
 import functools
 import html
+import itertools
 import re
 import unicodedata
 from typing import Any
@@ -19,11 +20,15 @@ from typing import Any
 NORMALIZATION_VERSION = 1  # part of every fingerprint: raise it when the result of any step changes
 
 ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
-BREAK = re.compile(r"<\s*/?\s*(?:br|p|hr)\s*/?\s*>", re.IGNORECASE)
+# No two runs of spaces stand side by side, or `<` and n spaces would be tried in n^2 ways.
+BREAK = re.compile(r"<\s*(?:/\s*)?(?:br|p|hr)\s*(?:/\s*)?>", re.IGNORECASE)
 SPACE = re.compile(r"\s+")
 # Characters that NFKC would turn into letters although they stand for an emoji: anything followed
 # by the emoji variation selector, and the enclosed letters and ideographs (a Japanese "free" sign).
 EMOJI = re.compile("(.\ufe0f|[\U0001f100-\U0001f2ff])", re.DOTALL)
+# More combining marks in a row than any script writes. All of them are among what is no letter,
+# space or ASCII, but for the half-width voiced marks, which are letters and become such marks.
+_MANY_MARKS = re.compile("(?:[^\\w\\s\\x00-\\x7f]|[\uff9e\uff9f]){31,}+")
 
 
 def _windows_1252(code: int) -> str:
@@ -60,8 +65,22 @@ def unescape(match: re.Match[str]) -> str:
 def _compose(text: str) -> str:
     """NFKC with emoji left as they are."""
     parts = EMOJI.split(text)
-    parts[::2] = [unicodedata.normalize("NFKC", part) for part in parts[::2]]
+    parts[::2] = [
+        unicodedata.normalize("NFKC", _MANY_MARKS.sub(_sort_marks, part)) for part in parts[::2]
+    ]
     return "".join(parts)
+
+
+def _sort_marks(match: re.Match[str]) -> str:
+    """Decomposed, each run of combining marks in its canonical order.
+
+    `unicodedata.normalize` would come to the same, but sorts a run in time quadratic in its length.
+    """
+    decomposed = [c for mark in match.group() for c in unicodedata.normalize("NFKD", mark)]
+    runs = itertools.groupby(decomposed, key=lambda c: unicodedata.combining(c) > 0)
+    return "".join(
+        c for marks, run in runs for c in (sorted(run, key=unicodedata.combining) if marks else run)
+    )
 
 
 def normalize(text: str, lowercase: bool) -> str:

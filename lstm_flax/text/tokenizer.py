@@ -17,15 +17,17 @@ import numpy as np
 import sentencepiece
 
 from lstm_flax.config import TokenizerConfig
-from lstm_flax.errors import UserError
+from lstm_flax.errors import UserError, one_line
 from lstm_flax.text.normalization import NORMALIZATION_VERSION, normalize
 from lstm_flax.types import PAD_ID
 
 UNKNOWN_ID = 1
 BEGIN_ID = 2
 END_ID = 3
+KINDS = ("unigram", "bpe", "word", "char")
 
 _SPACE = "\u2581"  # how pieces write it
+_RESERVED = "\u2585"
 _MAGIC = b"lstm_flax tokenizer 1\n"
 # Words keep inner apostrophes and hyphens ("don't", "well-made"); any other sign stands alone.
 _WORD = re.compile(r"\w+(?:['\-]\w+)*|[^\w\s]")
@@ -55,6 +57,8 @@ class Tokenizer:
         self._processor = sentencepiece.SentencePieceProcessor()
         self._processor.LoadFromSerializedProto(model)
         self.vocab_size: int = self._processor.GetPieceSize()
+        if self.vocab_size <= END_ID or self._processor.unk_id() != UNKNOWN_ID:
+            raise ValueError("not a tokenizer of this program: its special pieces are others")
         self.fingerprint: str = self._make_fingerprint()
 
     @classmethod
@@ -77,6 +81,8 @@ class Tokenizer:
         if config.kind == "word":
             sample = [" ".join(_WORD.findall(text)) for text in sample]
         sample = _drop_rare_characters(sample, config.character_coverage)
+        # SentencePiece passes over sentences with the sign that it writes for unknown ones.
+        sample = [text.replace(_RESERVED, " ") for text in sample]
         model = io.BytesIO()
         try:
             sentencepiece.SentencePieceTrainer.Train(
@@ -112,6 +118,8 @@ class Tokenizer:
                 raise ValueError("not a tokenizer file")
             header_line, model = data[len(_MAGIC) :].split(b"\n", 1)
             header = json.loads(header_line)
+            if header["kind"] not in KINDS or not isinstance(header["lowercase"], bool):
+                raise ValueError("it is of no known kind")
             if header["normalization"] != NORMALIZATION_VERSION:
                 raise ValueError(
                     f"its text normalisation is version {header['normalization']}, "
@@ -120,9 +128,9 @@ class Tokenizer:
             if header["model_sha256"] != hashlib.sha256(model).hexdigest():
                 raise ValueError("damaged: the checksum differs")
             return cls(header["kind"], header["lowercase"], model)
-        except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        except (ValueError, KeyError, TypeError, IndexError, RuntimeError) as error:
             raise UserError(
-                f"the tokenizer cannot be read ({error}); restore it from a whole copy, "
+                f"the tokenizer cannot be read ({one_line(error)}); restore it from a whole copy, "
                 "or train again"
             ) from error
 

@@ -1,15 +1,17 @@
 """Fine-tuning: a run on further texts that starts from a trained classifier."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy as np
 
 from lstm_flax.checkpoints.restore import TrainedModel, load_trained_model
 from lstm_flax.data.examples import check_texts
+from lstm_flax.display import to_json
 from lstm_flax.errors import UserError
-from lstm_flax.files import make_folder, write_text
+from lstm_flax.files import make_folder, require_own_files, write_text
 from lstm_flax.training.train import train
 
 
@@ -56,8 +58,10 @@ def fine_tune(
     check_texts(texts)
     workdir = Path(workdir)
     make_folder(workdir)
-    rows = zip(texts, labels, strict=True)
-    lines = [json.dumps({"text": t, "label": label}, ensure_ascii=False) for t, label in rows]
+    require_own_files(workdir)
+    names = [plain_label(label, index) for index, label in enumerate(labels)]
+    rows = zip(texts, names, strict=True)
+    lines = [to_json({"text": text, "label": name}) for text, name in rows]
     path, content = workdir / "train.jsonl", "\n".join(lines) + "\n"
     has_run = (workdir / "config.json").exists()
     if has_run and not (path.exists() and path.read_text(encoding="utf-8") == content):
@@ -88,3 +92,21 @@ def fine_tune(
     )
     train(config, workdir, split="development", show_progress=show_progress)
     return load_trained_model(workdir)
+
+
+def plain_label(label: Any, index: int) -> str | int:
+    """A label as JSON can hold it; numpy's own strings and whole numbers are as good.
+
+    >>> import numpy as np
+    >>> plain_label(np.int64(3), 0), plain_label(np.str_("pos"), 1)
+    (3, 'pos')
+
+    Raises:
+        UserError: it is neither text nor a whole number.
+    """
+    value = label.item() if isinstance(label, np.generic) else label
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        raise UserError(
+            f"labels[{index}] is {type(label).__name__}, not text or a whole number; give names"
+        )
+    return str(value) if isinstance(value, str) else value

@@ -15,7 +15,9 @@ from lstm_flax.checkpoints.folder import holds_checkpoint
 from lstm_flax.checkpoints.restore import TrainedModel, load_trained_model
 from lstm_flax.config import Config, ModelConfig
 from lstm_flax.data.dataset import Dataset, open_dataset
+from lstm_flax.devices.memory import require_memory
 from lstm_flax.devices.sharding import data_mesh, warn_of_idle_devices
+from lstm_flax.display import escaped_lines
 from lstm_flax.errors import UserError
 from lstm_flax.evaluation.evaluate import default_split, evaluate_split
 from lstm_flax.evaluation.tables import result_table
@@ -72,6 +74,7 @@ def train(
         raise UserError(
             "config.recipes: pass train(..., recipes=make_recipes(config.recipes)) as well"
         )
+    require_memory(config, config.tokenizer.vocab_size if exact_size(config) else 0)
     check_workdir(workdir)
     check_implementation(config.model)
     initial = _load_initial(config, workdir)
@@ -96,9 +99,10 @@ def train(
                 stored = stored_results(workdir, split, run.step, scored)
                 if stored is not None:
                     if show_progress:
+                        shown = escaped_lines(result_table(stored))
                         print(
                             f"finished at step {run.step} already; `lstm-flax evaluate` scores it "
-                            f"again\n{result_table(stored)}"
+                            f"again\n{shown}"
                         )
                     return stored
             if run.step and not run.is_finished:
@@ -113,7 +117,7 @@ def train(
         results["seconds"] = round(time.perf_counter() - start, 3)
         write_text(workdir / "results.json", json.dumps(results) + "\n")
     if show_progress:
-        print(result_table(results))
+        print(escaped_lines(result_table(results)))
     return results
 
 
@@ -159,6 +163,11 @@ def adopt_reading(config: Config, source: Config) -> Config:
     """The configuration with the way of reading text of the run whose tokenizer it takes over."""
     data = dataclasses.replace(config.data, lowercase=source.data.lowercase)
     return dataclasses.replace(config, data=data, tokenizer=source.tokenizer)
+
+
+def exact_size(config: Config) -> bool:
+    """True if `tokenizer.vocab_size` is the vocabulary's size, not a limit."""
+    return config.tokenizer.kind in ("unigram", "bpe")
 
 
 def check_implementation(model: ModelConfig) -> None:

@@ -7,12 +7,18 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from lstm_flax.checkpoints.folder import holds_checkpoint
 from lstm_flax.config import Config, read_config, refuse_changes
 from lstm_flax.errors import UserError
-from lstm_flax.files import make_folder
+from lstm_flax.files import (
+    cannot_write,
+    make_folder,
+    open_plain,
+    read_plain,
+    require_own_files,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +26,8 @@ logger = logging.getLogger(__name__)
 def check_workdir(workdir: Path) -> None:
     """Makes sure that a run can have this folder, without making it; `UserError` if not."""
     there = next(path for path in (workdir, *workdir.parents) if os.path.lexists(path))
+    if there == workdir:
+        require_own_files(workdir)
     if not there.is_dir():
         raise UserError(f"{there}: a file, not the folder of a run; choose another --workdir")
     if not os.access(there, os.W_OK | os.X_OK):
@@ -60,7 +68,7 @@ def only_one(workdir: Path) -> Iterator[None]:
         UserError: another process has it, or the folder cannot be made.
     """
     make_folder(workdir)
-    with (workdir / ".lock").open("w") as file:
+    with _open_lock(workdir / ".lock") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -73,12 +81,19 @@ def only_one(workdir: Path) -> Iterator[None]:
         yield
 
 
+def _open_lock(path: Path) -> BinaryIO:
+    try:
+        return open_plain(path, os.O_WRONLY | os.O_CREAT)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
 def stored_results(
     workdir: Path, split: str, step: int, checkpoint_step: int | None
 ) -> dict[str, Any] | None:
     """The results printed when this training ended; None if they are gone or of another run."""
     try:
-        results: Any = json.loads((workdir / "results.json").read_text("utf-8"))
+        results: Any = json.loads(read_plain(workdir / "results.json"))
     except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(results, dict):

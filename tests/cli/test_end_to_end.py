@@ -74,13 +74,14 @@ def test_a_copy_of_the_checkpoint_elsewhere_scores_the_same_to_the_last_digit(
 ) -> None:
     workdir, results = run
     shutil.copytree(workdir / "best", tmp_path / "copied")
-    done = command("evaluate", f"--workdir={tmp_path / 'copied'}", cwd=tmp_path)
+    data = f"--config={workdir / 'config.json'}"
+    done = command("evaluate", f"--workdir={tmp_path / 'copied'}", data, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     again = json.loads(done.stdout.splitlines()[-1])
     for figure in ("accuracy", "loss", "examples", "confusion"):
         assert again[figure] == results[figure]
     (one,) = (path for path in (tmp_path / "copied").iterdir() if path.name.isdigit())
-    mode = ["train.py", "--mode=evaluate", f"--workdir={one}", "--split=development"]
+    mode = ["train.py", "--mode=evaluate", f"--workdir={one}", "--split=development", data]
     done = subprocess.run([sys.executable, *mode], cwd=ROOT, capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr
     accuracy = json.loads(done.stdout.splitlines()[-1])["accuracy"]
@@ -208,7 +209,7 @@ def test_a_checkpoint_of_two_devices_opens_on_one(
     results = json.loads(done.stdout.splitlines()[-1])
     assert results["device"] == "2 x cpu"
     assert results["loss"] == pytest.approx(run[1]["loss"], rel=0.05)
-    done = command("evaluate", f"--workdir={tmp_path}")
+    done = command("evaluate", f"--workdir={tmp_path}", f"--config={tmp_path / 'config.json'}")
     again = json.loads(done.stdout.splitlines()[-1])
     assert again["device"] == "1 x cpu"
     assert again["accuracy"] == results["accuracy"]

@@ -25,11 +25,12 @@ def test_training_texts_in_a_test_file_are_told_and_the_training_keeps_its_resul
     workdir = tmp_path / "run"
     shutil.copytree(finished[0], workdir)
     written = (workdir / "results.json").read_bytes()
-    assert main(["evaluate", f"--workdir={workdir}"]) == 0
+    evaluate = ["evaluate", f"--workdir={workdir}", f"--config={workdir / 'config.json'}"]
+    assert main(evaluate) == 0
     assert not caplog.records
     with caplog.at_level(logging.WARNING):
         place = f"--config.data.test_path={tiny_config.data.train_path}"
-        assert main(["evaluate", f"--workdir={workdir}", place]) == 0
+        assert main([*evaluate, place]) == 0
     assert "100 of its 100 texts are training texts too" in caplog.text
     printed = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert json.loads((workdir / "evaluation.json").read_text()) == printed

@@ -287,7 +287,8 @@ def test_each_command_refuses_the_other_kind_of_model(
 def test_evaluate_scores_a_language_model(
     finished_lm: tuple[Path, dict], capsys: pytest.CaptureFixture
 ) -> None:
-    assert main(["evaluate", f"--workdir={finished_lm[0] / 'best'}"]) == 0
+    data = f"--config={finished_lm[0] / 'config.json'}"
+    assert main(["evaluate", f"--workdir={finished_lm[0] / 'best'}", data]) == 0
     shown = capsys.readouterr().out
     assert "perplexity" in shown
     assert '"split": "development"' in shown

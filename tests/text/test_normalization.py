@@ -1,5 +1,7 @@
 import random
 import string
+import time
+import unicodedata
 
 import pytest
 
@@ -65,3 +67,39 @@ def test_hash_is_of_the_normalised_text_and_fixed_for_ever():
     assert text_hash("a fine film") == 0xFA121A357DA93742
     texts = {"".join(random.Random(i).choices(string.ascii_lowercase, k=9)) for i in range(2000)}
     assert len({text_hash(text) for text in texts}) == len(texts)
+
+
+MARKS = [
+    chr(code)
+    for code in range(0x20000)
+    if not 0xD800 <= code < 0xE000
+    and unicodedata.combining(unicodedata.normalize("NFKD", chr(code))[0])
+]
+
+
+def test_long_runs_of_combining_marks_become_what_nfkc_says():
+    rng = random.Random(0)
+    signs = MARKS + list("aéかﾊ가각！。漢🎬")
+    for _ in range(300):
+        text = "".join(rng.choices(signs, k=rng.randint(1, 120)))
+        # The steps before and after NFKC change none of these characters.
+        assert normalize(f"ñ{text}", lowercase=False) == unicodedata.normalize("NFKC", f"ñ{text}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<" + " " * 200_000 + "x",
+        "<br" + "\n" * 200_000 + "x",
+        "< / " * 250_000,
+        "a" + "\u0301\u0323" * 500_000,
+        "か" + "\uff9e\u0301" * 500_000,
+        "&" * 1_000_000,
+        "x\ufe0f" * 500_000,
+    ],
+    ids=["tag of spaces", "break", "tags", "accents", "voiced marks", "entities", "emoji"],
+)
+def test_time_is_linear_in_the_text_whatever_it_is(text):
+    start = time.process_time()
+    normalize(text, lowercase=True)
+    assert time.process_time() - start < 5  # a second or less; with n^2 steps, minutes

@@ -1,5 +1,6 @@
 import dataclasses
 import random
+import time
 
 import numpy as np
 import pytest
@@ -163,3 +164,22 @@ def test_long_text_without_spaces_is_neither_lost_nor_fatal():
 def test_damaged_bytes_are_refused(tokenizer, damage):
     with pytest.raises(UserError, match="tokenizer cannot be read"):
         Tokenizer.from_bytes(damage(tokenizer.to_bytes()))
+
+
+@pytest.mark.parametrize("kind", ["unigram", "word"])
+def test_no_sign_hides_a_text_from_training(kind):
+    hidden = [f"{text} \u2585" for text in make_texts(200)]
+    config = TokenizerConfig(kind=kind, vocab_size={"unigram": 40, "word": 21}[kind])
+    pieces = Tokenizer.train(hidden, config).pieces(range(16))
+    assert "▁film" in pieces
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "text", ["<" + " " * 10**7 + "x", "x" * 10**7, "a\u0301\u0323" * 3_000_000]
+)
+def test_a_line_of_ten_megabytes_is_encoded_in_seconds(tokenizer, text):
+    start = time.process_time()
+    (ids,) = tokenizer.encode_batch([text])
+    assert len(ids)
+    assert time.process_time() - start < 60

@@ -27,7 +27,12 @@ from lstm_flax.config import DataConfig
 from lstm_flax.data.examples import Examples
 from lstm_flax.data.sources.base import Source
 from lstm_flax.data.sources.imdb_films import film_table
-from lstm_flax.data.sources.tfds import fingerprint_of, text_of, tfds_folder
+from lstm_flax.data.sources.tfds import (
+    fingerprint_of,
+    require_known_features,
+    text_of,
+    tfds_folder,
+)
 from lstm_flax.errors import UserError, one_line
 from lstm_flax.text.hashing import text_hashes
 
@@ -195,6 +200,7 @@ def open_builder(data_dir: Path) -> Any:
     """TFDS's builder of the prepared data set."""
     import tensorflow_datasets as tfds
 
+    require_known_features(data_dir / NAME)
     return tfds.builder(NAME, data_dir=os.fspath(data_dir))
 
 

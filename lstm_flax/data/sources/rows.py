@@ -3,15 +3,19 @@
 Text is UTF-8, strictly, and every complaint names the file and the line.
 """
 
+import collections
 import csv
+import io
 import itertools
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from lstm_flax.errors import UserError, some
 
+_QUOTED_LINES = 100  # that one field of a .tsv file goes over, at most
 _FILL_IN = "fill it in or remove the example"
 
 
@@ -152,10 +156,13 @@ def _json(value: object) -> str:
 
 def _read_csv(path: Path, columns: _Columns) -> Iterator[Row | _Mistake]:
     lines = (line for _, line in _lines(path))
-    first = next(lines, "")
-    separator = _separator(first, columns.text, columns.label)
+    first, skipped = next(lines, ""), 0
+    # A spreadsheet program's own line in front of the header: sep=;
+    if told := re.fullmatch(r"sep=(.)", first.rstrip("\r\n"), re.IGNORECASE):
+        first, skipped = next(lines, ""), 1
+    separator = told[1] if told else _separator(first, columns.text, columns.label)
     reader = csv.reader(itertools.chain([first], lines), delimiter=separator, strict=True)
-    yield from _read_table(path, _numbered_records(path, reader), columns)
+    yield from _read_table(path, _numbered_records(path, reader, skipped), columns)
 
 
 def _separator(header: str, text_column: str, label_column: str) -> str:
@@ -180,10 +187,10 @@ def _separator(header: str, text_column: str, label_column: str) -> str:
     return max(found, key=lambda separator: len(found[separator]))
 
 
-def _numbered_records(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
+def _numbered_records(path: Path, reader: Any, skipped: int) -> Iterator[tuple[int, list[str]]]:
     """Records with the line each starts on; a quoted field may go over several."""
     while True:
-        number = reader.line_num + 1
+        number = reader.line_num + 1 + skipped
         try:
             record = next(reader)
         except StopIteration:
@@ -201,12 +208,46 @@ def _numbered_records(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]
 def _read_tsv(path: Path, columns: _Columns) -> Iterator[Row | _Mistake]:
     # Tab-separated files are written with and without quoting. A quote inside a field is a plain
     # character, as most have it; only a field that is quoted as a whole is unquoted.
-    records = (
-        (number, [_unquote(field) for field in line.rstrip("\r\n").split("\t")])
-        for number, line in _lines(path)
-        if line.strip()
-    )
-    yield from _read_table(path, records, columns)
+    yield from _read_table(path, _tsv_records(_lines(path)), columns)
+
+
+def _tsv_records(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
+    """Records with the line each starts on.
+
+    A spreadsheet program quotes a field with line breaks: a line that ends in an open quotation
+    goes on in the next ones, unless it is whole and so is the next.
+    """
+    width, waiting = 0, collections.deque[tuple[int, str]]()
+    while True:
+        number, line = waiting.popleft() if waiting else next(lines, (0, ""))
+        if number == 0:
+            return
+        if not line.strip():
+            continue
+        fields = line.rstrip("\r\n").split("\t")
+        found = [_unquote(field) for field in fields]
+        width = width or len(fields)
+        if _is_open(fields[-1]) and len(fields) <= width:
+            joined = line
+            while len(waiting) < _QUOTED_LINES and (following := next(lines, None)):
+                waiting.append(following)
+            for taken, (_, further) in enumerate(waiting, start=1):
+                columns = len(further.rstrip("\r\n").split("\t"))
+                if len(fields) == width and columns >= width:
+                    break  # a record of its own
+                joined += further
+                record = next(csv.reader(io.StringIO(joined), delimiter="\t"), [])
+                if len(record) == width and not _is_open(joined.rstrip("\r\n").split("\t")[-1]):
+                    for _ in range(taken):
+                        waiting.popleft()
+                    found = record
+                    break
+        yield number, found
+
+
+def _is_open(field: str) -> bool:
+    """True if a field begins with a quotation mark that nothing closes."""
+    return field.startswith('"') and field.count('"') % 2 == 1
 
 
 def _unquote(field: str) -> str:
@@ -230,7 +271,10 @@ def _read_table(
     for number, record in records:
         where = f"{path}:{number}"
         if len(record) == len(header):
-            yield _row(record[text_at], record[label_at].strip(), where)
+            if any(field.strip() for field in record):  # spreadsheets write rows of nothing
+                yield _row(record[text_at], record[label_at].strip(), where)
+            continue
+        if not any(field.strip() for field in record):
             continue
         advice = "quote texts that contain the separator"
         if len(record) < len(header):
@@ -258,24 +302,46 @@ def _read_folder(path: Path) -> Iterator[Row | _Mistake]:
 
 
 def folder_files(path: Path) -> list[Path]:
-    """The files below the class folders, in an order that no file system decides."""
-    files = [
-        file
-        for folder in sorted(path.iterdir())
-        if folder.is_dir() and not folder.name.startswith(".")
-        for file in sorted(folder.rglob("*"))
-        if file.is_file() and not file.name.startswith(".")
-    ]
+    """The files below the class folders, in an order that no file system decides.
+
+    Hidden files and folders, backups and what file managers leave are passed over.
+
+    Raises:
+        UserError: there is none, or a link leads out of the folder.
+    """
+    inside = path.resolve()
+    files = []
+    for file in sorted(path.glob("*/**/*")):
+        parts = file.relative_to(path).parts
+        if any(map(_is_litter, parts)) or not file.is_file():
+            continue
+        is_link = file.is_symlink() or (path / parts[0]).is_symlink()
+        if is_link and not file.resolve().is_relative_to(inside):
+            raise UserError(f"{file}: a link out of {path}; put the text itself there")
+        files.append(file)
     if not files:
         raise UserError(f"{path}: no examples; put the texts of each class in a folder of its own")
     return files
+
+
+def _is_litter(name: str) -> bool:
+    """True for the name of a file or folder that nobody wrote as a text or a class.
+
+    >>> [_is_litter(name) for name in (".ipynb_checkpoints", "a.txt~", "Thumbs.db", "a.txt")]
+    [True, True, True, False]
+    """
+    return (
+        name.startswith((".", "~$"))
+        or name.endswith("~")
+        or name.lower() in ("thumbs.db", "desktop.ini", "__macosx", "__pycache__")
+    )
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Numbered lines with their ends, decoded strictly; a byte-order mark is dropped."""
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
+            for number, line in enumerate(_lines_of(file), start=1):
                 try:
                     text = line.decode("utf-8")
                 except UnicodeDecodeError as error:
@@ -290,11 +356,22 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         raise _UnreadableError(_Mistake(str(path), what, "check the path")) from error
 
 
+def _lines_of(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file; they may all end in a carriage return alone, as some programs save."""
+    for line in file:
+        if b"\r" in line.rstrip(b"\r\n") and not line.endswith(b"\n"):  # all of it, or the last
+            yield from re.findall(rb"[^\r]*\r|[^\r]+", line)
+        else:
+            yield line
+
+
 def _row(text: str, label: str, where: str) -> Row | _Mistake:
     if not text.strip():
         return _Mistake(where, "the text is empty", _FILL_IN)
     if not label:
         return _Mistake(where, "the label is empty", _FILL_IN)
+    if not label.isprintable() and any("\ud800" <= c <= "\udfff" for c in label):
+        return _Mistake(where, "the label is no Unicode text (half a surrogate pair)", "correct it")
     return Row(text, label, where)
 
 

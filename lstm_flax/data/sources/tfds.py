@@ -5,7 +5,9 @@ import hashlib
 import json
 import logging
 import os
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,10 @@ from lstm_flax.config import DataConfig
 from lstm_flax.data.examples import Examples, sorted_label_names
 from lstm_flax.data.sources.base import Source
 from lstm_flax.errors import UserError, one_line
+from lstm_flax.files import read_plain
 
+_NAME = re.compile(r"[A-Za-z0-9_]+(/[A-Za-z0-9_+-][A-Za-z0-9_.+-]*)?(:[0-9]+\.[0-9]+\.[0-9]+)?")
+_OWN = "tensorflow_datasets.core.features."
 _OWN_NAMES = {"train": "train", "development": "validation", "test": "test"}
 
 
@@ -28,6 +33,42 @@ def tfds_folder(config: DataConfig) -> Path:
 def text_of(value: Any) -> str:
     """A text feature, which TFDS gives as bytes."""
     return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+
+
+def require_known_features(folder: Path) -> None:
+    """Makes sure that a prepared data set describes itself by TFDS's own features alone.
+
+    TFDS imports the module of whatever class `features.json` names, from the working directory
+    too: the data set of a stranger would run the stranger's program.
+
+    Raises:
+        UserError: naming the file and the class.
+    """
+    for path in sorted(folder.rglob("features.json")):
+        try:
+            described = json.loads(read_plain(path))
+            foreign = [name for name in _class_names(described) if not name.startswith(_OWN)]
+        except (OSError, ValueError, RecursionError) as error:
+            raise UserError(
+                f"{path}: no description of features ({one_line(error)}); prepare the data anew"
+            ) from error
+        if foreign:
+            raise UserError(
+                f"{path}: names {foreign[0]!r}, no class of TensorFlow Datasets, which would be "
+                "imported; if you trust it, export the data to a file for source 'files'"
+            )
+
+
+def _class_names(value: Any) -> Iterator[str]:
+    """The classes that a `features.json` names, at any depth."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key in ("pythonClassName", "python_class_name", "type") and isinstance(inner, str):
+                yield inner
+            yield from _class_names(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _class_names(inner)
 
 
 def fingerprint_of(builder: Any, split: str) -> str:
@@ -64,6 +105,13 @@ class TfdsSource(Source):
                 )
 
     def _open_builder(self, data_dir: Path) -> Any:
+        # No arguments of a builder, no namespaces: both can name other people's code.
+        if not _NAME.fullmatch(self._name):
+            raise UserError(
+                f"{self._where}: no name of a data set; write tfds:NAME or tfds:NAME/CONFIG"
+            )
+        require_known_features(data_dir / self._name.partition("/")[0])
+
         import tensorflow_datasets as tfds
 
         try:

@@ -1,0 +1,59 @@
+"""The data that a restored model is to answer for, as the user and not the checkpoint names it."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from lstm_flax.config import Config, as_config_dict, data_places, refuse_changes
+from lstm_flax.config.files import load_config
+from lstm_flax.errors import UserError
+
+# Fields that decide the training part and name a path all the same.
+_FURTHER_PLACES = ("extra_train_path",)
+
+
+def config_of_model(
+    saved: Config, name: str | None, overrides: Sequence[str], where: str
+) -> Config:
+    """A model's configuration with the paths that the command line names, and no others.
+
+    The paths in a checkpoint are history. It may come from anyone: files that it names are neither
+    read nor written.
+
+    Args:
+        saved: as the checkpoint has it.
+        name: `--config`, a configuration to take the paths from; None where none was given.
+        overrides: `--config.data.FIELD=VALUE` flags.
+        where: the model's folder, for messages.
+
+    Raises:
+        UserError: the data lies in files that nobody named, or another field than a path differs.
+    """
+    base = as_config_dict(saved)
+    with base.ignore_type():
+        base.init_from = None
+        for place in (*data_places(), *_FURTHER_PLACES):
+            base.data[place] = None
+    values = load_config(name, overrides, base=base)
+    nowhere = values.data.source == "files" and not (
+        values.data.train_path or values.data.token_cache
+    )
+    if nowhere:
+        with values.ignore_type():
+            values.data.train_path = saved.data.train_path or "PATH"
+    config = Config.from_config_dict(values)
+    advice = (
+        "a model is evaluated as it was trained: leave that field out; what may differ is where "
+        f"the data lies, config.data.{', '.join(data_places())}; --file scores any labelled texts"
+    )
+    kept = {place: getattr(saved.data, place) for place in _FURTHER_PLACES}
+    same = dataclasses.replace(
+        config, data=dataclasses.replace(config.data, **kept), init_from=saved.init_from
+    )
+    refuse_changes(saved, same, where, advice)
+    if nowhere:
+        raise UserError(
+            f"{where}: its data lay in files of its own, {saved.data.train_path!r} for one; what a "
+            "checkpoint names is not read: name them, --config.data.train_path=PATH and so on, or, "
+            "if the run is yours, --config=RUN/config.json; --file scores any labelled texts"
+        )
+    return config

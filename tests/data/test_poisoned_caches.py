@@ -1,0 +1,153 @@
+"""Token caches and data sets from elsewhere: whole by their checksums, wrong by content."""
+
+import dataclasses
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstm_flax.config import Config, DataConfig
+from lstm_flax.data import token_cache
+from lstm_flax.data.dataset import open_dataset
+from lstm_flax.data.sources.tfds import TfdsSource
+from lstm_flax.data.token_cache import DamagedCacheError, read_split, write_split
+from lstm_flax.errors import UserError
+from tests.conftest import templated_texts, write_jsonl
+
+GOOD = {
+    "token_ids": np.array([4, 5, 6, 7], np.uint16),
+    "offsets": np.array([0, 2, 4], np.int64),
+    "labels": np.array([0, 1], np.int32),
+    "groups": np.array([1, 2], np.uint64),
+}
+POISON = {
+    "an id beyond the vocabulary": {"token_ids": np.array([4, 5, 6, 60000], np.uint16)},
+    "a negative id": {"token_ids": np.array([4, 5, 6, -7], np.int32)},
+    "ids as objects' numbers": {"token_ids": np.array([4, 5, 6, 7], np.float64)},
+    "offsets beyond the end": {"offsets": np.array([0, 2, 1 << 40], np.int64)},
+    "offsets that go back": {"offsets": np.array([0, 5, 4], np.int64)},
+    "a text without tokens": {"offsets": np.array([0, 0, 4], np.int64)},
+    "offsets before the start": {"offsets": np.array([-2, 2, 4], np.int64)},
+    "a negative label": {"labels": np.array([0, -5], np.int32)},
+    "a label too many": {"labels": np.array([0, 2], np.int32)},
+    "too few labels": {"labels": np.array([0], np.int32)},
+    "two axes": {"labels": np.array([[0, 1]], np.int32)},
+    "too few groups": {"groups": np.array([1], np.uint64)},
+}
+
+
+def write(folder: Path, arrays: dict[str, np.ndarray], **manifest: Any) -> None:
+    """Writes a split as `write_split` would, of whatever arrays."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    sums = {name: token_cache._crc32(array) for name, array in arrays.items()}
+    values = {"format": token_cache.FORMAT_VERSION, "fingerprint": "f", "crc32": sums} | manifest
+    (folder / "split.json").write_text(json.dumps(values))
+
+
+@pytest.mark.parametrize("name", POISON)
+def test_arrays_that_no_program_writes(name: str, tmp_path: Path) -> None:
+    write(tmp_path / "good", GOOD)
+    split = read_split(tmp_path / "good", vocab_size=8, num_labels=2)
+    assert split is not None
+    assert [ids.tolist() for ids in split] == [[4, 5], [6, 7]]
+    write(tmp_path / "bad", GOOD | POISON[name])
+    (wrong,) = POISON[name]
+    with pytest.raises(DamagedCacheError, match=f"{wrong}.npy holds what no program writes"):
+        read_split(tmp_path / "bad", vocab_size=8, num_labels=2)
+
+
+@pytest.mark.parametrize("crc32", [{}, None, [1], {"token_ids": "x"}])
+def test_checksums_of_the_wrong_type(crc32: object, tmp_path: Path) -> None:
+    write(tmp_path / "bad", GOOD, crc32=crc32)
+    with pytest.raises(DamagedCacheError):
+        read_split(tmp_path / "bad")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Config]:
+    """A small token cache, and the configuration that made it."""
+    folder = tmp_path_factory.mktemp("cache")
+    path = write_jsonl(folder / "train.jsonl", templated_texts(60, seed=3))
+    places = {"source": "files", "train_path": str(path), "cache_dir": str(folder / "cache")}
+    values = {"data": places, "tokenizer": {"kind": "word", "vocab_size": 40}}
+    config = Config.from_config_dict(values)
+    dataset = open_dataset(config.data, config.tokenizer)
+    for name in dataset.splits:
+        dataset.split(name)
+    return dataset.folder, config
+
+
+def test_poison_is_one_line_where_the_cache_is_used(
+    cache: tuple[Path, Config], tmp_path: Path
+) -> None:
+    folder, config = cache
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    data = dataclasses.replace(config.data, token_cache=str(copy), cache_dir=None)
+    assert len(open_dataset(data, config.tokenizer).split("test"))
+    sequences = [np.array([39, 4000])] * 2
+    write_split(copy / "test", sequences, np.zeros(2), np.zeros(2), 5000, "f")
+    dataset = open_dataset(data, config.tokenizer)
+    with pytest.raises(UserError, match=r"token_cache = .*damaged .*token_ids.npy"):
+        dataset.split("test")
+    (copy / "test" / "labels.npy").unlink()
+    (copy / "test" / "labels.npy").symlink_to("/dev/zero")
+    with pytest.raises(UserError, match=r"labels.npy: a link, pipe or device"):
+        open_dataset(data, config.tokenizer)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"splits": ["train", "../../etc"]},
+        {"splits": "train"},
+        {"label_names": [1, 2]},
+        {"label_names": ["a", "a"]},
+        {"settings": [1]},
+        {"settings": {"data": 1}},
+        {"fingerprint": None},
+    ],
+)
+def test_a_dataset_json_of_wrong_types(
+    changes: dict[str, Any], cache: tuple[Path, Config], tmp_path: Path
+) -> None:
+    folder, config = cache
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    values = json.loads((copy / "dataset.json").read_text()) | changes
+    (copy / "dataset.json").write_text(json.dumps(values))
+    data = dataclasses.replace(config.data, token_cache=str(copy), cache_dir=None)
+    with pytest.raises(UserError, match="no folder of encoded splits, or a damaged one"):
+        open_dataset(data, config.tokenizer)
+
+
+def test_a_data_set_that_names_a_module_is_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stranger.py").write_text(
+        "import pathlib\npathlib.Path(__file__).with_name('executed').touch()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "data" / "mine" / "1.0.0"
+    folder.mkdir(parents=True)
+    info = {"name": "mine", "version": "1.0.0", "fileFormat": "array_record", "splits": []}
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+    (folder / "features.json").write_text(json.dumps({"pythonClassName": "stranger.Feature"}))
+    config = DataConfig(source="tfds:mine", data_dir=str(tmp_path / "data"))
+    with pytest.raises(UserError, match=r"features.json: names 'stranger.Feature'"):
+        TfdsSource(config)
+    assert not (tmp_path / "executed").exists()
+    assert "stranger" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "name", ["../mine", "/etc/x", "kaggle:x", "x/a=__import__('os')", "a/../b"]
+)
+def test_names_that_are_no_data_set(name: str) -> None:
+    with pytest.raises(UserError, match="no name of a data set"):
+        TfdsSource(DataConfig(source=f"tfds:{name}"))
