@@ -59,11 +59,13 @@ def _train(arguments: argparse.Namespace) -> int:
     config = Config.from_config_dict(load_config(arguments.config, arguments.overrides))
 
     # Only now, so that a mistake in the configuration is reported at once.
+    from lstm_flax.checkpoints.counters import leave_counters_alone
     from lstm_flax.devices.settings import prepare_jax
     from lstm_flax.recipes import make_recipes
     from lstm_flax.training.train import train
 
     prepare_jax()
+    leave_counters_alone()
     board = None
     if arguments.tensorboard:
         from lstm_flax.training.tensorboard import TensorBoardLog
