@@ -5,6 +5,7 @@ step's gates are one product, for all steps at once; the LSTM's cell states are 
 the gates let in. So the values are those of the implementation that ran, whichever it is.
 
 >>> from lstm_flax import LSTM
+>>> from lstm_flax.recurrent.cells import LSTM_SPEC
 >>> layer = LSTM(4, bidirectional=True, implementation="fused")
 >>> x, lengths = jnp.ones((1, 5, 3)), jnp.array([4])
 >>> outputs, (h_n, c_n) = layer.init_with_output(jax.random.key(0), x, lengths)[0]

@@ -5,6 +5,7 @@ dropout between layers. Right-padded rows with `lengths` replace packed sequence
 implementation scans Flax's own cells (`scan.py`); the others compute the same from the same
 parameters, faster.
 
+>>> import jax.numpy as jnp
 >>> layer = LSTM(8, num_layers=2, bidirectional=True)
 >>> inputs, lengths = jnp.ones((4, 6, 3)), jnp.array([6, 1, 4, 3])
 >>> variables = layer.init(jax.random.key(0), inputs)
@@ -33,6 +34,7 @@ class LSTM(Stack):
     those of Flax's `LSTMCell` under `layers_0_forward`, and so on. Recurrent kernels start
     orthogonal, input kernels uniform after Glorot & Bengio (2010), the forget gate's bias at one.
 
+    >>> import jax.numpy as jnp
     >>> layer = LSTM(8, bidirectional=True)
     >>> inputs = jax.random.normal(jax.random.key(0), (2, 5, 3))
     >>> variables = layer.init(jax.random.key(1), inputs)
@@ -158,6 +160,7 @@ class GRU(_OneState):
     `proj_size`; recurrent dropout acts on the state that enters the gates, not on the state that
     is carried over.
 
+    >>> import jax.numpy as jnp
     >>> layer = GRU(8, num_layers=2)
     >>> inputs, lengths = jnp.ones((2, 5, 3)), jnp.array([5, 2])
     >>> variables = layer.init(jax.random.key(0), inputs)
@@ -175,6 +178,7 @@ class GRU(_OneState):
 class RNN(_OneState):
     """Plain recurrent network (Elman 1990), as `torch.nn.RNN`.
 
+    >>> import jax.numpy as jnp
     >>> layer = RNN(8, nonlinearity="relu")
     >>> (outputs, h_n), _ = layer.init_with_output(jax.random.key(0), jnp.ones((2, 5, 3)))
     >>> outputs.shape, h_n.shape, bool(jnp.all(outputs >= 0))

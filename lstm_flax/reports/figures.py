@@ -160,7 +160,7 @@ def length_groups(lengths: np.ndarray) -> list[tuple[str, np.ndarray]]:
     >>> [name for name, _ in length_groups(np.array([3, 5, 8, 9]))]
     ['3', '5', '8', '9']
     """
-    edges = np.unique(np.quantile(lengths, np.linspace(0, 1, 7), method="inverted_cdf"))
+    edges = np.unique(np.quantile(lengths, np.linspace(0, 1, 7)[1:], method="inverted_cdf"))
     groups, last = [], 0
     for edge in edges:
         chosen = (lengths > last) & (lengths <= edge)
