@@ -146,8 +146,9 @@ def test_a_split_is_predicted_from_the_runs_own_data(
     teacher: Path, capsys: pytest.CaptureFixture
 ) -> None:
     capsys.readouterr()
-    assert main(["predict", f"--workdir={teacher}", "--split=test"]) == 0
+    own = ["predict", f"--workdir={teacher}", f"--config={teacher / 'config.json'}"]
+    assert main([*own, "--split=test"]) == 0
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [r["text"] for r in records] == [r["text"] for r in templated_texts(37, seed=2)]
-    assert main(["predict", f"--workdir={teacher}", "--split=unsupervised"]) == 2
+    assert main([*own, "--split=unsupervised"]) == 2
     assert "no 'unsupervised' split" in capsys.readouterr().err
