@@ -110,8 +110,12 @@ def test_parameters_of_another_size_are_refused(cell: str, implementation: str) 
         layer.apply(variables, jnp.pad(inputs, [(0, 0), (0, 0), (0, 1)]))
     with pytest.raises(UserError, match=r"^3 features, hidden_size = 6: .*hidden_size = 5"):
         layer.copy(hidden_size=6).apply(variables, inputs)
+    forward = layer.copy(bidirectional=False)
+    with pytest.raises(UserError, match=r"the parameters hold layers_0_backward"):
+        forward.apply(variables, inputs)
+    cells = {n: cell for n, cell in variables["params"].items() if n.endswith("_forward")}
     with pytest.raises(UserError, match=r"layers_1_forward are for 10 features"):
-        layer.copy(bidirectional=False).apply(variables, inputs)
+        forward.apply({"params": cells}, inputs)
 
 
 def test_parameters_in_boxes_are_taken_and_those_of_another_cell_named_by_flax() -> None:
