@@ -86,6 +86,12 @@ def run_command(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     if any(word.startswith("--config=") for word in arguments):
         own_data = any(word.startswith("--config.data.source=") for word in arguments)
         arguments += SMALL if own_data else SMALL + TEXTS
+    elif arguments[0] == "evaluate" or any(word.startswith("--split=") for word in arguments):
+        # The runs of this test are on files, which a checkpoint's word alone does not open.
+        places = [w.removeprefix("--workdir=") for w in arguments if w.startswith("--workdir=")]
+        at = next((i for i, w in enumerate(arguments) if w == ">"), len(arguments))
+        if places and not any(word.startswith("--file=") for word in arguments):
+            arguments.insert(at, f"--config={places[0]}/config.json")
     arguments = ["--split=development" if w == "--split=unsupervised" else w for w in arguments]
     if program == "lstm-flax":
         with contextlib.ExitStack() as stack:

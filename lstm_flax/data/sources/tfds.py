@@ -46,7 +46,8 @@ def require_known_features(folder: Path) -> None:
     """
     for path in sorted(folder.rglob("features.json")):
         try:
-            described = json.loads(read_plain(path))
+            # The user named this folder: a link in it to a plain file is the user's own.
+            described = json.loads(read_plain(path.resolve()))
             foreign = [name for name in _class_names(described) if not name.startswith(_OWN)]
         except (OSError, ValueError, RecursionError) as error:
             raise UserError(
