@@ -8,6 +8,8 @@ The rule: a block is run as it stands, with these exceptions and no others.
   seconds. One that names no data of its own (`--config.data.source`) gets `TEXTS` too, so that
   nothing is downloaded. Flags are still read in full: a wrong name or value fails.
 - `--split=unsupervised` becomes `--split=development`: `TEXTS` has no unlabelled texts.
+- `evaluate`, and a command with `--split`, of a run get `--config=WORKDIR/config.json` if they name
+  neither: after `TEXTS` the run's data are files, which a checkpoint's word alone does not open.
 - `> FILE` writes what the command prints to the file, as the shell would.
 """
 
@@ -87,7 +89,6 @@ def run_command(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         own_data = any(word.startswith("--config.data.source=") for word in arguments)
         arguments += SMALL if own_data else SMALL + TEXTS
     elif arguments[0] == "evaluate" or any(word.startswith("--split=") for word in arguments):
-        # The runs of this test are on files, which a checkpoint's word alone does not open.
         places = [w.removeprefix("--workdir=") for w in arguments if w.startswith("--workdir=")]
         at = next((i for i, w in enumerate(arguments) if w == ">"), len(arguments))
         if places and not any(word.startswith("--file=") for word in arguments):
