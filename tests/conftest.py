@@ -6,7 +6,8 @@ import json
 import os
 import random
 import shutil
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,13 +66,22 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if config.option.markexpr not in ("slow", "exhaustive"):
         flags = os.environ.get("XLA_FLAGS", "")
-        os.environ["XLA_FLAGS"] = f"{flags} --xla_backend_optimization_level=0".strip()
+        fewer = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+        os.environ["XLA_FLAGS"] = f"{flags} {fewer}".strip()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def rare_collections() -> None:
     """Python looks for garbage seldom: JAX keeps millions of objects that it would walk through."""
     gc.set_threshold(20_000)
+
+
+@pytest.fixture(autouse=True)
+def handlers_of_signals_stay() -> Iterator[None]:
+    """A test leaves the handlers of signals as they were."""
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    yield
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 @pytest.fixture(scope="session")

@@ -80,18 +80,31 @@ def test_an_interruption_does_not_wait_for_what_is_being_compiled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     function = BucketedFunction(lambda tree, batch: tree)
-    release = threading.Event()
+    interrupted, release = threading.Event(), threading.Event()
+
+    def interrupt(*_: object) -> None:
+        if not interrupted.is_set():
+            interrupted.set()
+            raise KeyboardInterrupt
+
+    def send() -> None:
+        while not interrupted.wait(0.1):  # Python loses one that comes just before it waits
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
     class Slow:
         def lower(self, *_: object) -> None:
-            main = threading.main_thread().ident
-            threading.Timer(0.1, signal.pthread_kill, [main, signal.SIGINT]).start()
+            threading.Thread(target=send).start()
             release.wait(20)
             raise RuntimeError("compiled after all")
 
+    before = signal.signal(signal.SIGINT, interrupt)
     monkeypatch.setattr(function, "_jitted", Slow())
     start = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        function.compile(None, [tokens(2)])
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            function.compile(None, [tokens(2)])
+    finally:
+        signal.signal(signal.SIGINT, before)
+        interrupted.set()
+        release.set()
     assert time.monotonic() - start < 10
-    release.set()
