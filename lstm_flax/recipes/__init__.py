@@ -2,19 +2,23 @@
 
 A recipe is a file here with a function `make_recipe(section)`, and a section of the same
 name in `config/recipes.py`. It plugs into a run through the hooks of `training/recipe.py`; the core
-imports none of them, and `train` is handed those that a configuration asks for.
+imports none of them, and `train` is handed those that a configuration asks for. `automatic.py` is
+another thing: it chooses the fields of a configuration from the training part, without jax.
 """
 
 import dataclasses
 import importlib
+from typing import TYPE_CHECKING
 
 from lstm_flax.config import RecipesConfig
-from lstm_flax.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from lstm_flax.training.recipe import Recipe
 
 __all__ = ["make_recipes"]
 
 
-def make_recipes(config: RecipesConfig) -> list[Recipe]:
+def make_recipes(config: RecipesConfig) -> "list[Recipe]":
     """The recipes whose sections a configuration has, in the order of the sections.
 
     >>> make_recipes(RecipesConfig())

@@ -19,6 +19,7 @@ import sentencepiece
 from lstm_flax.config import TokenizerConfig
 from lstm_flax.errors import UserError, one_line
 from lstm_flax.text.normalization import NORMALIZATION_VERSION, normalize
+from lstm_flax.text.script import WORD
 from lstm_flax.types import PAD_ID
 
 UNKNOWN_ID = 1
@@ -29,8 +30,6 @@ KINDS = ("unigram", "bpe", "word", "char")
 _SPACE = "\u2581"  # how pieces write it
 _RESERVED = "\u2585"
 _MAGIC = b"lstm_flax tokenizer 1\n"
-# Words keep inner apostrophes and hyphens ("don't", "well-made"); any other sign stands alone.
-_WORD = re.compile(r"\w+(?:['\-]\w+)*|[^\w\s]")
 # What the trainer is given at once: up to 4,096 characters, cut at a space where there is one. Its
 # positions within a run without spaces (any Chinese text) are 16-bit numbers.
 _SEGMENT = re.compile(r".{1,4096}(?= |$)|.{1,4096}")
@@ -79,7 +78,7 @@ class Tokenizer:
         if not any(sample):
             raise UserError("the tokenizer has no text to learn from: the training part is empty")
         if config.kind == "word":
-            sample = [" ".join(_WORD.findall(text)) for text in sample]
+            sample = [" ".join(WORD.findall(text)) for text in sample]
         sample = _drop_rare_characters(sample, config.character_coverage)
         # SentencePiece passes over sentences with the sign that it writes for unknown ones.
         sample = [text.replace(_RESERVED, " ") for text in sample]
@@ -181,7 +180,7 @@ class Tokenizer:
 
     def _prepare(self, text: str) -> str:
         normalized = normalize(text, self.lowercase)
-        return " ".join(_WORD.findall(normalized)) if self.kind == "word" else normalized
+        return " ".join(WORD.findall(normalized)) if self.kind == "word" else normalized
 
     def surfaces(self, normalized: str) -> tuple[list[str], np.ndarray]:
         """A normalised text cut up as its tokens are.
@@ -193,7 +192,7 @@ class Tokenizer:
         """
         places = np.arange(len(normalized))
         if self.kind == "word":
-            words = [match.span() for match in _WORD.finditer(normalized)]
+            words = [match.span() for match in WORD.finditer(normalized)]
             places = np.array([i for start, end in words for i in (start, *range(start, end))][1:])
             normalized = " ".join(normalized[start:end] for start, end in words)
         return self._processor.EncodeAsPieces(normalized), places
@@ -205,7 +204,7 @@ class Tokenizer:
     @property
     def word_pattern(self) -> str | None:
         """The regular expression of what the `word` tokenizer takes as a word; None for others."""
-        return _WORD.pattern if self.kind == "word" else None
+        return WORD.pattern if self.kind == "word" else None
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of token ids; special pieces other than the unknown one are left out."""
@@ -221,7 +220,7 @@ class Tokenizer:
         Files of equal pieces differ, since they record how they were trained.
         """
         digest = hashlib.sha256()
-        header = (self.kind, self.lowercase, NORMALIZATION_VERSION, _WORD.pattern)
+        header = (self.kind, self.lowercase, NORMALIZATION_VERSION, WORD.pattern)
         digest.update(repr(header).encode())
         digest.update(_normalizer_spec(self.model))
         for i in range(self.vocab_size):
