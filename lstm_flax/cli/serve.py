@@ -32,6 +32,7 @@ def add_to(commands: Commands) -> None:
         ("body", int, "bytes of a request (1,000,000)"),
         ("texts", int, "texts of a request (256)"),
         ("queue", int, "texts that may wait (2,048)"),
+        ("explained", int, "texts of a request, and that may wait, to be explained (8)"),
         ("seconds", float, "to send a body, and to wait for its answer (30)"),
     ):
         parser.add_argument(f"--max_{name}", type=kind, help=f"limit: {meaning}")

@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -37,19 +39,31 @@ class _Server:
     def __init__(self, predictor: Predictor, limits: Limits) -> None:
         self.limits = limits
         self.metrics = Metrics()
-        self.batcher = RequestBatcher(predictor, limits.queue, self.metrics.add_batch)
+        self.batcher = RequestBatcher(
+            predictor.predict, limits.queue, on_batch=self.metrics.add_batch
+        )
+        # A hundred times the work: one request after another, and few of them.
+        self.explainer = RequestBatcher(predictor.explain, limits.explained, max_batch=1)
         self.description = describe_interface(predictor.label_names, limits)
 
     async def predict(self, request: Request) -> Response:
-        texts = await read_texts(request, self.limits)
+        answers = await self._ask(self.batcher, await read_texts(request, self.limits))
+        return JSONResponse({"predictions": [_record(answer) for answer in answers]})
+
+    async def explain(self, request: Request) -> Response:
+        most = min(self.limits.texts, self.limits.explained)
+        texts = await read_texts(request, dataclasses.replace(self.limits, texts=most))
+        answers = await self._ask(self.explainer, texts)
+        return JSONResponse({"explanations": [dataclasses.asdict(answer) for answer in answers]})
+
+    async def _ask(self, batcher: RequestBatcher, texts: list[str]) -> list[Any]:
         try:
-            answers = await asyncio.wait_for(self.batcher.predict(texts), self.limits.seconds)
+            return await asyncio.wait_for(batcher.ask(texts), self.limits.seconds)
         except BusyError:
-            raise RefusedError(503, "too many texts wait to be classified; try again") from None
+            raise RefusedError(503, "too many texts wait to be answered; try again") from None
         except TimeoutError:
             reason = f"no answer within {self.limits.seconds:g} seconds; try again"
             raise RefusedError(503, reason) from None
-        return JSONResponse({"predictions": [_record(answer) for answer in answers]})
 
     async def health(self, request: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -106,13 +120,14 @@ def make_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with server.batcher:
+        async with server.batcher, server.explainer:
             yield
 
     routes = [
         Route(path, server.counted(path, endpoint), methods=[method])
         for method, path, endpoint in (
             ("POST", "/predict", server.predict),
+            ("POST", "/explain", server.explain),
             ("GET", "/health", server.health),
             ("GET", "/metrics", server.show_metrics),
             ("GET", "/openapi.json", server.openapi),

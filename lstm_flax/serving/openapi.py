@@ -10,21 +10,24 @@ def describe_interface(label_names: tuple[str, ...], limits: Limits) -> dict[str
     """An OpenAPI 3.1 document.
 
     >>> sorted(describe_interface(("neg", "pos"), Limits())["paths"])
-    ['/health', '/metrics', '/predict']
+    ['/explain', '/health', '/metrics', '/predict']
 
     Args:
         label_names: C names.
         limits: of a request.
     """
     text = {"type": "string", "minLength": 1, "examples": ["A gentle, funny film."]}
-    texts = {"type": "array", "items": text, "minItems": 1, "maxItems": limits.texts}
-    asked = {
-        "oneOf": [
+
+    def asked(most: int) -> dict[str, Any]:
+        texts = {"type": "array", "items": text, "minItems": 1, "maxItems": most}
+        forms = [
             {"type": "object", "required": [name], "properties": {name: schema}}
             | {"additionalProperties": False}
             for name, schema in (("text", text), ("texts", texts))
         ]
-    }
+        schema = {"schema": {"oneOf": forms}}
+        return {"required": True, "content": {"application/json": schema}}
+
     number = {"type": "number", "minimum": 0, "maximum": 1}
     prediction = {
         "type": "object",
@@ -39,10 +42,35 @@ def describe_interface(label_names: tuple[str, ...], limits: Limits) -> dict[str
             "warning": {"type": "string", "description": "Most of the text is unknown."},
         },
     }
-    answer = {
+    word = {
         "type": "object",
-        "required": ["predictions"],
-        "properties": {"predictions": {"type": "array", "items": prediction}},
+        "required": ["text", "start", "end", "contribution"],
+        "properties": {
+            "text": {"type": "string"},
+            "start": {"type": "integer", "description": "Character where the word begins."},
+            "end": {"type": "integer", "description": "Character after its last."},
+            "contribution": {"type": "number", "description": "To the label's log-odds."},
+            "from_ngrams": {"type": "number", "description": "Part through n-gram features."},
+            "occlusion": {
+                "type": ["number", "null"],
+                "description": "Fall of the log-odds without the word; of the strongest alone.",
+            },
+        },
+    }
+    explanation = {
+        "type": "object",
+        "required": ["text", "label", "probability", "log_odds", "words", "completeness_error"],
+        "properties": {
+            "text": {"type": "string"},
+            "label": {"enum": list(label_names)},
+            "probability": number,
+            "log_odds": {"type": "number"},
+            "empty_log_odds": {"type": "number"},
+            "words": {"type": "array", "items": word},
+            "completeness_error": {"type": "number", "minimum": 0},
+            "ngram_part": number,
+            "steps": {"type": "integer"},
+        },
     }
     error = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
     refusals = {
@@ -52,20 +80,30 @@ def describe_interface(label_names: tuple[str, ...], limits: Limits) -> dict[str
         "422": "The body is not JSON of this form, or a text is empty.",
         "503": "Too many texts wait, or the answer took too long; try again later.",
     }
-    responses = {"200": _json("One prediction a text, in order.", answer)} | {
-        status: _json(reason, error) for status, reason in refusals.items()
-    }
-    predict = {
-        "summary": "Classifies one text or many.",
-        "requestBody": {"required": True, "content": {"application/json": {"schema": asked}}},
-        "responses": responses,
-    }
+
+    def operation(summary: str, most: int, name: str, item: str) -> dict[str, Any]:
+        items = {"type": "array", "items": {"$ref": f"#/components/schemas/{item}"}}
+        answer = {"type": "object", "required": [name], "properties": {name: items}}
+        responses = {"200": _json("One a text, in order.", answer)} | {
+            status: _json(reason, error) for status, reason in refusals.items()
+        }
+        return {"summary": summary, "requestBody": asked(most), "responses": responses}
+
+    predict = operation("Classifies one text or many.", limits.texts, "predictions", "prediction")
+    explain = operation(
+        "Tells what each word contributed to the answer.",
+        min(limits.texts, limits.explained),
+        "explanations",
+        "explanation",
+    )
     health = {"type": "object", "properties": {"status": {"const": "ok"}}}
     return {
         "openapi": "3.1.0",
         "info": {"title": "lstm_flax text classifier", "version": __version__},
+        "components": {"schemas": {"prediction": prediction, "explanation": explanation}},
         "paths": {
             "/predict": {"post": predict},
+            "/explain": {"post": explain},
             "/health": {
                 "get": {
                     "summary": "Says that the server answers.",

@@ -7,21 +7,15 @@ that came in the meantime are the next batch.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 MAX_BATCH = 256  # texts answered together at most
 
 
 class BusyError(Exception):
     """More texts wait than the queue has room for."""
-
-
-class _Predicts(Protocol):
-    """A `Predictor`, as far as it is used here."""
-
-    def predict(self, texts: Sequence[str]) -> Sequence[Any]: ...
 
 
 class _Waiting(NamedTuple):
@@ -32,31 +26,37 @@ class _Waiting(NamedTuple):
 
 
 class RequestBatcher:
-    """Answers requests of one event loop with a predictor on a thread of its own.
+    """Answers requests of one event loop on a thread of its own.
 
-    >>> class Echo:
-    ...     def predict(self, texts):
-    ...         return [text.upper() for text in texts]
     >>> async def ask():
-    ...     async with RequestBatcher(Echo(), max_queue=8) as batcher:
-    ...         return await asyncio.gather(batcher.predict(["a"]), batcher.predict(["b", "c"]))
+    ...     upper = lambda texts: [text.upper() for text in texts]
+    ...     async with RequestBatcher(upper, max_queue=8) as batcher:
+    ...         return await asyncio.gather(batcher.ask(["a"]), batcher.ask(["b", "c"]))
     >>> asyncio.run(ask())
     [['A'], ['B', 'C']]
 
     Args:
-        predictor: answers lists of texts.
+        answer: gives one answer a text, in order.
         max_queue: texts that may wait, those being answered aside.
+        max_batch: texts answered together at most; a request's own texts always are.
         on_batch: called with the number of texts of each batch.
     """
 
-    def __init__(self, predictor: _Predicts, max_queue: int, on_batch: Any = None) -> None:
+    def __init__(
+        self,
+        answer: Callable[[Sequence[str]], Sequence[Any]],
+        max_queue: int,
+        max_batch: int = MAX_BATCH,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> None:
         self.waiting = 0
-        self._predictor = predictor
+        self._answer = answer
         self._max_queue = max_queue
+        self._max_batch = max_batch
         self._on_batch = on_batch
         self._queue: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="predict")
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="answer")
         self._worker: asyncio.Task | None = None
 
     async def __aenter__(self) -> "RequestBatcher":
@@ -74,8 +74,8 @@ class RequestBatcher:
             request.answer.cancel()
         await asyncio.to_thread(self._pool.shutdown)
 
-    async def predict(self, texts: Sequence[str]) -> list[Any]:
-        """One prediction a text, in order.
+    async def ask(self, texts: Sequence[str]) -> list[Any]:
+        """One answer a text, in order.
 
         Args:
             texts: of one request, none of them empty.
@@ -103,7 +103,7 @@ class RequestBatcher:
             if self._on_batch is not None:
                 self._on_batch(len(texts))
             try:
-                answers = await loop.run_in_executor(self._pool, self._predictor.predict, texts)
+                answers = await loop.run_in_executor(self._pool, self._answer, texts)
             except Exception as error:  # of this batch alone; the next one may be fine
                 for request in batch:
                     if not request.answer.done():
@@ -119,7 +119,7 @@ class RequestBatcher:
         """The requests that are answered together next: in their order, whole ones."""
         batch: list[_Waiting] = []
         size = 0
-        while self._queue and (not batch or size + len(self._queue[0].texts) <= MAX_BATCH):
+        while self._queue and (not batch or size + len(self._queue[0].texts) <= self._max_batch):
             request = self._queue.popleft()
             self.waiting -= len(request.texts)
             if not request.answer.done():

@@ -15,13 +15,15 @@ class Limits:
     Attributes:
         body: bytes of a request's body.
         texts: of one request.
-        queue: texts that may wait to be answered.
+        queue: texts that may wait to be classified.
+        explained: texts of one request, and texts that may wait, to be explained.
         seconds: to send a body, and to wait for the answer.
     """
 
     body: int = 1_000_000
     texts: int = 256
     queue: int = 2_048
+    explained: int = 8
     seconds: float = 30.0
 
 

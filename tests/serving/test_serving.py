@@ -38,6 +38,9 @@ class Lengths:
         self.go_on = threading.Event()
         self.go_on.set()
 
+    def explain(self, texts: Sequence[str]) -> list[Any]:
+        raise NotImplementedError
+
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
         self.batches.append(len(texts))
         assert self.go_on.wait(10)
@@ -50,11 +53,14 @@ class Lengths:
 
 
 def with_client(
-    test: Callable[[Any, Lengths], Any], limits: Limits | None = None, **options: Any
+    test: Callable[[Any, Any], Any],
+    limits: Limits | None = None,
+    predictor: Any = None,
+    **options: Any,
 ) -> Any:
     """Runs an asynchronous test against an application whose lifespan has begun."""
-    predictor = Lengths()
-    app = make_app(predictor, limits, **options)  # type: ignore[arg-type]
+    predictor = predictor or Lengths()
+    app = make_app(predictor, limits, **options)
 
     async def run() -> Any:
         transport = httpx.ASGITransport(app=app)
@@ -181,15 +187,36 @@ def test_a_late_answer_is_refused_and_the_next_is_not() -> None:
     with_client(ask, Limits(seconds=0.2))
 
 
+def test_texts_are_explained_as_the_predictor_explains_them(ngram_predictor: Predictor) -> None:
+    async def ask(client: Any, predictor: Predictor) -> None:
+        texts = ["a superb film", "dull <b>and</b> wooden"]
+        answer = await client.post("/explain", json={"texts": texts})
+        assert answer.status_code == 200
+        found, expected = answer.json()["explanations"], predictor.explain(texts)
+        assert [one["label"] for one in found] == [one.label for one in expected]
+        for one, other in zip(found, expected, strict=True):
+            words = [(word["text"], word["contribution"]) for word in one["words"]]
+            assert words == [(word.text, word.contribution) for word in other.words]
+        many = await client.post("/explain", json={"texts": texts * 2})
+        assert many.status_code == 422
+        assert "send from 1 to 3" in many.json()["error"]
+        document = (await client.get("/openapi.json")).json()
+        described = document["components"]["schemas"]["explanation"]["properties"]
+        assert described.keys() == found[0].keys()
+        assert described["words"]["items"]["properties"].keys() == found[0]["words"][0].keys()
+
+    with_client(ask, Limits(explained=3), ngram_predictor)
+
+
 def test_batches_hold_whole_requests_up_to_a_limit() -> None:
     async def ask() -> list[int]:
         predictor = Lengths()
         predictor.go_on.clear()
-        async with RequestBatcher(predictor, max_queue=1_000) as batcher:
+        async with RequestBatcher(predictor.predict, max_queue=1_000) as batcher:
             sizes = (1, 200, 56, 100, 157)
             tasks = []
             for size in sizes:
-                tasks.append(asyncio.create_task(batcher.predict(["ab"] * size)))
+                tasks.append(asyncio.create_task(batcher.ask(["ab"] * size)))
                 await asyncio.sleep(0.01)
             predictor.go_on.set()
             answers = await asyncio.gather(*tasks)
