@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from lstm_flax.data.examples import Examples
-from lstm_flax.data.sources.rows import some_names
+from lstm_flax.data.tables.mistakes import some_names
 from lstm_flax.text.hashing import text_hash
 from lstm_flax.text.tokenized import TokenizedSplit
 from lstm_flax.text.tokenizer import UNKNOWN_ID

@@ -8,6 +8,8 @@ import numpy as np
 from lstm_flax.errors import UserError
 from lstm_flax.types import TextExample
 
+_MANY = 20  # different numbers that may be ratings
+
 
 @dataclasses.dataclass(frozen=True)
 class Examples(Sequence[TextExample]):
@@ -63,6 +65,30 @@ def sorted_label_names(labels: set[str]) -> tuple[str, ...]:
         return tuple(sorted(labels, key=lambda name: (int(name), name)))
     except ValueError:
         return tuple(sorted(labels))
+
+
+def are_measurements(label_names: Sequence[str], examples: int) -> bool:
+    """True if labels are many different numbers, as for regression, rather than names of classes.
+
+    Numbers of classes follow each other without large gaps, and come again.
+
+    >>> are_measurements(["1.5", "2", "3.25"], 4), are_measurements(["1", "2", "3", "4.5"], 40)
+    (True, False)
+    >>> are_measurements([str(i) for i in range(77)], 5_000)
+    False
+
+    Args:
+        label_names: the different labels.
+        examples: the number of all examples.
+    """
+    try:
+        numbers = [float(name) for name in label_names]
+    except ValueError:
+        return False
+    different, often = len(numbers), 2 * len(numbers) > examples
+    if not all(number.is_integer() for number in numbers):
+        return different > _MANY or (different > 2 and often)
+    return different > _MANY and (often or 2 * different < max(numbers) - min(numbers) + 1)
 
 
 def check_texts(texts: Sequence[str]) -> None:

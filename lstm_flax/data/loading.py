@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lstm_flax.config import DataConfig
-from lstm_flax.data.examples import Examples
+from lstm_flax.data.examples import Examples, are_measurements
 from lstm_flax.data.sources import Source, open_source
 from lstm_flax.data.sources.files import read_labelled
 from lstm_flax.data.sources.imdb import NAME as IMDB
@@ -167,6 +167,13 @@ def _check_training_examples(examples: Examples, config: DataConfig) -> None:
     if np.count_nonzero(counts) < 2:
         only = examples.label_names[int(counts.argmax())]
         raise UserError(f"{where}: every label is {only!r}; a classifier needs two labels or more")
+    if are_measurements(examples.label_names, len(examples)):
+        raise UserError(
+            f"{where}: the labels in {config.label_column!r} are {len(examples.label_names):,} "
+            f"different numbers, {some(examples.label_names, 3)}: that is regression, which this "
+            "does not do; name a column of classes in config.data.label_column, or make a few "
+            "classes of the numbers"
+        )
     # A long text cannot consist of breaks and invisible characters alone, for all we care.
     empty = [
         id_

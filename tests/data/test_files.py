@@ -150,7 +150,12 @@ GOOD = '{"text": "a", "label": 1}\n{"text": "b", "label": "2"}\n'
             r"a\.jsonl:3: no column 'label', only 'text'.*label_column",
         ),
         ("a.jsonl", GOOD + '{"text": null, "label": 1}\n', r"a\.jsonl:3: 'text' is null"),
-        ("a.jsonl", GOOD + '{"text": "c", "label": 0.5}\n', r"a\.jsonl:3: label 'label' is 0.5"),
+        (
+            "a.jsonl",
+            GOOD + '{"text": "c", "label": 0.5}\n',
+            r"a\.jsonl: the labels in 'label' are 3 different numbers, 0\.5, 1, 2: .*regression",
+        ),
+        ("a.jsonl", GOOD + '{"text": "c", "label": NaN}\n', r"a\.jsonl:3: label 'label' is NaN"),
         ("a.jsonl", GOOD + '{"text": "c", "label": null}\n', r"a\.jsonl:3: label 'label' is null"),
         ("a.jsonl", GOOD + '{"text": " \\n", "label": 1}\n', r"a\.jsonl:3: the text is empty"),
         ("a.jsonl", GOOD + '{"text": "<br />", "label": 1}\n', r"a\.jsonl:3: the text is empty"),
@@ -174,7 +179,12 @@ GOOD = '{"text": "a", "label": 1}\n{"text": "b", "label": "2"}\n'
         ("a.csv", b"text,label\na,x\n\xff,y\n", r"a\.csv:3: not UTF-8"),
         ("a.csv", "text,label\na,x\nb,x\n", r"a\.csv: every label is 'x'"),
         ("a.tsv", "text\tlabel\na\tx\nb\n", r"a\.tsv:3: 1 column,"),
-        ("a.xlsx", "zip", r"a\.xlsx: cannot tell the format"),
+        ("a.xlsx", "zip", r"a\.xlsx: a spreadsheet; save the sheet as CSV"),
+        ("a.dat", "text,label\na,x\n", r"a\.dat: cannot tell the format"),
+        ("a.json", '{"text": {"0": "a"}}', r"a\.json: not an array of objects"),
+        ("a.json", '[{"text": "a", "label": 1}, 2]', r"a\.json: item 2: not a JSON object"),
+        ("a.csv.gz", "text,label\na,x\n", r"a\.csv\.gz: cannot be read \(Not a gzipped file"),
+        ("a.parquet", "PAR1", r"a\.parquet: cannot be read as Parquet"),
     ],
 )
 def test_every_mistake_names_file_and_line(tmp_path, name, content, message):

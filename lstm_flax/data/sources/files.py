@@ -9,7 +9,9 @@ import numpy as np
 from lstm_flax.config import DataConfig
 from lstm_flax.data.examples import Examples, sorted_label_names
 from lstm_flax.data.sources.base import Source
-from lstm_flax.data.sources.rows import Row, folder_files, read_rows, some_names
+from lstm_flax.data.sources.folders import folder_files
+from lstm_flax.data.sources.rows import Row, read_rows
+from lstm_flax.data.tables.mistakes import some_names
 from lstm_flax.errors import UserError, some
 
 

@@ -1,0 +1,1 @@
+"""Tables of any kind, read row by row; their columns found; answers written beside them."""

@@ -1,0 +1,194 @@
+"""Finds the columns of texts and labels: by their names, or else by what they hold.
+
+1. A column named `text`, and one named `label`.
+2. Otherwise one of the usual other names, alone or at the end of a name, as in `review_text`.
+3. Otherwise a rarer name: `title`, `stars`.
+4. Otherwise the only column of words, and the only one with few different values.
+
+Two that could be meant are an error that names them.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from lstm_flax.data.tables.mistakes import some_names
+from lstm_flax.data.tables.table import Record
+from lstm_flax.errors import UserError
+
+SAMPLE = 10_000  # records that columns are found by, at most
+FLAGS = ("--config.data.text_column", "--config.data.label_column")
+_USUAL = {
+    "text": "texts sentence sentences review reviews content body comment comments message "
+    "messages tweet question query utterance document post phrase sms article",
+    "label": "labels class classes category sentiment target intent topic polarity emotion mood y",
+}
+_RARER = {
+    "text": "title headline description summary abstract subject statement answer",
+    "label": "rating ratings stars score tag genre",
+}
+_OTHERS = "id index idx number date time timestamp created user author name url source"
+# Two letters of a script without spaces, or two words.
+_WORDS = re.compile(r"[぀-ヿ㐀-鿿豈-﫿฀-໿က-႟ក-៿\U00020000-\U0003134f]{2}|[^\W\d_]\W*\s\W*[^\W\d_]")
+_LONG_NAME = 6  # words: a name of so many is a text
+
+
+class FoundColumns(NamedTuple):
+    """The names of the columns of texts and labels."""
+
+    text: str
+    label: str
+
+
+def find_columns(
+    records: Sequence[Record],
+    where: str,
+    text: str | None = None,
+    label: str | None = None,
+    flags: tuple[str, str] = FLAGS,
+) -> FoundColumns:
+    """The columns of texts and labels of a table.
+
+    >>> rows = [("1", "good", "a fine film"), ("2", "bad", "a dull one"), ("3", "bad", "oh no")]
+    >>> names = ("id", "mood", "body")
+    >>> find_columns([Record("a.csv", names, row) for row in rows], "a.csv")
+    FoundColumns(text='body', label='mood')
+
+    Args:
+        records: its first, `SAMPLE` of them.
+        where: the file, for messages.
+        text: name of the column of texts, where it is known already.
+        label: likewise of the labels.
+        flags: what sets the two names, for messages.
+
+    Raises:
+        UserError: none or several columns could be meant, or the first line holds no names.
+    """
+    columns = _gather(records)
+    if text is None:
+        text = find_text_column(records, where, label, flags[0])
+    if label is None:
+        others = {name: column for name, column in columns.items() if name != text}
+        named = _by_name("label", others, lambda column: column.may_be_label)
+        few = [name for name, column in others.items() if column.is_few]
+        if not few and len(others) == 1 and next(iter(others.values())).repeats:
+            few = list(others)
+        label = _only(named or few, "labels", where, list(columns), flags[1])
+        _refuse_examples_as_names(columns, text, label, where)
+    return FoundColumns(text, label)
+
+
+def find_text_column(
+    records: Sequence[Record], where: str, label: str | None = None, flag: str = FLAGS[0]
+) -> str:
+    """The column of texts of a table; see `find_columns`."""
+    columns = {name: column for name, column in _gather(records).items() if name != label}
+    named = _by_name("text", columns, lambda column: column.is_text)
+    words = [name for name, column in columns.items() if column.is_words]
+    if not words and len(columns) == 1:
+        words = list(columns)
+    return _only(named or words, "texts", where, list(columns), flag)
+
+
+def is_header(names: Sequence[str]) -> bool:
+    """True if these are names of columns beyond doubt: one of texts, and another that is usual.
+
+    >>> is_header(["id", "Review"]), is_header(["Review", "please"]), is_header(["text"])
+    (True, False, False)
+    """
+    words = [_plain(name) for name in names]
+    texts = {"text", *_USUAL["text"].split()}
+    known = {"label", "", *_USUAL["label"].split(), *_OTHERS.split(), *texts}
+    for rarer in _RARER.values():
+        known.update(rarer.split())
+    return bool(texts & set(words)) and len(words) > 1 and sum(w in known for w in words) > 1
+
+
+def _by_name(
+    meant: str, columns: Mapping[str, "_Column"], fits: Callable[["_Column"], bool]
+) -> list[str]:
+    """The columns with the best of the names that mean one thing."""
+    if meant in columns:
+        return [meant]
+    usual = {meant, *_USUAL[meant].split()}
+    tiers: list[Callable[[str], bool]] = [
+        lambda name: _plain(name) == meant,
+        lambda name: _plain(name) in usual,
+        lambda name: _last_word(name) in usual,
+        lambda name: _plain(name) in _RARER[meant].split(),
+    ]
+    for holds in tiers:
+        if found := [name for name, column in columns.items() if holds(name) and fits(column)]:
+            return found
+    return []
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_.-]+", "", name).casefold()
+
+
+def _last_word(name: str) -> str:
+    """The last word of a compound name.
+
+    >>> _last_word("airline_sentiment"), _last_word("SentimentText"), _last_word("text_2")
+    ('sentiment', 'text', '2')
+    """
+    return re.split(r"[\s_.-]+|(?<=[a-z])(?=[A-Z])", name.strip())[-1].casefold()
+
+
+class _Column:
+    """What a column holds, over the records of a sample.
+
+    Attributes:
+        values: as text.
+        is_text: all are texts.
+        is_words: most are texts of several words, and not the same few again and again.
+        is_few: they are few different ones for so many rows.
+        repeats: some come again.
+        may_be_label: enough come again to be classes, if the name says so.
+    """
+
+    def __init__(self, given: Sequence[Any]) -> None:
+        given = [value for value in given if value is not None and str(value).strip()]
+        rows = len(given)
+        self.values = {str(value).strip() for value in given}
+        distinct = len(self.values)
+        plain = all(isinstance(value, str | int | float) for value in given)
+        self.is_text = rows > 0 and all(isinstance(value, str) for value in given)
+        few = max(2, min(rows // 3, 50 + rows // 50))
+        self.is_few = plain and 2 <= distinct <= few and distinct < rows
+        self.repeats = plain and 2 <= distinct < max(rows, 3)
+        self.may_be_label = plain and 2 <= distinct <= max(8, rows // 2)
+        worded = sum(_WORDS.search(value) is not None for value in given if isinstance(value, str))
+        self.is_words = self.is_text and not self.is_few and 2 * worded >= rows
+
+
+def _gather(records: Sequence[Record]) -> dict[str, _Column]:
+    values: dict[str, list[Any]] = {}
+    for record in records:
+        for name, value in zip(record.names, record.values, strict=True):
+            values.setdefault(name, []).append(value)
+    return {name: _Column(column) for name, column in values.items()}
+
+
+def _only(found: Sequence[str], meant: str, where: str, names: Sequence[str], flag: str) -> str:
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UserError(
+            f"{where}: {some_names(found)} could each hold the {meant}; set {flag}=NAME"
+        )
+    raise UserError(
+        f"{where}: cannot tell which column holds the {meant}, of {some_names(names)}; set "
+        f"{flag}=NAME, or add a first line of column names if there is none"
+    )
+
+
+def _refuse_examples_as_names(
+    columns: Mapping[str, _Column], text: str, label: str, where: str
+) -> None:
+    if label in columns[label].values or len(text.split()) >= _LONG_NAME:
+        raise UserError(
+            f"{where}: its first line looks like an example, not like names of columns "
+            f"({some_names([text, label])}); add a first line such as text,label"
+        )

@@ -1,0 +1,160 @@
+"""Tables of delimited text: .csv and .tsv."""
+
+import collections
+import csv
+import io
+import itertools
+import re
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from lstm_flax.data.tables.mistakes import Mistake, UnreadableError
+from lstm_flax.data.tables.table import Record, Table
+
+SEPARATORS = ",;\t|"
+_QUOTED_LINES = 100  # that one field of a .tsv file goes over, at most
+
+
+def read_csv(name: str, lines: Iterator[tuple[int, str]], wanted: Collection[str] = ()) -> Table:
+    """A table with commas, or what else its first line says, between its columns.
+
+    Args:
+        name: of the file, for messages.
+        lines: numbered, with their ends.
+        wanted: names of columns that it should have.
+    """
+    texts = (line for _, line in lines)
+    first, skipped = next(texts, ""), 0
+    # A spreadsheet program's own line in front of the header: sep=;
+    if told := re.fullmatch(r"sep=(.)", first.rstrip("\r\n"), re.IGNORECASE):
+        first, skipped = next(texts, ""), 1
+    separator = told[1] if told else find_separator(first, wanted)
+    reader = csv.reader(itertools.chain([first], texts), delimiter=separator, strict=True)
+    return _table(name, _numbered_records(name, reader, skipped), separator)
+
+
+def read_tsv(name: str, lines: Iterator[tuple[int, str]], wanted: Collection[str] = ()) -> Table:
+    """A table with tabs between its columns, with and without quoting.
+
+    A quote inside a field is a plain character, as most files have it; only a field that is quoted
+    as a whole is unquoted.
+
+    Args:
+        name: of the file, for messages.
+        lines: numbered, with their ends.
+        wanted: not needed here.
+    """
+    return _table(name, _tsv_records(lines), "\t")
+
+
+def find_separator(header: str, wanted: Collection[str] = ()) -> str:
+    """The separator of a table's columns: spreadsheets in many languages write semicolons.
+
+    >>> find_separator("text;label", {"text", "label"})
+    ';'
+    >>> find_separator("text,label,a;b", {"text", "label"})
+    ','
+    """
+    found = {separator: split_header(header, separator) for separator in SEPARATORS}
+    for separator, names in found.items():
+        if wanted and set(wanted) <= set(names):
+            return separator
+    return max(found, key=lambda separator: len(found[separator]))
+
+
+def split_header(line: str, separator: str) -> list[str]:
+    """The names in a line; none if it cannot be taken apart."""
+    try:
+        return [name.strip() for name in next(csv.reader([line], delimiter=separator), [])]
+    except csv.Error:
+        return []
+
+
+def _numbered_records(name: str, reader: Any, skipped: int) -> Iterator[tuple[int, list[str]]]:
+    """Records with the line each starts on; a quoted field may go over several."""
+    while True:
+        number = reader.line_num + 1 + skipped
+        try:
+            record = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            advice = "check its quotes"
+            if "field limit" in str(error):
+                advice += ", or allow longer fields: csv.field_size_limit(2**31 - 1)"
+            mistake = Mistake(f"{name}:{number}", f"not CSV ({error})", advice)
+            raise UnreadableError(mistake) from error
+        if record:
+            yield number, record
+
+
+def _tsv_records(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
+    """Records with the line each starts on.
+
+    A spreadsheet program quotes a field with line breaks: a line that ends in an open quotation
+    goes on in the next ones, unless it is whole and so is the next.
+    """
+    width, waiting = 0, collections.deque[tuple[int, str]]()
+    while True:
+        number, line = waiting.popleft() if waiting else next(lines, (0, ""))
+        if number == 0:
+            return
+        if not line.strip():
+            continue
+        fields = line.rstrip("\r\n").split("\t")
+        found = [_unquote(field) for field in fields]
+        width = width or len(fields)
+        if _is_open(fields[-1]) and len(fields) <= width:
+            joined = line
+            while len(waiting) < _QUOTED_LINES and (following := next(lines, None)):
+                waiting.append(following)
+            for taken, (_, further) in enumerate(waiting, start=1):
+                columns = len(further.rstrip("\r\n").split("\t"))
+                if len(fields) == width and columns >= width:
+                    break  # a record of its own
+                joined += further
+                record = next(csv.reader(io.StringIO(joined), delimiter="\t"), [])
+                if len(record) == width and not _is_open(joined.rstrip("\r\n").split("\t")[-1]):
+                    for _ in range(taken):
+                        waiting.popleft()
+                    found = record
+                    break
+        yield number, found
+
+
+def _is_open(field: str) -> bool:
+    """True if a field begins with a quotation mark that nothing closes."""
+    return field.startswith('"') and field.count('"') % 2 == 1
+
+
+def _unquote(field: str) -> str:
+    if len(field) >= 2 and field[0] == field[-1] == '"':
+        inner = field[1:-1].replace('""', "\0")
+        if '"' not in inner:
+            return inner.replace("\0", '"')
+    return field
+
+
+def _table(name: str, records: Iterator[tuple[int, list[str]]], separator: str) -> Table:
+    number, names = next(records, (1, []))
+    header = tuple(column.strip() for column in names)
+    rows = _rows(name, header, records)
+    return Table(name, header, f"{name}:{number}", rows, separator)
+
+
+def _rows(
+    name: str, header: tuple[str, ...], records: Iterator[tuple[int, list[str]]]
+) -> Iterator[Record | Mistake]:
+    width = len(header)
+    for number, record in records:
+        where = f"{name}:{number}"
+        if len(record) == width:
+            yield Record(where, header, record)
+        elif not any(field.strip() for field in record):  # spreadsheets write rows of nothing
+            yield Record(where, header, [""] * width)
+        else:
+            plural = "" if len(record) == 1 else "s"
+            what = f"{len(record)} column{plural}, the header has {width}"
+            few = len(record) < width
+            advice = "fill in what is missing" if few else "quote texts that contain the separator"
+            yield Mistake(where, what, advice)

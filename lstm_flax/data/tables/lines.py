@@ -1,0 +1,76 @@
+"""Decoded lines of a file, compressed or not, or of a stream."""
+
+import bz2
+import gzip
+import lzma
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from lstm_flax.data.tables.mistakes import Mistake, UnreadableError
+
+_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+
+
+def plain_suffix(path: Path) -> str:
+    """The ending that tells a file's format, without that of a compression.
+
+    >>> plain_suffix(Path("reviews.CSV.gz")), plain_suffix(Path("v1.2.jsonl"))
+    ('.csv', '.jsonl')
+    """
+    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
+    if suffixes and suffixes[-1] in _OPENERS:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Opens a file for reading, decompressed as its name says."""
+    return _OPENERS.get(path.suffix.lower(), open)(path, "rb")
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Numbered lines with their ends, decoded strictly; a byte-order mark is dropped.
+
+    Raises:
+        UnreadableError: the file cannot be read, is damaged, or is not UTF-8.
+    """
+    try:
+        with open_file(path) as file:
+            yield from decode_lines(file, str(path))
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        what = f"cannot be read ({reason})"
+        raise UnreadableError(Mistake(str(path), what, "check the path")) from error
+
+
+def decode_lines(lines: Iterable[bytes], name: str) -> Iterator[tuple[int, str]]:
+    """As `read_lines`, of lines that come from anywhere.
+
+    Args:
+        lines: with their ends.
+        name: where they come from, for messages.
+
+    Raises:
+        UnreadableError: a line is not UTF-8.
+    """
+    for number, line in enumerate(_split_at_returns(lines), start=1):
+        try:
+            text = line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            byte = f"byte {line[error.start]:#04x} at column {error.start + 1}"
+            what = f"not UTF-8 ({byte})"
+            mistake = Mistake(f"{name}:{number}", what, "save the file as UTF-8")
+            raise UnreadableError(mistake) from error
+        yield number, text.removeprefix("\ufeff") if number == 1 else text
+
+
+def _split_at_returns(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The same lines; they may all end in a carriage return alone, as some programs save."""
+    for line in lines:
+        if b"\r" in line.rstrip(b"\r\n") and not line.endswith(b"\n"):  # all of it, or the last
+            yield from re.findall(rb"[^\r]*\r|[^\r]+", line)
+        else:
+            yield line

@@ -1,0 +1,36 @@
+"""Mistakes in tables: gathered row by row, then reported at once."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from lstm_flax.errors import some
+
+
+class Mistake(NamedTuple):
+    """A mistake in one row, or from one line on."""
+
+    where: str
+    what: str
+    advice: str
+
+
+class UnreadableError(Exception):
+    """A mistake after which nothing more of the file can be read."""
+
+    def __init__(self, mistake: Mistake) -> None:
+        super().__init__(mistake)
+        self.mistake = mistake
+
+
+def all_of(mistakes: Sequence[Mistake]) -> str:
+    """One line: the first in full, of the next few what and where, and how many there are more."""
+    first, *others = mistakes
+    report = f"{first.where}: {first.what}; {first.advice}"
+    if others:
+        report += f"; wrong too: {some([f'{m.where}: {m.what}' for m in others], 5, '; ')}"
+    return report
+
+
+def some_names(names: Sequence[str]) -> str:
+    """The first few names, quoted and cut short, for a message of one line."""
+    return some([repr(name[:40]) for name in names])
