@@ -31,7 +31,7 @@ from tests.faults.kills import results
 from tests.faults.small_run import ROOT, SmallRun
 
 COMMANDS = ("train", "evaluate", "predict")
-SECONDS = 120  # that a command may take before it counts as hanging
+SECONDS = 300  # that a command may take before it counts as hanging
 
 
 def flip(path: Path, rng: random.Random) -> None:
@@ -199,6 +199,7 @@ def main() -> None:
         verdicts = {}
         for command in COMMANDS:
             workdir = folder / f"damaged_{number}"
+            shutil.rmtree(workdir, ignore_errors=True)  # of a harness that was stopped here
             shutil.copytree(folder / "stopped", workdir)
             shutil.rmtree(cache)
             shutil.copytree(folder / "kept", cache)
