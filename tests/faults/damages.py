@@ -45,10 +45,11 @@ def cut(path: Path, rng: random.Random) -> None:
 
 
 def swap(path: Path, rng: random.Random) -> None:
-    """Another file of the run that differs takes its place."""
+    """Another file of the run, or of the cache, that differs takes its place."""
     content = path.read_bytes()
-    run = next(p for p in path.parents if (p / "config.json").exists() or (p / "last").is_dir())
-    others = [p for p in sorted(run.rglob("*")) if p.is_file() and p.read_bytes() != content]
+    whole = (p for p in path.parents if (p / "last").is_dir() or p.name == "cache")
+    others = [p for p in sorted(next(whole).rglob("*")) if p.is_file()]
+    others = [p for p in others if p.read_bytes() != content]
     shutil.copyfile(rng.choice(others), path)
 
 
