@@ -5,6 +5,7 @@ import errno
 import os
 import stat
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -49,6 +50,25 @@ def replace_file(path: Path, data: bytes) -> None:
         with open_plain(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
             file.write(data)
         temporary.replace(path)
+    finally:
+        with contextlib.suppress(OSError):  # it is there no more if all went well
+            temporary.unlink()
+
+
+@contextlib.contextmanager
+def writing_file(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file under a temporary name; it is renamed at the end, or removed after an error.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
+    try:
+        with open_plain(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
+            yield file
+        temporary.replace(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
     finally:
         with contextlib.suppress(OSError):  # it is there no more if all went well
             temporary.unlink()

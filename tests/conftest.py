@@ -169,8 +169,8 @@ def ngram_predictor(ngram_config: Config) -> Predictor:
     encoder = TextEncoder.fit([record["text"] for record in records], labels, ngram_order=2)
     model = build_model(ngram_config, encoder, num_classes=2)
     params = init_params(model, jax.random.key(2))
-    history = History(temperature=1.5)
-    metadata = Metadata(ngram_config, ("neg", "pos"), encoder, "", {}, history, {})
+    history, position = History(temperature=1.5), {"epoch": 0, "batch": 0}
+    metadata = Metadata(ngram_config, ("neg", "pos"), encoder, "", position, history, {})
     return Predictor(TrainedModel(model, params, metadata, Path("0"), data_mesh(16)))
 
 

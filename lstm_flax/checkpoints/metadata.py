@@ -135,7 +135,15 @@ def read_values(checkpoint: Path) -> dict[str, Any]:
             another type, or impossible.
     """
     try:
-        values: Any = json.loads(read_plain(checkpoint / "metadata" / "metadata"))
+        return parse_values(read_plain(checkpoint / "metadata" / "metadata"), checkpoint)
+    except OSError as error:
+        raise _unusable(checkpoint, error) from error
+
+
+def parse_values(content: bytes, checkpoint: Path) -> dict[str, Any]:
+    """The metadata of a checkpoint in a file's content; see `read_values`."""
+    try:
+        values: Any = json.loads(content)
         version = values.get("format_version") if isinstance(values, dict) else None
         _require(type(version) is int, "format_version")
         if version not in range(1, FORMAT_VERSION + 1):
@@ -146,12 +154,16 @@ def read_values(checkpoint: Path) -> dict[str, Any]:
         _check(values)
     except UserError:
         raise
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(
-            f"{checkpoint}: its metadata cannot be used ({one_line(error)}); copy the checkpoint "
-            "again, or get it from whom you trust"
-        ) from error
+    except (ValueError, RecursionError) as error:
+        raise _unusable(checkpoint, error) from error
     return dict(values)
+
+
+def _unusable(checkpoint: Path, error: Exception) -> UserError:
+    return UserError(
+        f"{checkpoint}: its metadata cannot be used ({one_line(error)}); copy the checkpoint "
+        "again, or get it from whom you trust"
+    )
 
 
 def _check(values: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ import argparse
 import json
 
 from lstm_flax.cli.arguments import Commands, add_command, add_overrides, given_path
-from lstm_flax.config.files import load_config
+from lstm_flax.cli.own_data import add_data, config_of_data
 from lstm_flax.display import escaped_lines
 from lstm_flax.errors import UserError
 from lstm_flax.files import read_plain
@@ -20,7 +20,7 @@ def add_to(commands: Commands) -> None:
         epilog="example:\n  lstm-flax baselines --config=imdb --workdir=runs/imdb\n"
         "next:\n  lstm-flax train with the same configuration",
     )
-    parser.add_argument("--config", required=True, help="as for train")
+    add_data(parser)
     parser.add_argument(
         "--analyzer", choices=("word", "char"), default="word", help="char: for text without spaces"
     )
@@ -32,11 +32,10 @@ def add_to(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the scores of the linear models, and of the run named."""
-    from lstm_flax.config import Config
     from lstm_flax.data.loading import load_splits
     from lstm_flax.evaluation.linear_baselines import comparison_table, score_baselines
 
-    config = Config.from_config_dict(load_config(arguments.config, arguments.overrides))
+    config = config_of_data(arguments)
     beside = []
     if arguments.workdir is not None:
         path = arguments.workdir / "results.json"

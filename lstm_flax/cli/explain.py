@@ -140,7 +140,7 @@ def print_explanations(explanations: "list[Explanation]", console: "Console") ->
 
 def _lines(path: Path) -> list[str]:
     """The texts of a file, one a line; empty lines are left out."""
-    from lstm_flax.cli.lines import open_lines
+    from lstm_flax.cli.predicting.lines import open_lines
 
     with open_lines(path) as file:
         try:

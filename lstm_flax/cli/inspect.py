@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 
 from lstm_flax.cli.arguments import Commands, add_command, add_overrides
-from lstm_flax.config.files import load_config
+from lstm_flax.cli.own_data import add_data, config_of_data
 from lstm_flax.display import escaped, escaped_lines, to_json
 
 
@@ -16,17 +16,15 @@ def add_to(commands: Commands) -> None:
         run,
         help="sizes, lengths, duplicates and unknown tokens of the data, and what looks wrong in "
         "its labels, before training",
-        epilog="example:\n  lstm-flax inspect --config=sentences --config.data.source=files "
-        "--config.data.train_path=mine.csv\n"
+        epilog="example:\n  lstm-flax inspect mine.csv\n"
         "next:\n  lstm-flax train with the same flags, and --workdir=DIR",
     )
-    parser.add_argument("--config", required=True, help="as for train")
+    add_data(parser)
     add_overrides(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints a line a split, what is doubtful, and all statistics as JSON."""
-    from lstm_flax.config import Config
     from lstm_flax.data.audit import (
         count_shared_texts,
         describe_split,
@@ -35,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     from lstm_flax.data.dataset import open_dataset
 
-    config = Config.from_config_dict(load_config(arguments.config, arguments.overrides))
+    config = config_of_data(arguments)
     dataset = open_dataset(config.data, config.tokenizer)
     examples = {name: dataset.texts(name) for name in dataset.splits}
     texts = {name: part.texts for name, part in examples.items()}

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lstm_flax.checkpoints.pretrained import SHIPPED, SHIPPED_DESCRIPTION, model_folder
 from lstm_flax.cli.arguments import (
@@ -18,7 +18,7 @@ from lstm_flax.cli.arguments import (
     add_overrides,
     given_path,
 )
-from lstm_flax.display import to_json
+from lstm_flax.display import escaped, to_json
 from lstm_flax.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def add_to(commands: Commands) -> None:
         help="classify texts: one JSON object a text",
         epilog="examples:\n  lstm-flax predict --workdir=runs/imdb 'What a film!'\n"
         "  lstm-flax predict --workdir=runs/imdb --file=reviews.txt\n"
+        "  lstm-flax predict --workdir=runs/imdb --file=t.csv --text_column=body --output=out.csv\n"
         "  cat reviews.txt | lstm-flax predict --workdir=runs/imdb\n"
         "next:\n  lstm-flax train ... --config.init_from=runs/imdb goes on from this run with\n"
         "  texts of your own",
@@ -41,7 +42,16 @@ def add_to(commands: Commands) -> None:
     )
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="default: standard input, by line")
     parser.add_argument(
-        "--file", help="plain text in UTF-8, one text a line, no table; - for standard input"
+        "--file",
+        help="a table (.csv, .tsv, .jsonl, .json, .parquet; .gz may follow), or plain text in "
+        "UTF-8, one text a line; - for standard input",
+    )
+    parser.add_argument("--text_column", help="of a table; default: as in the run's data, or found")
+    parser.add_argument(
+        "--output",
+        type=given_path,
+        help="write a table (.csv, .tsv, .jsonl or .parquet): every column of the texts' "
+        "table, and label, probability and warning",
     )
     parser.add_argument(
         "--split",
@@ -64,16 +74,21 @@ def add_to(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints a line a text; status 2 where any could not be classified."""
+    """Prints or writes a row a text; status 2 where any could not be classified."""
     if (bool(arguments.texts) + (arguments.file is not None) + (arguments.split is not None)) > 1:
         raise UserError("give texts, --file or --split, only one of them")
     if arguments.split is None and (arguments.config or arguments.overrides):
         raise UserError("--config and its fields say where a split's texts lie; add --split=NAME")
+    if arguments.text_column is not None and (arguments.texts or arguments.split):
+        raise UserError("--text_column: is of a table; name one with --file=PATH")
+    if arguments.output is not None:
+        from lstm_flax.data.tables.writing import check_output
+
+        check_output(arguments.output)
     with contextlib.ExitStack() as stack:
-        lines = None if arguments.split is not None else _open_lines(arguments, stack)
+        source = _open_texts(arguments, stack)
 
         # Only now, so that a mistake in the arguments is reported at once.
-        from lstm_flax.cli.lines import predict_lines, record_of
         from lstm_flax.devices.settings import prepare_jax
         from lstm_flax.inference.predictor import Predictor
 
@@ -82,23 +97,88 @@ def run(arguments: argparse.Namespace) -> int:
         if not arguments.workdir:
             print(SHIPPED_DESCRIPTION, file=sys.stderr)
         predictor = Predictor.from_checkpoint(*folders, checkpoint=arguments.checkpoint)
-        if lines is None:
-            for prediction in predictor.predict_stream(_texts_of(predictor, arguments)):
-                record = {"text": prediction.text} | record_of(prediction)
-                print(to_json(record))
-            return 0
-        failed = False
-        for records in predict_lines(predictor, lines, "text" if arguments.texts else "line"):
-            for record in records:
-                failed |= "error" in record
-                print(to_json(record))
-            sys.stdout.flush()
+        return _answer(predictor, source, arguments)
+
+
+def _answer(
+    predictor: "Predictor", source: Path | Iterable[bytes] | None, arguments: argparse.Namespace
+) -> int:
+    """Answers a split, a table or plain lines; the exit status."""
+    from lstm_flax.cli.predicting import tables
+    from lstm_flax.cli.predicting.lines import predict_lines, record_of
+
+    output, column = arguments.output, arguments.text_column
+    found: tables.TextTable | Iterable[bytes]
+    if source is None:
+        answers = predictor.predict_stream(_texts_of(predictor, arguments))
+        return _put(output, ([{"text": a.text} | record_of(a)] for a in answers))
+    if isinstance(source, Path):
+        found = tables.open_text_table(source, column, _usual_column(predictor))
+    elif arguments.texts:
+        found = source
+    else:
+        name = "standard input" if arguments.file in (None, "-") else arguments.file
+        found = tables.table_in_lines(iter(source), name, column, _usual_column(predictor))
+    if not isinstance(found, tables.TextTable):
+        return _put(output, predict_lines(predictor, found, "text" if arguments.texts else "line"))
+    groups = tables.answer_rows(predictor, found)
+    if output is None:
+        return _print([(tables.printed(row), bool(row.error)) for row in rows] for rows in groups)
+    return _status(tables.write_answers(output, found, groups), output)
+
+
+def _put(output: Path | None, groups: Iterable[list[dict[str, Any]]]) -> int:
+    """Prints answers as they come, or writes them as a table; the exit status."""
+    if output is not None:
+        from lstm_flax.cli.predicting.tables import write_lines
+
+        return _status(write_lines(output, groups), output)
+    return _print([(record, "error" in record) for record in records] for records in groups)
+
+
+def _print(groups: Iterable[list[tuple[dict[str, Any], bool]]]) -> int:
+    """Prints records as they come; the exit status, by whether one is of a text that failed."""
+    any_failed = False
+    for records in groups:
+        for record, failed in records:
+            any_failed |= failed
+            print(to_json(record))
+        sys.stdout.flush()
+    return 2 if any_failed else 0
+
+
+def _status(failed: int, output: Path) -> int:
+    if failed:
+        line = f"{output}: texts that could not be classified: {failed:,}; their warnings say why"
+        print(escaped(line), file=sys.stderr)
     return 2 if failed else 0
+
+
+def _usual_column(predictor: "Predictor") -> str:
+    """The name of the column of texts in the data that the model was trained on."""
+    return predictor.trained.metadata.config.data.text_column
+
+
+def _open_texts(
+    arguments: argparse.Namespace, stack: contextlib.ExitStack
+) -> Path | Iterable[bytes] | None:
+    """A table's path, lines of text, or None for the texts of a split."""
+    if arguments.split is not None:
+        return None
+    if arguments.file not in (None, "-"):
+        from lstm_flax.data.tables.reading import is_table
+
+        path = Path(arguments.file).expanduser()
+        if is_table(path):
+            if not path.is_file():
+                raise UserError(f"{path}: No such file or directory; name a readable file")
+            return path
+    return _open_lines(arguments, stack)
 
 
 def _open_lines(arguments: argparse.Namespace, stack: contextlib.ExitStack) -> Iterable[bytes]:
     """The texts that were given, a line each."""
-    from lstm_flax.cli.lines import open_lines
+    from lstm_flax.cli.predicting.lines import open_lines
 
     if arguments.texts:
         return map(os.fsencode, arguments.texts)

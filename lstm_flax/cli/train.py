@@ -12,7 +12,7 @@ from lstm_flax.cli.arguments import (
     add_split,
     given_path,
 )
-from lstm_flax.config.files import built_in_configs, load_config
+from lstm_flax.cli.own_data import add_data, config_of_data
 from lstm_flax.training.interruption import EXIT_STATUS, Interrupted, leaving_at_once
 
 
@@ -23,19 +23,13 @@ def add_to(commands: Commands) -> None:
         "train",
         run,
         help="train, or continue a run, then evaluate it on the test split",
-        epilog="example:\n  lstm-flax train --config=quickstart --workdir=runs/quickstart\n"
-        "  lstm-flax train --config=sentences --config.data.source=files \\\n"
-        "      --config.data.train_path=mine.csv --workdir=runs/mine\n"
-        "next:\n  lstm-flax predict --workdir=runs/quickstart 'What a film!'\n"
+        epilog="example:\n  lstm-flax train mine.csv --workdir=runs/mine\n"
+        "  lstm-flax train --config=quickstart --workdir=runs/quickstart\n"
+        "next:\n  lstm-flax predict --workdir=runs/mine 'Some text.'\n"
         "The same command again continues a run that was stopped.\n"
         "`lstm-flax fields` lists every field.",
     )
-    parser.add_argument(
-        "--config",
-        required=True,
-        help="a configuration file, a run's config.json, or one of "
-        + ", ".join(built_in_configs()),
-    )
+    add_data(parser)
     parser.add_argument("--workdir", required=True, type=given_path, help="folder of the run")
     add_split(parser)
     add_checkpoint(parser)
@@ -54,9 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from lstm_flax.config import Config
-
-    config = Config.from_config_dict(load_config(arguments.config, arguments.overrides))
+    config = config_of_data(arguments, arguments.workdir)
 
     # Only now, so that a mistake in the configuration is reported at once.
     from lstm_flax.checkpoints.counters import leave_counters_alone

@@ -130,8 +130,7 @@ def find_config(name: str) -> Path:
     if path.exists():
         raise UserError(
             f"--config={name}: a configuration is a .py file, or the name of one that is built in; "
-            "own texts: --config=sentences --config.data.source=files "
-            f"--config.data.train_path={name}"
+            f"own texts: lstm-flax train {name} --workdir=DIR"
         )
     raise UserError(
         f"--config={name}: no such file, nor a built-in configuration; built in are "

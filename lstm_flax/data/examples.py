@@ -1,11 +1,12 @@
 """A sequence of labelled texts with the names of its labels."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import Any
 
 import numpy as np
 
-from lstm_flax.errors import UserError
+from lstm_flax.errors import UserError, some
 from lstm_flax.types import TextExample
 
 _MANY = 20  # different numbers that may be ratings
@@ -94,7 +95,53 @@ def are_measurements(label_names: Sequence[str], examples: int) -> bool:
 def check_texts(texts: Sequence[str]) -> None:
     """Raises a `UserError` that names the first of some texts that is empty, or no text."""
     for index, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise UserError(f"texts[{index}] is {type(text).__name__}, not a string")
-        if not text.strip():
-            raise UserError(f"texts[{index}] is empty; leave it out")
+        check_text(text, index)
+
+
+def check_text(text: Any, index: int) -> None:
+    """Raises a `UserError` if a text is empty or no text."""
+    if not isinstance(text, str):
+        shown = "" if isinstance(text, bytes | bytearray) else f" ({text!s:.40})"
+        advice = "; decode it" if isinstance(text, bytes | bytearray) else ""
+        raise UserError(f"texts[{index}] is {type(text).__name__}{shown}, not a string{advice}")
+    if not text.strip():
+        raise UserError(f"texts[{index}] is empty; leave it out")
+
+
+def column_of(values: Any, what: str, name: str = "texts") -> Iterable[Any]:
+    """Texts or labels that a caller gave: a list, an array, a column of a table, a generator.
+
+    >>> list(column_of(np.array(["fine", "dull"]), "predict"))
+    ['fine', 'dull']
+
+    Args:
+        values: what was given.
+        what: the call, for messages.
+        name: of the values, likewise.
+
+    Raises:
+        UserError: it is something else that can be iterated over all the same: a text, bytes, a
+            whole table, a dict, a set.
+    """
+    if isinstance(values, str | bytes | bytearray):
+        raise UserError(f"{what} takes a list of {name}; write {what}([text])")
+    if hasattr(values, "columns") and not callable(values.columns):
+        columns = [repr(str(column)[:40]) for column in values.columns]
+        raise UserError(
+            f"{what} takes one column of {name}, not a {type(values).__name__} of {some(columns)}; "
+            f"write {what}(frame[NAME])"
+        )
+    if isinstance(values, Mapping):
+        raise UserError(
+            f"{what} takes a list of {name}, not a {type(values).__name__} of "
+            f"{some([repr(key) for key in values])}; name the column of {name}"
+        )
+    if isinstance(values, Set) or not isinstance(values, Iterable):
+        order = ", which has no order" if isinstance(values, Set) else ""
+        raise UserError(f"{what} takes a list of {name}, not {type(values).__name__}{order}")
+    dimensions = getattr(values, "ndim", 1)
+    if dimensions != 1:
+        raise UserError(
+            f"{what} takes one column of {name}, not an array of {dimensions} dimensions"
+        )
+    return values

@@ -7,14 +7,15 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from lstm_flax.checkpoints.packed import pack, unpack
 from lstm_flax.checkpoints.pretrained import model_folder
 from lstm_flax.checkpoints.restore import TrainedModel, load_trained_model
-from lstm_flax.data.examples import check_texts
+from lstm_flax.data.examples import check_text, check_texts, column_of
 from lstm_flax.errors import UserError
 from lstm_flax.evaluation.classifier import WORKERS, ClassifierEvaluator
 from lstm_flax.evaluation.metrics import class_probabilities
@@ -40,12 +41,14 @@ class Prediction:
             of the data that the model was trained on.
         unknown: part of the text's characters in tokens that the model does not know, from 0 to 1.
             The answer for a text of mostly unknown tokens says little, however sure it is.
+        truncated: whether the text is longer than `max_length`: the model read a part of it.
     """
 
     text: str
     label: str
     probabilities: dict[str, float]
     unknown: float
+    truncated: bool = False
 
 
 class Predictor:
@@ -106,9 +109,7 @@ class Predictor:
             UserError: for an empty text, named as `texts[i]` with i from 0, as Python counts, or a
                 text where a list is due.
         """
-        if isinstance(texts, str):
-            raise UserError("predict takes a list of texts; write predict([text])")
-        texts = list(texts)
+        texts = list(column_of(texts, "predict"))
         check_texts(texts)
         return list(self.predict_stream(texts))
 
@@ -126,18 +127,34 @@ class Predictor:
                 "this Predictor was made before its process was forked, which JAX does not "
                 "survive; make one in each worker"
             )
-        iterator = iter(texts)
+        iterator = _checked(column_of(texts, "predict_stream"))
         with ThreadPoolExecutor(WORKERS) as pool:
             while chunk := list(itertools.islice(iterator, _CHUNK)):
-                answers = [member.probabilities(chunk, pool) for member in self._members]
-                mean = np.mean([probabilities for probabilities, _ in answers], axis=0)
-                for text, row, unknown in zip(chunk, mean, answers[0][1], strict=True):
+                answers = [member.answer(chunk, pool) for member in self._members]
+                mean = np.mean([answer.probabilities for answer in answers], axis=0)
+                cut = np.any([answer.truncated for answer in answers], axis=0)
+                unknown = answers[0].unknown
+                for text, row, rate, is_cut in zip(chunk, mean, unknown, cut, strict=True):
                     yield Prediction(
                         text=text,
                         label=self.label_names[int(row.argmax())],
                         probabilities=dict(zip(self.label_names, map(float, row), strict=True)),
-                        unknown=float(unknown),
+                        unknown=float(rate),
+                        truncated=bool(is_cut),
                     )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles and copies as the bytes of whole models: opening them runs no code of theirs."""
+        return type(self).from_bytes, tuple(pack(member.trained) for member in self._members)
+
+    @classmethod
+    def from_bytes(cls, *models: bytes) -> "Predictor":
+        """Opens models that `lstm_flax.checkpoints.packed.pack` wrote.
+
+        Raises:
+            UserError: one is damaged, or of another version.
+        """
+        return cls(*map(unpack, models))
 
     def export(
         self,
@@ -226,9 +243,7 @@ class Predictor:
             UserError: a text is empty, the label is none of the model's, `steps` is below 1, or the
                 predictor has several classifiers.
         """
-        if isinstance(texts, str):
-            raise UserError("explain takes a list of texts; write explain([text])")
-        texts = list(texts)
+        texts = list(column_of(texts, "explain"))
         check_texts(texts)
         self._refuse_several("explain")
         if label is not None and label not in self.label_names:
@@ -250,24 +265,47 @@ class Predictor:
         return StateReader(self.trained)
 
 
+def _checked(texts: Iterable[Any]) -> Iterator[str]:
+    for index, text in enumerate(texts):
+        check_text(text, index)
+        yield text
+
+
+class _Answer(NamedTuple):
+    """What one classifier says of N texts.
+
+    Attributes:
+        probabilities: f32[N, C].
+        unknown: f64[N], the part of each that is unknown.
+        truncated: bool[N], whether it is longer than the model reads.
+    """
+
+    probabilities: np.ndarray
+    unknown: np.ndarray
+    truncated: np.ndarray
+
+
 class _Member:
     """One classifier of a predictor."""
 
     def __init__(self, trained: TrainedModel) -> None:
+        self.trained = trained
         if not isinstance(trained.model, TextClassifier):
             raise UserError(
                 f"{trained.path}: holds a language model; name a classifier's run, or train one "
                 f"from it with --config.init_from={trained.path}"
             )
         metadata = trained.metadata
+        self._max_length = metadata.config.data.max_length
         self._encoder = metadata.encoder
         self._temperature = metadata.history.temperature
         self._evaluator = ClassifierEvaluator(trained.model, metadata.encoder, metadata.config.data)
         self._params: Any = jax.device_put(trained.params, jax.devices()[0])
 
-    def probabilities(self, texts: Sequence[str], pool: Executor) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities f32[N, C] of N texts, and the part of each that is unknown, f64[N]."""
+    def answer(self, texts: Sequence[str], pool: Executor) -> _Answer:
+        """Classifies N texts."""
         encoded, unknown = self._encoder.tokenizer.encode_measured(texts)
         split = TokenizedSplit.from_sequences(encoded, np.zeros(len(encoded)))
         logits = self._evaluator.logits(self._params, split, pool)
-        return class_probabilities(logits / self._temperature), unknown
+        probabilities = class_probabilities(logits / self._temperature)
+        return _Answer(probabilities, unknown, split.lengths > self._max_length)

@@ -152,4 +152,6 @@ def _record(answer: Prediction) -> dict[str, object]:
     record: dict[str, object] = {"label": answer.label, "probabilities": answer.probabilities}
     if answer.unknown > _MOSTLY:
         record["warning"] = f"{answer.unknown:.0%} of the text is unknown to the model"
+    if answer.truncated:
+        record["truncated"] = True
     return record

@@ -40,6 +40,10 @@ def describe_interface(label_names: tuple[str, ...], limits: Limits) -> dict[str
                 "properties": dict.fromkeys(label_names, number),
             },
             "warning": {"type": "string", "description": "Most of the text is unknown."},
+            "truncated": {
+                "type": "boolean",
+                "description": "The text is longer than the model reads.",
+            },
         },
     }
     word = {

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from lstm_flax.cli import main
-from lstm_flax.cli.lines import chunks_at_hand, predict_lines
+from lstm_flax.cli.predicting.lines import chunks_at_hand, predict_lines
+from lstm_flax.config import Config
 from lstm_flax.inference.predictor import Predictor
 
 
@@ -19,12 +20,16 @@ class Echo:
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
+        self.trained = SimpleNamespace(metadata=SimpleNamespace(config=Config()))
 
     def predict(self, texts: Sequence[str]) -> list[SimpleNamespace]:
         self.sizes.append(len(texts))
         return [
             SimpleNamespace(
-                label=str(len(text)), probabilities={"x": 1.0}, unknown=text.count("?") / len(text)
+                label=str(len(text)),
+                probabilities={"x": 1.0},
+                unknown=text.count("?") / len(text),
+                truncated=False,
             )
             for text in texts
         ]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lstm_flax.cli.lines import open_lines, predict_lines
+from lstm_flax.cli.predicting.lines import open_lines, predict_lines
 from lstm_flax.data.sources.rows import read_rows
 from lstm_flax.errors import UserError
 from tests.cli.test_predict_lines import Echo

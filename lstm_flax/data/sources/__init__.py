@@ -11,7 +11,7 @@ from lstm_flax.data.sources.pypi import PackageSource
 from lstm_flax.data.sources.tfds import TfdsSource
 from lstm_flax.errors import UserError
 
-__all__ = ["Source", "open_source"]
+__all__ = ["SOURCE_NAMES", "Source", "open_source"]
 
 _SOURCES: dict[str, Callable[[DataConfig], Source]] = {
     "imdb_reviews": ImdbSource,
@@ -21,6 +21,8 @@ _SOURCES: dict[str, Callable[[DataConfig], Source]] = {
     "reuters_r8": PackageSource,
     "files": FileSource,
 }
+
+SOURCE_NAMES = tuple(_SOURCES)
 
 
 def open_source(config: DataConfig) -> Source:

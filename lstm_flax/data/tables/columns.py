@@ -90,6 +90,16 @@ def find_text_column(
     return _only(named or words, "texts", where, list(columns), flag)
 
 
+def text_column_by_name(names: Sequence[str]) -> str | None:
+    """The only column whose name says that it holds texts; None if there is no such one.
+
+    >>> text_column_by_name(["id", "Review Text"]), text_column_by_name(["a", "b"])
+    ('Review Text', None)
+    """
+    found = _by_name("text", {name: _Column(["a text"]) for name in names}, lambda column: True)
+    return found[0] if len(found) == 1 else None
+
+
 def is_header(names: Sequence[str]) -> bool:
     """True if these are names of columns beyond doubt: one of texts, and another that is usual.
 

@@ -44,7 +44,8 @@ def read_parquet(path: Path) -> Table:
     """A table in Parquet; its rows are counted from 1."""
     file = open_parquet(path)
     header = tuple(file.schema_arrow.names)
-    return Table(str(path), header, str(path), _rows(path, file, header))
+    rows = _rows(path, file, header)
+    return Table(str(path), header, str(path), rows, types=list(file.schema_arrow.types))
 
 
 def _rows(path: Path, file: Any, header: tuple[str, ...]) -> Iterator[Record]:

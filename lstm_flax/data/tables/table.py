@@ -39,10 +39,12 @@ class Table:
         header_at: the place of the header.
         records: to be read once; mistakes stand where their rows do.
         separator: of its columns, if it is delimited text.
+        types: of its columns as pyarrow has them, if it is Parquet.
     """
 
     name: str
     header: tuple[str, ...] | None
     header_at: str
     records: Iterator[Record | Mistake]
-    separator: str = ","
+    separator: str | None = None
+    types: Sequence[Any] | None = None

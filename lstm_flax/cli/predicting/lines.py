@@ -5,19 +5,23 @@ import queue
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, TypeVar
 
+from lstm_flax.data.tables.reading import is_table
 from lstm_flax.errors import UserError
+
+T = TypeVar("T")
 
 _CHUNK = 4096  # lines answered together at most: enough to batch by length, small to hold
 _PATIENCE = 0.02  # seconds to wait for a further line before those at hand are answered
 _MOSTLY = 0.5  # part of a text: with more of it unknown, an answer says little
 
 
-class _Predicts(Protocol):
+class Predicts(Protocol):
     """A `Predictor`, as far as it is used here."""
 
-    def predict(self, texts: Sequence[str]) -> Sequence[Any]: ...
+    def predict(self, texts: Sequence[str]) -> Sequence[Any]:
+        """An answer a text, in order."""
 
 
 def open_lines(path: Path) -> BinaryIO:
@@ -26,10 +30,10 @@ def open_lines(path: Path) -> BinaryIO:
     Raises:
         UserError: it cannot be read, or is a table, whose rows are not texts, or no text at all.
     """
-    if path.suffix.lower() in (".csv", ".tsv", ".json", ".jsonl"):
+    if is_table(path):
         raise UserError(
-            f"{path}: --file takes plain text, one text a line, no table; save its column of "
-            "texts alone as .txt, or read the column in Python and call Predictor.predict"
+            f"{path}: this takes plain text, one text a line, no table; save its column of texts "
+            "alone as .txt"
         )
     try:
         file = path.open("rb")
@@ -49,7 +53,7 @@ def open_lines(path: Path) -> BinaryIO:
 
 
 def predict_lines(
-    predictor: _Predicts, lines: Iterable[bytes], unit: str = "line"
+    predictor: Predicts, lines: Iterable[bytes], unit: str = "line"
 ) -> Iterator[list[dict[str, Any]]]:
     """One record a line, in order.
 
@@ -82,10 +86,12 @@ def predict_lines(
 
 
 def record_of(answer: Any) -> dict[str, Any]:
-    """A `Prediction` as printed: label, probabilities, and a warning for a mostly unknown text."""
+    """A `Prediction` as printed: label, probabilities, a warning for a mostly unknown text."""
     record = {"label": answer.label, "probabilities": answer.probabilities}
     if answer.unknown > _MOSTLY:
         record["warning"] = f"{answer.unknown:.0%} of the text is unknown to the model"
+    if answer.truncated:
+        record["truncated"] = True
     return record
 
 
@@ -103,13 +109,13 @@ def _read_line(line: bytes, where: str) -> dict[str, Any]:
     return {"text": text}
 
 
-def chunks_at_hand(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Gathers lines as they come: never waits for a further line while it holds one.
+def chunks_at_hand(lines: Iterable[T]) -> Iterator[list[T]]:
+    """Gathers lines, or records, as they come: never waits for another while it holds one.
 
     Raises:
         Exception: whatever reading the lines raised.
     """
-    arrived: queue.Queue[bytes | None] = queue.Queue(_CHUNK)
+    arrived: queue.Queue[T | None] = queue.Queue(_CHUNK)
     failures: list[Exception] = []
 
     def read() -> None:
@@ -124,7 +130,7 @@ def chunks_at_hand(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
     threading.Thread(target=read, daemon=True).start()
     while True:
         line = arrived.get()
-        chunk: list[bytes] = []
+        chunk: list[T] = []
         while line is not None:
             chunk.append(line)
             if len(chunk) == _CHUNK:

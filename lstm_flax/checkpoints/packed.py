@@ -1,0 +1,98 @@
+"""A whole model as bytes: an archive of metadata, text encoder and arrays; no pickle."""
+
+import dataclasses
+import io
+import json
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from lstm_flax.checkpoints.arrays import require_same_arrays
+from lstm_flax.checkpoints.metadata import Metadata, parse_values
+from lstm_flax.checkpoints.restore import TrainedModel, build_model
+from lstm_flax.checkpoints.sizes import require_finite, require_sizes
+from lstm_flax.devices.sharding import data_mesh, replicated
+from lstm_flax.errors import UserError, one_line
+from lstm_flax.models import init_params
+from lstm_flax.text.encoder import TextEncoder
+
+_NAME = "a pickled model"
+_STEP = "step"
+
+
+def pack(trained: TrainedModel) -> bytes:
+    """A restored model as bytes; where it was saved is not part of them.
+
+    Args:
+        trained: the model.
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(trained.params)
+    arrays: dict[str, Any] = {
+        "/".join(key.key for key in path): np.asarray(leaf) for path, leaf in leaves
+    }
+    params = io.BytesIO()
+    np.savez(params, **arrays)
+    values = trained.metadata.to_json() | {_STEP: trained.step}
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("metadata.json", json.dumps(values))
+        archive.writestr("params.npz", params.getvalue())
+        for name, data in trained.metadata.encoder.to_files().items():
+            archive.writestr(f"encoder/{name}", data)
+    return content.getvalue()
+
+
+def unpack(content: bytes) -> TrainedModel:
+    """The inverse of `pack`, on whatever devices are present.
+
+    Raises:
+        UserError: the bytes are damaged, of another version, or not such a model.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > len(content):
+                raise ValueError("it is compressed")
+            files = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+        values = parse_values(files["metadata.json"], Path(_NAME))
+        params = _tree(files["params.npz"])
+        step = int(values[_STEP])
+    except UserError:
+        raise
+    except (
+        *(ValueError, KeyError, TypeError, OSError, EOFError, NotImplementedError),
+        *(zipfile.BadZipFile, zlib.error),
+    ) as error:
+        raise UserError(f"{_NAME} cannot be read ({one_line(error)}); make it again") from error
+    encoder = TextEncoder.from_files(
+        {name.removeprefix("encoder/"): data for name, data in files.items() if "/" in name}
+    )
+    metadata = Metadata.from_json(values, Path(_NAME), encoder)
+    config = metadata.config
+    require_sizes(_NAME, config, encoder.vocab_size, params)
+    portable = dataclasses.replace(
+        config, model=dataclasses.replace(config.model, implementation="auto")
+    )
+    model = build_model(portable, encoder, len(metadata.label_names))
+    shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
+    require_same_arrays(_NAME, params, shapes, values.get("versions"))
+    require_finite(_NAME, params)
+    mesh = data_mesh(config.data.batch_size)
+    return TrainedModel(
+        model, jax.device_put(params, replicated(mesh)), metadata, Path(_NAME, str(step)), mesh
+    )
+
+
+def _tree(content: bytes) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        for name in arrays.files:
+            *sections, leaf = name.split("/")
+            place = tree
+            for section in sections:
+                place = place.setdefault(section, {})
+            place[leaf] = arrays[name]
+    return tree

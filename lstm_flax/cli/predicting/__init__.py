@@ -1,0 +1,1 @@
+"""What `lstm-flax predict` reads and writes: lines, tables."""

@@ -1,0 +1,270 @@
+"""Rows of tables to answers beside them: every column, order and number of rows kept."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lstm_flax.cli.predicting.lines import Predicts, chunks_at_hand, record_of
+from lstm_flax.data.sources.rows import is_empty, sample_records
+from lstm_flax.data.tables.columns import find_text_column, is_header, text_column_by_name
+from lstm_flax.data.tables.delimited import find_separator, read_csv, split_header
+from lstm_flax.data.tables.json_records import read_jsonl, shown
+from lstm_flax.data.tables.lines import decode_lines
+from lstm_flax.data.tables.mistakes import Mistake, UnreadableError, all_of, some_names
+from lstm_flax.data.tables.reading import open_table
+from lstm_flax.data.tables.table import Record, Table
+from lstm_flax.data.tables.writing import open_writer, plain_value
+from lstm_flax.errors import UserError
+
+_FLAG = "--text_column"
+_ADDED = ("label", "probability", "warning")
+_PREFIX = "predicted_"  # of added columns, where the table has such a one itself
+
+
+class TextTable(NamedTuple):
+    """A table whose texts are to be answered.
+
+    Attributes:
+        table: to be read once.
+        column: of the texts.
+        names: of its columns.
+    """
+
+    table: Table
+    column: str
+    names: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Answered:
+    """A row with its answer.
+
+    Attributes:
+        record: the row.
+        answer: a `Prediction`; None where there is no text.
+        error: why there is none; empty for a row of nothing.
+    """
+
+    record: Record
+    answer: Any = None
+    error: str = ""
+
+
+def open_text_table(path: Path, column: str | None, usual: str) -> TextTable:
+    """Opens a table, and finds its column of texts.
+
+    Args:
+        path: of the table.
+        column: its name, as the user gave it.
+        usual: its name in the data of the model.
+
+    Raises:
+        UserError: it cannot be read, has no such column, or several that could be meant.
+    """
+    sample = sample_records(path)
+    if column is None:
+        known = any(usual in record.names for record in sample)
+        column = usual if known else find_text_column(sample, str(path), flag=_FLAG)
+    try:
+        return _checked(open_table(path, {column}), column, _names(sample))
+    except UnreadableError as error:
+        raise UserError(all_of([error.mistake])) from error
+
+
+def table_in_lines(
+    lines: Iterator[bytes], name: str, column: str | None, usual: str
+) -> TextTable | Iterator[bytes]:
+    """Sees from the first line whether lines are a table: JSON objects, or names of columns.
+
+    Args:
+        lines: not read yet; only one is before this returns.
+        name: where they come from, for messages.
+        column: see `open_text_table`; lines are a table if it is given.
+        usual: likewise.
+
+    Returns:
+        The table, or all lines if they are none.
+
+    Raises:
+        UserError: the column of a table cannot be told.
+    """
+    first = next(lines, None)
+    if first is None:
+        return iter(())
+    lines = itertools.chain([first], lines)
+    start = first.decode("utf-8-sig", errors="replace").strip()
+    is_json = start.startswith("{") and start.endswith("}") and '"' in start
+    names = split_header(start, find_separator(start, {column} if column else ()))
+    if not is_json and column is None and not is_header(names):
+        return lines
+    try:
+        if is_json:
+            table = read_jsonl(name, decode_lines(lines, name))
+            record = next(table.records)
+            if isinstance(record, Mistake):
+                raise UserError(all_of([record]))
+            names = list(record.names)
+            table = dataclasses.replace(table, records=itertools.chain([record], table.records))
+        else:
+            table = read_csv(name, decode_lines(lines, name), {column} if column else ())
+    except UnreadableError as error:
+        raise UserError(all_of([error.mistake])) from error
+    column = column or (usual if usual in names else text_column_by_name(names))
+    if column is None:
+        raise UserError(
+            f"{name}: looks like a table of {some_names(names)}; say which column holds the texts: "
+            f"{_FLAG}=NAME"
+        )
+    return _checked(table, column, names)
+
+
+def _names(records: Iterable[Record]) -> list[str]:
+    """The names of all columns, in the order in which they come."""
+    return list(dict.fromkeys(name for record in records for name in record.names))
+
+
+def _checked(table: Table, column: str, names: Sequence[str]) -> TextTable:
+    if table.header is not None and table.header.count(column) != 1:
+        there = "two columns" if column in table.header else "no column"
+        raise UserError(
+            f"{table.header_at}: {there} {column!r}, of {some_names(table.header)}; set "
+            f"{_FLAG}=NAME"
+        )
+    return TextTable(table, column, table.header or tuple(names))
+
+
+def answer_rows(predictor: Predicts, found: TextTable) -> Iterator[list[Answered]]:
+    """Answers rows in order; those that come fast, up to 4,096 together.
+
+    Args:
+        predictor: a `Predictor`.
+        found: the table; read on a thread of its own, not far ahead.
+
+    Raises:
+        UserError: a row is mistaken, or nothing more can be read.
+    """
+    try:
+        for chunk in chunks_at_hand(found.table.records):
+            rows = [_row(record, found) for record in chunk]
+            texts = [row.record.value(found.column) for row in rows if _asks(row)]
+            answers = iter(predictor.predict(texts) if texts else [])
+            yield [
+                dataclasses.replace(row, answer=next(answers)) if _asks(row) else row
+                for row in rows
+            ]
+    except UnreadableError as error:
+        raise UserError(all_of([error.mistake])) from error
+
+
+def _asks(row: Answered) -> bool:
+    return not row.error and not is_empty(row.record)
+
+
+def _row(record: Record | Mistake, found: TextTable) -> Answered:
+    if isinstance(record, Mistake):
+        raise UserError(all_of([record]))
+    column = found.column
+    if is_empty(record):
+        return Answered(record)
+    if column not in record.names:
+        return Answered(record, error=f"no column {column!r}")
+    text = record.value(column)
+    if text is None or (isinstance(text, str) and not text.strip()):
+        return Answered(record, error="the text is empty")
+    if not isinstance(text, str):
+        return Answered(record, error=f"{column!r} is {shown(text)}, not a string")
+    if "\0" in text:
+        return Answered(record, error="the text holds a NUL character")
+    return Answered(record)
+
+
+def printed(row: Answered) -> dict[str, Any]:
+    """A row and its answer as they are printed; no column of the row is replaced."""
+    names = row.record.names
+    added = {"error": row.error} if row.error else {}
+    if row.answer is not None:
+        added = record_of(row.answer)
+    taken = set(names) & {"label", "probabilities", "warning", "truncated", "error"}
+    prefix = _PREFIX if taken else ""
+    own = dict(zip(names, map(plain_value, row.record.values), strict=True))
+    return own | {f"{prefix}{name}": value for name, value in added.items()}
+
+
+def write_answers(path: Path, found: TextTable, groups: Iterable[list[Answered]]) -> int:
+    """Writes the rows with three more columns: label, probability, warning.
+
+    Where the table has one of that name, all three begin with `predicted_`.
+
+    Args:
+        path: see `check_output`.
+        found: what the rows come from.
+        groups: the answered rows.
+
+    Returns:
+        How many texts could not be answered.
+    """
+    table, names = found.table, list(found.names)
+    if table.header is None:  # of objects, each with names of its own: a header needs all
+        groups = list(groups)
+        names = _names(row.record for rows in groups for row in rows)
+    added = [f"{_PREFIX}{name}" if set(_ADDED) & set(names) else name for name in _ADDED]
+    if taken := set(added) & set(names):
+        raise UserError(f"{table.name}: has columns {some_names(sorted(taken))}; rename them")
+    types = _types(path, table, len(names))
+    failed = 0
+    with open_writer(path, [*names, *added], table.separator, types) as writer:
+        for row in itertools.chain.from_iterable(groups):
+            failed += bool(row.error)
+            values = [*row.record.values, *_values(row)]
+            writer.write([*row.record.names, *added], values)
+    return failed
+
+
+def _types(path: Path, table: Table, columns: int) -> list[Any] | None:
+    """The types of the columns in Parquet: the table's own, or text."""
+    if path.suffix.lower() != ".parquet":
+        return None
+    from lstm_flax.data.tables.parquet import arrow
+
+    text, number = arrow(path).string(), arrow(path).float64()
+    own = table.types
+    if own is None:
+        own = [text if table.header is not None else None] * columns
+    return [*own, text, number, text]
+
+
+def _values(row: Answered) -> list[Any]:
+    record = {"error": row.error} if row.answer is None else record_of(row.answer)
+    return _of_record(record)
+
+
+def _of_record(record: dict[str, Any]) -> list[Any]:
+    """Label, probability and warning of an answer as it is printed; None for what is not there."""
+    label = record.get("label")
+    probability = None if label is None else record["probabilities"][label]
+    warnings = [record[name] for name in ("error", "warning") if record.get(name)]
+    if record.get("truncated"):
+        warnings.append("the text is longer than the model reads")
+    return [label, probability, "; ".join(warnings) or None]
+
+
+def write_lines(path: Path, groups: Iterable[list[dict[str, Any]]]) -> int:
+    """Writes answers to plain lines as a table: text, label, probability, warning.
+
+    Args:
+        path: see `check_output`.
+        groups: what `predict_lines` yields.
+
+    Returns:
+        How many texts could not be answered.
+    """
+    names = ("text", *_ADDED)
+    failed = 0
+    types = _types(path, Table("", ("text",), "", iter(())), 1)
+    with open_writer(path, names, types=types) as writer:
+        for record in itertools.chain.from_iterable(groups):
+            failed += "error" in record
+            writer.write(names, [record["text"], *_of_record(record)])
+    return failed

@@ -1,0 +1,97 @@
+"""A configuration for data that nobody has tuned one for: what is not set is chosen."""
+
+import math
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lstm_flax.config import Config, DataConfig
+from lstm_flax.data.loading import load_examples
+from lstm_flax.data.sources import open_source
+from lstm_flax.data.sources.rows import find_columns_of
+from lstm_flax.recipes.automatic import choose
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
+
+_LARGEST_PART = 0.3  # of the examples, held out for development or for the test
+
+
+def automatic_config(values: "ConfigDict", given: Collection[str]) -> tuple[Config, str]:
+    """Completes a configuration by the automatic recipe; reads the training part.
+
+    Args:
+        values: names the data; changed here.
+        given: the dotted names of the fields that the user set, which stay as they are.
+
+    Returns:
+        The configuration, and a line of what was chosen and why.
+
+    Raises:
+        UserError: the data cannot be read, or its columns cannot be told.
+    """
+    columns = take_columns(values, given)
+    # Whatever the lengths that were set: the buckets are chosen to fit them.
+    data: dict[str, Any] = values.data.to_dict() | {"max_length": 1, "bucket_widths": (32,)}
+    reading = DataConfig(**data)
+    source = open_source(reading)
+    for part in ("development", "test"):
+        name = f"data.{part}_fraction"
+        if name not in given and part not in source.splits and not source.cut_by_film:
+            fraction = _fraction(source.load("train").labels, getattr(reading, name[5:]))
+            _set(values, name, fraction)
+            data[name[5:]] = fraction
+    train = load_examples(DataConfig(**data), "train", source)
+    fixed = {name: _get(values, name) for name in given}
+    choice = choose(train.texts, train.labels, fixed)
+    for name, value in choice.fields.items():
+        _set(values, name, value)
+    return Config.from_config_dict(values), f"{columns}{choice.reason}"
+
+
+def take_columns(values: "ConfigDict", given: Collection[str]) -> str:
+    """Finds the columns of a table and puts their names into the configuration.
+
+    Args:
+        values: names the data; changed here.
+        given: the dotted names of the fields that the user set.
+
+    Returns:
+        Words that say which columns were taken; empty where there was nothing to find.
+    """
+    path = values.data.train_path
+    if values.data.source != "files" or path is None or not Path(path).expanduser().is_file():
+        return ""
+    text, label = (
+        values.data[field] if f"data.{field}" in given else None
+        for field in ("text_column", "label_column")
+    )
+    if text is not None and label is not None:
+        return ""
+    found = find_columns_of(Path(path).expanduser(), text, label)
+    values.data.text_column, values.data.label_column = found
+    return f"texts in {found.text!r}, labels in {found.label!r}; "
+
+
+def _fraction(labels: np.ndarray, least: float) -> float:
+    """The part to hold out: more of few texts a label, so that most labels have one in it.
+
+    >>> _fraction(np.arange(400) % 2, 0.1), _fraction(np.arange(400) % 100, 0.1)
+    (0.1, 0.128)
+    """
+    of_a_label = float(np.median(np.bincount(labels)))
+    return max(least, min(_LARGEST_PART, math.ceil(510 / max(of_a_label, 1)) / 1000))
+
+
+def _get(values: Any, name: str) -> Any:
+    for part in name.split("."):
+        values = None if values is None else values[part]
+    return values
+
+
+def _set(values: "ConfigDict", name: str, value: Any) -> None:
+    area, field = name.split(".")
+    with values[area].ignore_type():
+        values[area][field] = value
