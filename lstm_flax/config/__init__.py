@@ -87,6 +87,17 @@ class Config(Section):
             "data.extra_train_path",
             "a language model needs no labels; leave it empty",
         )
+        for name in ("pretrained_vectors", "freeze_embedding"):
+            self.require(
+                classifier or not getattr(self.model, name),
+                f"model.{name}",
+                "a language model learns its embedding; leave it out",
+            )
+        self.require(
+            self.init_from is None or self.model.pretrained_vectors is None,
+            "model.pretrained_vectors",
+            "config.init_from gives the run its embedding; leave one of them out",
+        )
         for name in CLASSIFIERS_ALONE:
             self.require(
                 classifier or getattr(self.recipes, name) is None,

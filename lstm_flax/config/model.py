@@ -14,6 +14,9 @@ class ModelConfig(Section, at="model"):
         embedding_size: E.
         embedding_init: `normal`, or `cooccurrence` for PPMI-SVD embeddings of the training text
             (`text/ppmi_svd.py`).
+        pretrained_vectors: a file of GloVe, word2vec or fastText vectors of E numbers to start the
+            embedding from, or `glove-50d` (`text/vectors.py`); absent for `embedding_init`.
+        freeze_embedding: keep the embedding as it starts.
         ngram_order: n of the longest n-grams whose naive-Bayes log-count ratios are inputs beside
             the embeddings (`text/ngrams.py`); 0 for none.
         hidden_size: H, of one direction.
@@ -35,6 +38,8 @@ class ModelConfig(Section, at="model"):
     cell: str = field("lstm", choices=("lstm", "gru", "rnn"))
     embedding_size: int = field(128, at_least=1)
     embedding_init: str = field("normal", choices=("normal", "cooccurrence"))
+    pretrained_vectors: str | None = None
+    freeze_embedding: bool = False
     ngram_order: int = field(0, at_least=0, at_most=16)
     hidden_size: int = field(128, at_least=1)
     num_layers: int = field(1, at_least=1, at_most=1000)

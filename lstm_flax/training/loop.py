@@ -103,7 +103,7 @@ class Run:
         self.best = open_checkpoints(workdir, "best")
         restored = self._restore(jax.eval_shape(create, {}))
         if restored is None:
-            given = first_params(config.model, config.data, task.dataset, initial)
+            given = first_params(config, task.dataset, initial)
             state = jax.jit(create, out_shardings=replicated(task.mesh))(given)
             restored = state, self._zero_sums()
         self.state, self.epoch_sums = restored

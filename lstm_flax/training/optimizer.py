@@ -3,7 +3,7 @@
 A new one is a case in `make_optimizer` and a choice of `name` in config/optimizer.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -42,6 +42,7 @@ def make_optimizer(
     total_steps: int,
     steps_per_epoch: int | None = None,
     recipes: Sequence[Recipe] = (),
+    frozen: str | None = None,
 ) -> optax.GradientTransformation:
     """The whole chain from gradients to updates.
 
@@ -51,6 +52,7 @@ def make_optimizer(
             those left over at its end make none.
         steps_per_epoch: batches of an epoch; by default `total_steps`.
         recipes: may put transformations of their own after the rule, in their order.
+        frozen: name of the module whose parameters stay as they are; None for no module.
 
     Raises:
         UserError: where no update would ever be made.
@@ -79,6 +81,8 @@ def make_optimizer(
         rule = recipe.optimizer(rule, updates_per_epoch)
     clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
     chain = optax.chain(clip, rule)
+    if frozen is not None:  # no gradient, and no part in the norm that is clipped
+        chain = optax.chain(optax.masked(optax.set_to_zero(), module_mask(frozen)), chain)
     if config.accumulation_steps > 1:
         return optax.MultiSteps(chain, config.accumulation_steps).gradient_transformation()
     return chain
@@ -93,3 +97,14 @@ def kernel_mask(params: Any) -> Any:
     {'head': {'bias': False, 'kernel': True}}
     """
     return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
+
+
+def module_mask(name: str) -> Callable[[Any], Any]:
+    """A function from parameters to a mask, True at those of one module.
+
+    >>> module_mask("head")({"head": {"kernel": 1.0}, "embedding": {"embedding": 0.0}})
+    {'embedding': {'embedding': False}, 'head': {'kernel': True}}
+    """
+    return lambda params: jax.tree_util.tree_map_with_path(
+        lambda path, _: path[0].key == name, params
+    )

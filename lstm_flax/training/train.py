@@ -23,6 +23,7 @@ from lstm_flax.evaluation.evaluate import default_split, evaluate_split
 from lstm_flax.evaluation.tables import result_table
 from lstm_flax.files import write_text
 from lstm_flax.recurrent.dispatch import choose_implementation
+from lstm_flax.text.vectors import require_vectors
 from lstm_flax.training.loop import Run
 from lstm_flax.training.progress import OnLog
 from lstm_flax.training.recipe import Recipe
@@ -77,6 +78,8 @@ def train(
     require_memory(config, config.tokenizer.vocab_size if exact_size(config) else 0)
     check_workdir(workdir)
     check_implementation(config.model)
+    if config.model.pretrained_vectors and not holds_checkpoint(workdir / "last"):
+        require_vectors(config.model.pretrained_vectors)
     initial = _load_initial(config, workdir)
     if initial is not None:
         config = adopt_reading(config, initial.metadata.config)

@@ -1,19 +1,21 @@
-"""The starting point of a run: weights of another run, PPMI-SVD embeddings, an encoder's ratios."""
+"""The starting point of a run: another run's weights, word vectors, an encoder's ratios."""
 
 import logging
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from lstm_flax.checkpoints.restore import TrainedModel
-from lstm_flax.config import DataConfig, ModelConfig
+from lstm_flax.config import Config
 from lstm_flax.data.dataset import Dataset, vocabulary_splits
 from lstm_flax.errors import UserError, some
 from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.text.ppmi_svd import fit_word_vectors
 from lstm_flax.text.tokenized import TokenizedSplit
 from lstm_flax.text.tokenizer import Tokenizer
+from lstm_flax.text.vectors import complete, coverage, find_vectors
 
 logger = logging.getLogger(__name__)
 
@@ -48,17 +50,27 @@ def fit_encoder(
     return TextEncoder(tokenizer).fit_ratios(train, len(label_names), ngram_order)
 
 
-def first_params(
-    model: ModelConfig, data: DataConfig, dataset: Dataset, initial: TrainedModel | None
-) -> dict[str, Any]:
+def first_params(config: Config, dataset: Dataset, initial: TrainedModel | None) -> dict[str, Any]:
     """Parameters, perhaps a few of all, that a run takes instead of drawing them."""
+    model = config.model
     if initial is not None:
         return kept_params(initial, dataset.label_names)
+    if model.pretrained_vectors is not None:
+        rows = find_vectors(model.pretrained_vectors, dataset.tokenizer, model.embedding_size)
+        counts = np.bincount(dataset.split("train").token_ids, minlength=len(rows.found))
+        types, tokens = coverage(rows.found, counts)
+        logger.info(
+            "%s: has vectors of %.1f%% of the vocabulary, %.1f%% of the training tokens",
+            model.pretrained_vectors,
+            100 * types,
+            100 * tokens,
+        )
+        return {"embedding": {"embedding": complete(rows, config.training.seed)}}
     if model.embedding_init == "normal":
         return {}
     logger.info("computing PPMI-SVD embeddings of the training texts")
     vectors = fit_word_vectors(
-        [dataset.split(name) for name in vocabulary_splits(data, dataset.splits)],
+        [dataset.split(name) for name in vocabulary_splits(config.data, dataset.splits)],
         dataset.tokenizer.vocab_size,
         model.embedding_size,
     )

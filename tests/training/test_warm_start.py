@@ -11,6 +11,7 @@ import pytest
 from lstm_flax.checkpoints.restore import TrainedModel, load_trained_model
 from lstm_flax.config import Config
 from lstm_flax.data.dataset import open_dataset
+from lstm_flax.errors import UserError
 from lstm_flax.evaluation import evaluate as evaluate_module
 from lstm_flax.evaluation.classifier import ClassifierEvaluator
 from lstm_flax.evaluation.evaluate import evaluate_split
@@ -18,10 +19,12 @@ from lstm_flax.inference.predictor import Predictor
 from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.text.ngrams import NgramRatios
 from lstm_flax.text.ppmi_svd import DEVIATION
+from lstm_flax.text.tokenizer import UNKNOWN_ID
 from lstm_flax.training.fine_tune import fine_tune
 from lstm_flax.training.loop import Run
 from lstm_flax.training.train import train
 from lstm_flax.training.warm_start import first_params, fit_encoder, kept_params
+from lstm_flax.types import PAD_ID
 from tests.cli.run_files import figures, leaves
 from tests.conftest import templated_texts
 from tests.training.step_cases import changed
@@ -96,7 +99,7 @@ def test_a_checkpoint_holds_the_ratios_it_was_trained_with(config: Config, finis
 
 def test_the_embedding_starts_from_vectors_of_the_training_text(config: Config) -> None:
     dataset = open_dataset(config.data, config.tokenizer)
-    vectors = first_params(config.model, config.data, dataset, None)["embedding"]["embedding"]
+    vectors = first_params(config, dataset, None)["embedding"]["embedding"]
     assert vectors.shape == (config.tokenizer.vocab_size, 8)
     assert vectors[vectors.any(axis=1)].std() == pytest.approx(DEVIATION, rel=1e-5)
 
@@ -186,3 +189,49 @@ def test_probabilities_are_calibrated(finished: Path) -> None:
     ):
         log_odds = [np.log(p.probabilities["pos"] / p.probabilities["neg"]) for p in (a, b)]
         assert log_odds[0] == pytest.approx(log_odds[1] / history.temperature, rel=2e-3, abs=1e-4)
+
+
+def test_an_embedding_starts_from_a_file_and_may_stay_as_it_is(
+    brief_config: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "vectors.txt"
+    words = ("film", "superb", "dull", "never-read")
+    path.write_text("".join(f"{w} {' '.join([str(i)] * 8)}\n" for i, w in enumerate(words, 1)))
+    model = {"pretrained_vectors": str(path), "freeze_embedding": True}
+    with caplog.at_level(logging.INFO):
+        train(changed(brief_config, model=model), tmp_path / "run", show_progress=False)
+    assert "of the vocabulary" in caplog.text
+    path.unlink()  # a restored model never asks for it
+    trained = load_trained_model(tmp_path / "run")
+    table = np.asarray(trained.params["embedding"]["embedding"])
+    pieces = trained.metadata.encoder.tokenizer.pieces(range(len(table)))
+    for number, word in enumerate(words[:3], 1):
+        np.testing.assert_array_equal(table[pieces.index(f"▁{word}")], np.full(8, number))
+    np.testing.assert_array_equal(table[UNKNOWN_ID], np.full(8, 2))
+    assert not table[PAD_ID].any()
+    drawn = table[pieces.index("▁the")]
+    assert len(set(drawn.tolist())) == 8
+    again = train(changed(brief_config, model=model), tmp_path / "run", show_progress=False)
+    assert again["train_steps"] == 7
+
+
+def test_padding_stays_zero_where_the_embedding_is_trained(
+    brief_config: Config, tmp_path: Path
+) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_text("film " + "0.5 " * 8 + "\n" + "dull " + "1.5 " * 8 + "\n")
+    model = {"pretrained_vectors": str(path)}
+    train(changed(brief_config, model=model), tmp_path / "run", show_progress=False)
+    table = np.asarray(load_trained_model(tmp_path / "run").params["embedding"]["embedding"])
+    assert not table[PAD_ID].any()
+    assert np.abs(table[UNKNOWN_ID] - 1).max() < 0.2
+    assert not (table == 0.5).all(axis=1).any()  # "film" has moved
+
+
+def test_vectors_that_are_not_there_are_missed_before_a_text_is_read(
+    brief_config: Config, tmp_path: Path
+) -> None:
+    config = changed(brief_config, model={"pretrained_vectors": str(tmp_path / "none.txt")})
+    with pytest.raises(UserError, match=r"pretrained_vectors = .*none.txt': no such file"):
+        train(config, tmp_path / "run", show_progress=False)
+    assert not (tmp_path / "run").exists()

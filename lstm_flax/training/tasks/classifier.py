@@ -50,6 +50,7 @@ class ClassifierTask:
         self.dataset = dataset
         self.mesh = mesh
         self._optimizer, self._settings = config.optimizer, config.training
+        self._frozen = "embedding" if config.model.freeze_embedding else None
         self._recipes = recipes
         split, names = dataset.split("train"), dataset.label_names
         self.encoder = fit_encoder(
@@ -76,7 +77,9 @@ class ClassifierTask:
 
     def make_optimizer(self, total_steps: int) -> optax.GradientTransformation:
         """See `training/optimizer.py`."""
-        return make_optimizer(self._optimizer, total_steps, self.steps_per_epoch, self._recipes)
+        return make_optimizer(
+            self._optimizer, total_steps, self.steps_per_epoch, self._recipes, self._frozen
+        )
 
     def make_step(
         self, optimizer: optax.GradientTransformation

