@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from lstm_flax.config import Config
     from lstm_flax.data.batching import Batcher
     from lstm_flax.errors import UserError
+    from lstm_flax.estimator.one_call import train_classifier
+    from lstm_flax.estimator.scikit import LSTMClassifier
     from lstm_flax.evaluation.evaluate import evaluate
     from lstm_flax.inference.generator import Generator
     from lstm_flax.inference.predictor import Predictor
@@ -34,6 +36,7 @@ _HOMES = {
     "GRU": "recurrent.layers",
     "Generator": "inference.generator",
     "LSTM": "recurrent.layers",
+    "LSTMClassifier": "estimator.scikit",
     "LanguageModel": "models.language_model",
     "Predictor": "inference.predictor",
     "RNN": "recurrent.layers",
@@ -47,6 +50,7 @@ _HOMES = {
     "make_train_step": "training.train_step",
     "torch_weights": "recurrent.torch_weights",
     "train": "training.train",
+    "train_classifier": "estimator.one_call",
 }
 
 __all__ = [
@@ -57,6 +61,7 @@ __all__ = [
     "ClassificationLoss",
     "Config",
     "Generator",
+    "LSTMClassifier",
     "LanguageModel",
     "Predictor",
     "TextClassifier",
@@ -70,6 +75,7 @@ __all__ = [
     "make_train_step",
     "torch_weights",
     "train",
+    "train_classifier",
 ]
 
 

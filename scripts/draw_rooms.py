@@ -34,7 +34,7 @@ LEVELS = (
     ("training",),
     ("recipes",),
     ("inference",),
-    ("reports", "serving"),
+    ("reports", "serving", "estimator"),
     ("cli",),
 )
 # Further rules: a room and what it imports none of, lower or not.
@@ -61,8 +61,9 @@ CHARACTER = 5.9  # width of a letter of a list of files, at 11 px
 # The middle of a room and its width; a room without an entry shares its level evenly.
 PLACES = {
     "cli": (480, 560),
-    "serving": (690, 300),
-    "reports": (270, 300),
+    "serving": (785, 270),
+    "estimator": (480, 270),
+    "reports": (175, 270),
     "inference": (690, 300),
     "recipes": (270, NARROW),
     "training": (270, NARROW),

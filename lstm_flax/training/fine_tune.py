@@ -3,15 +3,11 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Protocol
 
 from lstm_flax.checkpoints.restore import TrainedModel, load_trained_model
-from lstm_flax.data.examples import check_texts
-from lstm_flax.display import to_json
-from lstm_flax.errors import UserError
-from lstm_flax.files import make_folder, require_own_files, write_text
+from lstm_flax.data.examples import column_of
+from lstm_flax.training.given_texts import keep_texts
 from lstm_flax.training.train import train
 
 
@@ -53,20 +49,12 @@ def fine_tune(
         UserError: for empty texts, a single label, texts and labels of different number, or a
             folder that holds another run or cannot be written.
     """
-    if len(texts) != len(labels):
-        raise UserError(f"{len(texts)} texts but {len(labels)} labels; give each text its own")
-    check_texts(texts)
     workdir = Path(workdir)
-    make_folder(workdir)
-    require_own_files(workdir)
-    names = [plain_label(label, index) for index, label in enumerate(labels)]
-    rows = zip(texts, names, strict=True)
-    lines = [to_json({"text": text, "label": name}) for text, name in rows]
-    path, content = workdir / "train.jsonl", "\n".join(lines) + "\n"
-    has_run = (workdir / "config.json").exists()
-    if has_run and not (path.exists() and path.read_text(encoding="utf-8") == content):
-        raise UserError(f"{workdir}: holds a run on other texts; choose another folder")
-    write_text(path, content)
+    texts, labels = (
+        list(column_of(texts, "fine_tune")),
+        list(column_of(labels, "fine_tune", "labels")),
+    )
+    path = keep_texts(texts, labels, workdir)
     before = predictor.trained.metadata.config
     data = dataclasses.replace(
         before.data,
@@ -92,21 +80,3 @@ def fine_tune(
     )
     train(config, workdir, split="development", show_progress=show_progress)
     return load_trained_model(workdir)
-
-
-def plain_label(label: Any, index: int) -> str | int:
-    """A label as JSON can hold it; numpy's own strings and whole numbers are as good.
-
-    >>> import numpy as np
-    >>> plain_label(np.int64(3), 0), plain_label(np.str_("pos"), 1)
-    (3, 'pos')
-
-    Raises:
-        UserError: it is neither text nor a whole number.
-    """
-    value = label.item() if isinstance(label, np.generic) else label
-    if not isinstance(value, str | int) or isinstance(value, bool):
-        raise UserError(
-            f"labels[{index}] is {type(label).__name__}, not text or a whole number; give names"
-        )
-    return str(value) if isinstance(value, str) else value

@@ -9,7 +9,8 @@ import pytest
 
 from lstm_flax.display import to_json
 from lstm_flax.errors import UserError
-from lstm_flax.training.fine_tune import fine_tune, plain_label
+from lstm_flax.training.fine_tune import fine_tune
+from lstm_flax.training.given_texts import plain_label
 
 
 @pytest.mark.parametrize("label", [True, np.True_, 1.5, np.float32(1), None, b"pos"])
