@@ -21,11 +21,13 @@ class DataConfig(Section, at="data"):
         test_path: the test part; None cuts one off the training part.
         extra_train_path: a .jsonl, .csv or .tsv file of further labelled texts that join the
             training part alone, such as the pseudo-labels that `lstm-flax predict` writes.
+        train_examples: how many examples of the training part to learn from, as many of each label
+            as can be; 0 for all.
         text_column: name of the text's column, field or TFDS feature.
         label_column: name of the label's column, field or TFDS feature.
         development_fraction: part of the training examples held out for selection; 0 for none.
         test_fraction: part held out for the final score, only where the source has no test split.
-        split_seed: seed of both cuts.
+        split_seed: seed of both cuts, and of the draw of `train_examples`.
         lowercase: fold the text to lower case.
         use_unlabelled: the tokenizer and the PPMI-SVD embeddings learn from the source's
             unlabelled texts too, if it has any.
@@ -46,6 +48,7 @@ class DataConfig(Section, at="data"):
     development_path: str | None = field(None, changeable=True)
     test_path: str | None = field(None, changeable=True)
     extra_train_path: str | None = None
+    train_examples: int = field(0, at_least=0)
     text_column: str = "text"
     label_column: str = "label"
     development_fraction: float = field(0.1, at_least=0, below=1)

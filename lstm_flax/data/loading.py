@@ -16,7 +16,7 @@ from lstm_flax.data.sources.imdb import NAME as IMDB
 from lstm_flax.data.sources.imdb import is_prepared
 from lstm_flax.data.sources.imdb_films import film_groups
 from lstm_flax.data.sources.tfds import tfds_folder
-from lstm_flax.data.splits import cut
+from lstm_flax.data.splits import cut, draw_balanced
 from lstm_flax.errors import UserError, some
 from lstm_flax.text.hashing import text_hashes
 from lstm_flax.text.normalization import normalize
@@ -111,7 +111,7 @@ def _cut_part(config: DataConfig, source: Source, split: str) -> Examples:
         for name in ("development", "test")
     }
     if not any(fractions.values()):
-        return _with_extra(config, whole) if split == "train" else whole
+        return _with_extra(config, _drawn(config, whole)) if split == "train" else whole
     parts = cut(
         groups,
         whole.labels,
@@ -124,7 +124,21 @@ def _cut_part(config: DataConfig, source: Source, split: str) -> Examples:
     if split != "train":
         return part
     held_out = np.concatenate([hashes[parts["development"]], hashes[parts["test"]]])
-    return _with_extra(config, part, held_out)
+    return _with_extra(config, _drawn(config, part), held_out)
+
+
+def _drawn(config: DataConfig, train: Examples) -> Examples:
+    """As many of the training examples as `config.data.train_examples` asks for."""
+    if config.train_examples == 0:
+        return train
+    if config.train_examples > len(train):
+        raise UserError(
+            f"config.data.train_examples = {config.train_examples}: the training part has only "
+            f"{len(train):,}; lower it, or leave it 0 for all"
+        )
+    hashes = text_hashes(train.texts)
+    chosen = draw_balanced(hashes, train.labels, config.train_examples, config.split_seed)
+    return train.select(chosen)
 
 
 def _with_extra(
@@ -222,14 +236,19 @@ def extra_fingerprint(config: DataConfig) -> str:
 def describe_source(config: DataConfig, source: Source) -> dict[str, Any]:
     """All that decides the training split, for fingerprints: the data and how it is cut."""
     extra = extra_fingerprint(config)
-    return ({"extra": extra} if extra else {}) | {
-        "source": config.source,
-        "splits": list(source.splits),
-        "train": source.fingerprint("train"),
-        "development_fraction": 0.0
-        if "development" in source.splits
-        else config.development_fraction,
-        "test_fraction": 0.0 if "test" in source.splits else config.test_fraction,
-        "split_seed": config.split_seed,
-        "cut_by_film": source.cut_by_film,
-    }
+    drawn = {"train_examples": config.train_examples} if config.train_examples else {}
+    return (
+        ({"extra": extra} if extra else {})
+        | drawn
+        | {
+            "source": config.source,
+            "splits": list(source.splits),
+            "train": source.fingerprint("train"),
+            "development_fraction": 0.0
+            if "development" in source.splits
+            else config.development_fraction,
+            "test_fraction": 0.0 if "test" in source.splits else config.test_fraction,
+            "split_seed": config.split_seed,
+            "cut_by_film": source.cut_by_film,
+        }
+    )

@@ -75,6 +75,29 @@ def cut(
     return parts
 
 
+def draw_balanced(hashes: np.ndarray, labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Draws examples, as many of each label as can be.
+
+    >>> draw_balanced(np.arange(8, dtype=np.uint64), np.array([0] * 6 + [1] * 2), 6, seed=0)
+    array([0, 1, 3, 4, 6, 7])
+
+    Args:
+        hashes: u64[N], of the texts: they decide, not the order of the examples.
+        labels: i[N].
+        count: of the examples drawn, at most N.
+        seed: of the draw. A larger count draws the same examples, and more.
+
+    Returns:
+        i64[count] indices in ascending order.
+    """
+    order = np.argsort(mix(hashes, seed), kind="stable")
+    turn = np.empty(len(labels), np.int64)  # an example's place among those of its label
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        turn[members] = np.arange(len(members))
+    return np.sort(order[np.argsort(turn[order], kind="stable")[:count]])
+
+
 def _group(
     groups: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

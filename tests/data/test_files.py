@@ -325,3 +325,23 @@ def test_two_columns_of_one_name(tmp_path):
     path.write_text("text,label,text\na,x,b\n")
     with pytest.raises(UserError, match=r"a\.csv:1: two columns 'text'; rename the one"):
         load_examples(config_of(path), "train")
+
+
+def test_a_part_of_the_training_examples_leaves_the_others_as_they_are(tmp_path):
+    rows = [(f"text {i}", "pos" if i % 4 else "neg") for i in range(80)]
+    path = write(tmp_path / "a.csv", rows)
+    fractions = {"development_fraction": 0.2, "test_fraction": 0.2}
+    whole, few = (
+        {
+            split: load_examples(config_of(path, train_examples=count, **fractions), split)
+            for split in ("train", "development", "test")
+        }
+        for count in (0, 20)
+    )
+    assert len(whole["train"]) == 48
+    assert sorted(example.label for example in few["train"]) == [0] * 10 + [1] * 10
+    assert set(few["train"].texts) <= set(whole["train"].texts)
+    for split in ("development", "test"):
+        assert list(few[split].texts) == list(whole[split].texts)
+    with pytest.raises(UserError, match=r"train_examples = 49: the training part has only 48"):
+        load_examples(config_of(path, train_examples=49, **fractions), "train")

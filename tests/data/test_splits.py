@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lstm_flax.data.sources.imdb_films import film_groups, film_table
-from lstm_flax.data.splits import cut
+from lstm_flax.data.splits import cut, draw_balanced
 from lstm_flax.errors import UserError
 
 
@@ -82,3 +82,17 @@ def test_unknown_texts_are_their_own_film():
     known = table.hashes[[5, 0, -1]]
     groups = film_groups(np.concatenate([known, unknown]))
     assert groups.tolist() == [*table.films[[5, 0, -1]].tolist(), 0, 2**64 - 1]
+
+
+def test_a_draw_is_balanced_nested_and_knows_no_order():
+    rng = np.random.default_rng(2)
+    hashes = rng.integers(0, 2**64, size=300, dtype=np.uint64)
+    labels = (np.arange(300) % 10 < 3).astype(int)  # 90 of one, 210 of the other
+    few, more = (draw_balanced(hashes, labels, count, seed=5) for count in (100, 250))
+    assert np.bincount(labels[few]).tolist() == [50, 50]
+    assert np.bincount(labels[more]).tolist() == [160, 90]  # all there are
+    assert set(few) <= set(more)
+    shuffled = rng.permutation(300)
+    again = draw_balanced(hashes[shuffled], labels[shuffled], 100, seed=5)
+    assert set(hashes[shuffled][again]) == set(hashes[few])
+    assert set(draw_balanced(hashes, labels, 100, seed=6)) != set(few)
