@@ -5,15 +5,19 @@ The rule: a block is run as it stands, with these exceptions and no others.
 - `python -m venv`, `pip install` and `pytest` are not run: they need the network, or would run this
   test again. What `pip` is to install must exist: the extras in pyproject.toml, the constraints.
 - A command with `--config` gets the flags `SMALL` after its own: a model and a vocabulary of
-  seconds. One that names no data of its own (`--config.data.source`) gets `TEXTS` too, so that
-  nothing is downloaded. Flags are still read in full: a wrong name or value fails.
+  seconds. One that names no files of its own (`--config.data.source=files`) gets `TEXTS` too, so
+  that nothing is downloaded. Flags are still read in full: a wrong name or value fails.
 - `--split=unsupervised` becomes `--split=development`: `TEXTS` has no unlabelled texts.
 - `evaluate`, and a command with `--split`, of a run get `--config=WORKDIR/config.json` if they name
   neither: after `TEXTS` the run's data are files, which a checkpoint's word alone does not open.
 - `> FILE` writes what the command prints to the file, as the shell would.
+- The Python blocks of a tutorial share one session, and a text block is what the block before it
+  printed: words to the letter, numbers within 2%, powers of ten within one. Its blocks that import
+  torch are run where torch is installed.
 """
 
 import contextlib
+import importlib.util
 import re
 import runpy
 import shlex
@@ -29,7 +33,7 @@ from lstm_flax.cli import main
 from tests.conftest import templated_texts, write_jsonl
 
 ROOT = Path(__file__).parents[2]
-BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(bash|python|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SMALL = [
     "--config.data.cache_dir=cache",
     "--config.tokenizer.kind=word",
@@ -44,11 +48,15 @@ TEXTS = ["--config.data.source=files", "--config.data.train_path=texts.jsonl"]
 
 
 class Expected(NamedTuple):
-    """How many blocks a document has at least, how many answers `predict` prints, and a line."""
+    """How many blocks a document has at least, how many answers `predict` prints, and a line.
+
+    `tutorial`: its Python blocks share one session.
+    """
 
     blocks: int
     answers: int
     line: str | None = None
+    tutorial: bool = False
 
 
 DOCUMENTS = {
@@ -58,6 +66,7 @@ DOCUMENTS = {
     "docs/your_data.md": Expected(blocks=3, answers=3),
     "docs/language_model.md": Expected(blocks=2, answers=0),
     "docs/explanations.md": Expected(blocks=3, answers=1),
+    "docs/tutorial.md": Expected(blocks=25, answers=0, tutorial=True),
 }
 
 
@@ -86,8 +95,7 @@ def run_command(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         check_installation(words)
         return
     if any(word.startswith("--config=") for word in arguments):
-        own_data = any(word.startswith("--config.data.source=") for word in arguments)
-        arguments += SMALL if own_data else SMALL + TEXTS
+        arguments += SMALL if "--config.data.source=files" in arguments else SMALL + TEXTS
     elif arguments[0] == "evaluate" or any(word.startswith("--split=") for word in arguments):
         places = [w.removeprefix("--workdir=") for w in arguments if w.startswith("--workdir=")]
         at = next((i for i, w in enumerate(arguments) if w == ">"), len(arguments))
@@ -107,6 +115,27 @@ def run_command(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(arguments[0], run_name="__main__")
     assert ended.value.code == 0
+
+
+NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d*)?(?:e[+-]?\d+)?")
+
+
+def check_printed(printed: str, shown: str) -> None:
+    """A block printed what the document shows below it."""
+    words = [" ".join(NUMBER.sub("#", text).split()) for text in (printed, shown)]
+    assert words[0] == words[1]
+    for ours, theirs in zip(NUMBER.findall(printed), NUMBER.findall(shown), strict=True):
+        if "e" in theirs:
+            assert abs(int(ours.split("e")[1]) - int(theirs.split("e")[1])) <= 1
+        else:
+            assert float(ours) == pytest.approx(float(theirs), rel=0.02, abs=0.011)
+
+
+@pytest.mark.parametrize("other", ["a 0.3 1e-10", "a 0.5 1e-12", "b 0.5 1e-10", "a 0.5"])
+def test_what_a_block_prints_is_compared(other: str) -> None:
+    check_printed("a  0.5 1e-10\n", "a 0.505 9e-11")
+    with pytest.raises(AssertionError):
+        check_printed("a 0.5 1e-10", other)
 
 
 @pytest.mark.slow
@@ -129,15 +158,24 @@ def test_every_block_runs(
     (tmp_path / "new.txt").write_text("a superb film\ndull and hollow\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     blocks = read_blocks(document)
-    assert len(blocks) >= DOCUMENTS[document].blocks
-    for language, block in blocks:
-        if language == "python":
-            exec(compile(block, document, "exec"), {})
+    expected = DOCUMENTS[document]
+    assert len(blocks) >= expected.blocks
+    has_torch = importlib.util.find_spec("torch") is not None
+    session: dict = {}
+    outputs: list[str] = []
+    for index, (language, block) in enumerate(blocks):
+        if "import torch\n" in blocks[index - (language == "text")][1] and not has_torch:
+            assert expected.tutorial
+        elif language == "python":
+            exec(compile(block, document, "exec"), session if expected.tutorial else {})
+            outputs.append(capsys.readouterr().out)
+        elif language == "text":
+            check_printed(outputs[-1], block)
         else:
             for words in commands(block):
                 run_command(words, monkeypatch)
-    printed = capsys.readouterr().out.splitlines()
-    expected = DOCUMENTS[document]
+            outputs.append(capsys.readouterr().out)
+    printed = "".join(outputs).splitlines()
     assert sum(line.startswith('{"text"') for line in printed) == expected.answers
     assert expected.line is None or expected.line in printed
 
