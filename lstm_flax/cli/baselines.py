@@ -22,7 +22,10 @@ def add_to(commands: Commands) -> None:
     )
     add_data(parser)
     parser.add_argument(
-        "--analyzer", choices=("word", "char"), default="word", help="char: for text without spaces"
+        "--analyzer",
+        choices=("word", "char"),
+        help="of what the n-grams are; without the flag, of words, or of characters where the "
+        "script has no spaces",
     )
     parser.add_argument(
         "--workdir", type=given_path, help="a run whose results are printed beside them"
@@ -33,7 +36,11 @@ def add_to(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints the scores of the linear models, and of the run named."""
     from lstm_flax.data.loading import load_splits
-    from lstm_flax.evaluation.linear_baselines import comparison_table, score_baselines
+    from lstm_flax.evaluation.linear_baselines import (
+        analyzer_for,
+        comparison_table,
+        score_baselines,
+    )
 
     config = config_of_data(arguments)
     beside = []
@@ -46,7 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
             raise UserError(
                 f"{path}: no accuracy to read; name a classifier's run whose training has ended"
             ) from error
-    scores = score_baselines(*load_splits(config.data), arguments.analyzer)
+    parts = load_splits(config.data)
+    scores = score_baselines(*parts, arguments.analyzer or analyzer_for(parts[0].texts))
     print(escaped_lines(comparison_table(scores, beside)))
     print(json.dumps(scores))
     return 0

@@ -19,6 +19,8 @@ class ModelConfig(Section, at="model"):
         freeze_embedding: keep the embedding as it starts.
         ngram_order: n of the longest n-grams whose naive-Bayes log-count ratios are inputs beside
             the embeddings (`text/ngrams.py`); 0 for none.
+        ngram_votes: the ratios of a text's n-grams are also summed straight into the logits
+            (`models/votes.py`).
         hidden_size: H, of one direction.
         num_layers: L.
         bidirectional: a second stack reads each row from its last token to its first.
@@ -41,6 +43,7 @@ class ModelConfig(Section, at="model"):
     pretrained_vectors: str | None = None
     freeze_embedding: bool = False
     ngram_order: int = field(0, at_least=0, at_most=16)
+    ngram_votes: bool = False
     hidden_size: int = field(128, at_least=1)
     num_layers: int = field(1, at_least=1, at_most=1000)
     bidirectional: bool = True
@@ -54,3 +57,11 @@ class ModelConfig(Section, at="model"):
     head_dropout: float = field(0.5, at_least=0, below=1)
     implementation: str = field("auto", choices=("auto", "scan", "fused", "cudnn"))
     dtype: str = field("float32", choices=("float32", "bfloat16"))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(
+            self.ngram_order > 0 or not self.ngram_votes,
+            "ngram_votes",
+            "no n-grams are counted; set config.model.ngram_order to 1 or more",
+        )

@@ -16,6 +16,7 @@ import scipy.sparse
 
 from lstm_flax.data.examples import Examples
 from lstm_flax.errors import UserError
+from lstm_flax.text.script import has_no_spaces
 
 # n-grams of words ("a" and "I" are some) and signs; of characters for scripts without spaces.
 _NGRAMS: dict[str, dict[str, Any]] = {
@@ -25,6 +26,15 @@ _NGRAMS: dict[str, dict[str, Any]] = {
 # Strengths C to select from, scikit-learn's default among them.
 _TFIDF_STRENGTHS = (1.0, 10.0, 100.0)
 _NBSVM_STRENGTHS = (0.003, 0.01, 0.03, 0.1)
+
+
+def analyzer_for(texts: Sequence[str]) -> str:
+    """`char` for texts of scripts without spaces between words, else `word`.
+
+    >>> analyzer_for(["a fine film"]), analyzer_for(["一部好电影"])
+    ('word', 'char')
+    """
+    return "char" if has_no_spaces(texts) else "word"
 
 
 def score_baselines(

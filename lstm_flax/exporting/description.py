@@ -16,6 +16,7 @@ _ARCHITECTURE = (
     "vocab_size",
     "embedding_size",
     "num_token_features",
+    "votes_order",
     "cell",
     "hidden_size",
     "num_layers",

@@ -54,6 +54,11 @@ def build_onnx(
     outputs = graph.add("Transpose", x, perm=[1, 0, 2])
     pooled = _pool(graph, model.pooling, state_dict, outputs, last, wide_mask, column)
     logits = graph.linear(pooled, state_dict, "head")
+    if model.votes_order:
+        sums = graph.add("ReduceSum", "token_features", graph.numbers([1]), keepdims=0)
+        root = graph.add("Sqrt", graph.add("Cast", column, to=TensorProto.FLOAT))
+        votes = graph.linear(graph.add("Div", sums, root), state_dict, "votes")
+        logits = graph.add("Add", logits, votes)
     if model.head == "sigmoid":
         logits = graph.add("Concat", graph.add("Sub", logits, logits), logits, axis=1)
     graph.add("Identity", logits, output="logits")

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lstm_flax.models.votes import votes_matrix
 from lstm_flax.recurrent.torch_weights import to_torch
 
 
@@ -17,12 +18,12 @@ def to_state_dict(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Converts the parameters of a `TextClassifier`.
 
     Args:
-        params: embedding, ngrams (perhaps), recurrent, pooling (perhaps), head.
+        params: embedding, ngrams (perhaps), recurrent, pooling and votes (perhaps), head.
 
     Returns:
         `embedding.weight` [V, E], `ngrams.weight` [E, F], `recurrent.weight_ih_l0` ... as
         `torch.nn.LSTM` has them, `attention_hidden.*`, `attention_score.weight`, `head.weight`
-        [C, D*H] and `head.bias`, all f32.
+        [C, D*H], `head.bias` and `votes.weight` [C, F], all f32.
     """
     state_dict: dict[str, np.ndarray] = {}
     for name, part in (dict(params) | dict(params.get("pooling", {}))).items():
@@ -31,6 +32,9 @@ def to_state_dict(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
         elif name == "recurrent":
             arrays = to_torch(part)
             state_dict |= {f"recurrent.{key}": array for key, array in arrays.items()}
+        elif name == "votes":
+            outputs = np.shape(params["head"]["kernel"])[1]
+            state_dict["votes.weight"] = votes_matrix(part["scale"], outputs)
         elif name != "pooling":
             state_dict[f"{name}.weight"] = np.asarray(part["kernel"]).T
             if "bias" in part:

@@ -98,12 +98,15 @@ class Explainer:
         self._temperature = metadata.history.temperature
         self._params: Any = jax.device_put(trained.params, jax.devices()[0])
         model = trained.model.clone(dtype=jnp.float32)
+        self._votes = model.votes_order > 0
 
         def rows(params: Any, x: Any, lengths: Any, weights: Any, label: Any) -> tuple[Any, Any]:
-            """Logits f32[B, C], and the weighted sum of the gradients of the log-odds f32[T, E]."""
+            """Logits f32[B, C], and the weighted sum of the gradients of the log-odds f32[T, I]."""
 
             def weighted(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-                logits = logits_of_inputs(model, params, x, lengths) / self._temperature
+                vectors, votes = jnp.split(x, [model.embedding_size], axis=-1)
+                logits = logits_of_inputs(model, params, vectors, lengths, votes)
+                logits /= self._temperature
                 return jnp.sum(weights * log_odds(logits, label)), logits
 
             gradient, logits = jax.grad(weighted, has_aux=True)(x)
@@ -169,12 +172,15 @@ class Explainer:
         return self._share(reading, gradient)
 
     def _inputs(self, batch: Batch) -> np.ndarray:
-        """The input vectors of a batch of one row, f32[T, E]."""
+        """The inputs of a batch of one row, f32[T, I]: input vectors, and features that vote."""
         embedded, mapped = self._vectors(self._params, batch)
-        return np.asarray(embedded[0]) + np.asarray(mapped[0])
+        vectors = np.asarray(embedded[0]) + np.asarray(mapped[0])
+        if not self._votes:
+            return vectors
+        return np.concatenate([vectors, np.asarray(batch.token_features)[0]], axis=-1)
 
     def _logits(self, rows: Sequence[np.ndarray], lengths: int | Sequence[int]) -> np.ndarray:
-        """Calibrated logits f32[k, C] of up to `_ROWS` rows f32[T, E]."""
+        """Calibrated logits f32[k, C] of up to `_ROWS` rows f32[T, I]."""
         padded = np.ones(_ROWS, np.int32)
         padded[: len(rows)] = lengths
         x = np.zeros((_ROWS, max(map(len, rows)), rows[0].shape[1]), np.float32)
@@ -184,9 +190,10 @@ class Explainer:
         return np.asarray(logits)[: len(rows)]
 
     def _share(self, reading: Reading, gradient: np.ndarray) -> "Shares":
-        """Multiplies a mean gradient f64[T, E] by both inputs of each token."""
+        """Multiplies a mean gradient f64[T, I] by all inputs of each token."""
         size, kept = len(reading.tokens), reading.kept
         embedded = np.asarray(self._vectors(self._params, reading.batch)[0][0])
+        gradient, of_votes = np.split(gradient, [embedded.shape[-1]], axis=-1)
         own = np.zeros(size)
         own[kept] = (embedded * gradient).sum(axis=-1)[: len(kept)]
         through = np.zeros(size)
@@ -194,7 +201,8 @@ class Explainer:
         if features is None:
             return Shares(own, through, 0.0)
         kernel = np.asarray(self._params["ngrams"]["kernel"])
-        shares = (features[0] * (gradient @ kernel.T))[: len(kept)]
+        of_features = gradient @ kernel.T + (of_votes if self._votes else 0)
+        shares = (features[0] * of_features)[: len(kept)]
         by_length = shares.reshape(len(kept), self._encoder.ngram_order, -1).sum(axis=-1)
         for n in range(by_length.shape[1]):  # n-grams of n + 1 tokens, the last a kept one
             for back in range(n + 1):

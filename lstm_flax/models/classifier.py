@@ -21,6 +21,7 @@ from lstm_flax.config import ModelConfig
 from lstm_flax.errors import UserError
 from lstm_flax.models.embedding import TokenEmbedding
 from lstm_flax.models.pooling import POOLINGS, Pooling
+from lstm_flax.models.votes import NgramVotes
 from lstm_flax.recurrent.layers import GRU, LSTM, RNN
 from lstm_flax.types import Batch
 
@@ -74,12 +75,14 @@ class TextClassifier(nn.Module):
         head_dropout: rate on the pooled vector.
         num_token_features: F, numbers given with each token; a linear map of them is added to the
             embeddings. 0 for none.
+        votes_order: n of the longest n-grams whose features, F of them, are also summed straight
+            into the logits, see `NgramVotes`; 0 for no such votes.
         implementation: of the recurrence: `auto`, `scan`, `fused` or `cudnn`.
         dtype: of computation; parameters and logits are float32.
 
     Raises:
         UserError: cell, pooling or head is none of the above, or a sigmoid head meets other than
-            two classes.
+            two classes; or `votes_order` and the features do not fit.
     """
 
     vocab_size: int
@@ -98,6 +101,7 @@ class TextClassifier(nn.Module):
     recurrent_dropout_per_step: bool = False
     head_dropout: float = 0.0
     num_token_features: int = 0
+    votes_order: int = 0
     implementation: str = "auto"
     dtype: Any = jnp.float32
 
@@ -109,6 +113,13 @@ class TextClassifier(nn.Module):
             raise UserError(
                 f"model.head = 'sigmoid' with {self.num_classes} classes: one logit separates two "
                 "classes; use head = 'softmax'"
+            )
+        ratios = 1 if self.num_classes == 2 else self.num_classes
+        if self.votes_order > 0 and self.num_token_features != self.votes_order * ratios:
+            raise UserError(
+                f"votes_order = {self.votes_order} with {self.num_classes} classes and "
+                f"num_token_features = {self.num_token_features}: votes need "
+                f"{self.votes_order * ratios} features"
             )
         super().__post_init__()
 
@@ -138,6 +149,7 @@ class TextClassifier(nn.Module):
             pooling=config.pooling,
             head=config.head,
             num_token_features=num_token_features,
+            votes_order=config.ngram_order if config.ngram_votes else 0,
             **shared_attributes(config),
         )
 
@@ -192,10 +204,14 @@ class TextClassifier(nn.Module):
         last = jnp.concatenate(list(h_n[-directions:]), axis=-1)
         pooled = Pooling(self.pooling, name="pooling")(outputs, last, lengths)
         pooled = nn.Dropout(self.head_dropout)(pooled, deterministic=deterministic)
+        num_outputs = self.num_classes if self.head == "softmax" else 1
+        logits = nn.Dense(num_outputs, name="head")(pooled)
+        if self.votes_order > 0 and token_features is not None:
+            votes = NgramVotes(self.votes_order, num_outputs, name="votes")
+            logits += votes(token_features, lengths)
         if self.head == "softmax":
-            return nn.Dense(self.num_classes, name="head")(pooled)
-        log_odds = nn.Dense(1, name="head")(pooled)
-        return jnp.concatenate([jnp.zeros_like(log_odds), log_odds], axis=-1)
+            return logits
+        return jnp.concatenate([jnp.zeros_like(logits), logits], axis=-1)
 
     def _check_token_features(self, features: Any, shape: Sequence[int]) -> None:
         found = None if features is None else jnp.shape(features)

@@ -41,7 +41,11 @@ def input_vectors(params: Any, batch: Batch) -> tuple[jax.Array, jax.Array]:
 
 
 def logits_of_inputs(
-    model: TextClassifier, params: Any, inputs: jax.Array, lengths: jax.Array
+    model: TextClassifier,
+    params: Any,
+    inputs: jax.Array,
+    lengths: jax.Array,
+    voting_features: jax.Array | None = None,
 ) -> jax.Array:
     """Logits f32[B, C] of rows that are given as input vectors, dropout off.
 
@@ -50,15 +54,20 @@ def logits_of_inputs(
         params: its parameters.
         inputs: [B, T, E].
         lengths: i32[B], from 1 to T.
+        voting_features: f32[B, T, F], for a model with votes: their only way to the logits.
     """
 
     def replace(next_call: Any, args: Any, kwargs: Any, context: Any) -> Any:
         if isinstance(context.module, TokenEmbedding) and context.method_name == "__call__":
             return inputs.astype(context.module.dtype)
+        if context.module.name == "ngrams":  # is part of the input vectors
+            return jnp.zeros(inputs.shape, jnp.float32)
         return next_call(*args, **kwargs)
 
     with nn.intercept_methods(replace):
-        logits = model.clone(num_token_features=0).apply(
-            {"params": params}, jnp.zeros(inputs.shape[:2], jnp.int32), lengths
+        if model.votes_order == 0:
+            model, voting_features = model.clone(num_token_features=0), None
+        logits = model.apply(
+            {"params": params}, jnp.zeros(inputs.shape[:2], jnp.int32), lengths, voting_features
         )
     return cast(jax.Array, logits)

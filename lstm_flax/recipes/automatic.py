@@ -26,7 +26,9 @@ _SAMPLE = 20_000  # texts looked at, a cap on the time that choosing takes
 _LONGEST = 416  # tokens; more would take minutes an epoch on two cores
 _MOST_PIECES = 30_000
 _SPECIAL_PIECES = 4
-_TEXTS_TO_READ = 100_000  # in all epochs together
+# In all epochs together: of any data, and more for each class to tell apart.
+_TEXTS_TO_READ = 40_000
+_TEXTS_TO_READ_A_CLASS = 600
 _UNBALANCED = 5  # times more examples of the largest class than of the smallest
 
 
@@ -73,6 +75,8 @@ def choose(
     pieces = [text if kind == "char" else words_of(text) for text in sample]
     lengths = np.array([max(len(p), 1) for p in pieces])
     count = len(texts)
+    sizes = Counter(labels if not isinstance(labels, np.ndarray) else labels.tolist()).values()
+    to_read = _TEXTS_TO_READ + _TEXTS_TO_READ_A_CLASS * len(sizes)
     fields: dict[str, Any] = {"data.lowercase": lowercase, "tokenizer.kind": kind}
     fields |= _lengths(lengths, fixed)
     fields["tokenizer.vocab_size"] = vocabulary = _vocabulary(pieces)
@@ -80,12 +84,12 @@ def choose(
         "tokenizer.max_training_texts": 100_000,
         "model.embedding_init": "cooccurrence",
         "model.ngram_order": 3,
+        "model.ngram_votes": int(fixed.get("model.ngram_order", 3)) > 0,
         "model.hidden_size": 64,
         "model.embedding_dropout": 0.5 if count < 5_000 else 0.4,
         "data.batch_size": 16 if count < 2_000 else 32 if count < 20_000 else 64,
-        "training.epochs": int(np.clip(round(_TEXTS_TO_READ / count), 3, 30)),
+        "training.epochs": int(np.clip(round(to_read / count), 3, 20)),
     }
-    sizes = Counter(labels if not isinstance(labels, np.ndarray) else labels.tolist()).values()
     unbalanced = max(sizes) > _UNBALANCED * min(sizes)
     if not fixed.get("training.class_weights"):
         fields["training.balance_classes"] = unbalanced

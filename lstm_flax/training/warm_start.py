@@ -83,7 +83,7 @@ def kept_params(initial: TrainedModel, label_names: tuple[str, ...]) -> dict[str
     A head of as many labels would fit, and call the first of them what the other run called its.
     """
     same = initial.metadata.label_names == label_names
-    of_labels = ("head", "ngrams")
+    of_labels = ("head", "ngrams", "votes")
     return {name: leaf for name, leaf in initial.params.items() if same or name not in of_labels}
 
 

@@ -43,12 +43,20 @@ def test_chinese_reviews_are_distinct_and_under_one_label(site: Path) -> None:
             assert example.label == (example.text in good or example.text == "不错")
 
 
-def test_newswire_keeps_its_own_test_split(site: Path) -> None:
-    head = ["class\ttext", "d\tstring", "class\t"]
+@pytest.mark.parametrize(
+    ("source", "file"),
+    [
+        ("reuters_r8", "reuters-r8"),
+        ("reuters_r52", "reuters-r52"),
+        ("newsgroups", "20newsgroups"),
+    ],
+)
+def test_newswire_keeps_its_own_test_split(site: Path, source: str, file: str) -> None:
+    head = ["class\ttext", "d\tstring", "class\t"] + ["\t"] * (source != "reuters_r8")
     for split, count in (("train", 60), ("test", 9)):
         rows = [f"{TOPICS[i % 3]}\t{split} item {i} of the wire" for i in range(count)]
-        write(site / f"orangecontrib/text/datasets/reuters-r8-{split}.tab", [*head, *rows])
-    config = DataConfig(source="reuters_r8")
+        write(site / f"orangecontrib/text/datasets/{file}-{split}.tab", [*head, *rows])
+    config = DataConfig(source=source)
     test = load_examples(config, "test")
     assert list(test.texts) == [f"test item {i} of the wire" for i in range(9)]
     assert test.label_names == ("earn", "ship", "trade")

@@ -1,4 +1,4 @@
-"""Untrained classifiers of four kinds, ready to export, and the process that runs an export."""
+"""Untrained classifiers of several kinds, ready to export, and the process that runs an export."""
 
 import dataclasses
 import json
@@ -26,6 +26,15 @@ KINDS: dict[str, dict[str, Any]] = {
     "lstm_2_layers": {"num_layers": 2, "pooling": "last", "bidirectional": False},
     "gru": {"cell": "gru", "pooling": "attention", "bidirectional": False},
     "rnn": {"cell": "rnn", "pooling": "mean", "head": "sigmoid", "bidirectional": False},
+    "votes": {"pooling": "last", "ngram_order": 2, "ngram_votes": True, "bidirectional": False},
+    "sigmoid_votes": {
+        "cell": "rnn",
+        "pooling": "max",
+        "head": "sigmoid",
+        "ngram_order": 2,
+        "ngram_votes": True,
+        "bidirectional": False,
+    },
 }
 DEEP_KINDS: dict[str, dict[str, Any]] = {
     f"deep_{cell}": {"cell": cell, "num_layers": 3, "bidirectional": True, "pooling": pooling}

@@ -10,6 +10,7 @@ from lstm_flax.errors import UserError
 from lstm_flax.inference.explanation import Explainer, log_odds
 from lstm_flax.inference.predictor import Predictor
 from lstm_flax.inference.reading import Token, group_words, read_text
+from tests.exporting.export_cases import make_predictor
 
 TEXT = "A superb film with warm actors, and one dull scene."
 
@@ -162,3 +163,13 @@ def test_one_program_serves_every_length_of_a_bucket(ngram_predictor: Predictor)
     for text in ("superb", "superb film", "a superb film with warm actors"):
         explainer.explain(text)
     assert explainer.compilations == 1
+
+
+@pytest.mark.parametrize("silent", ["embedding", "votes"])
+def test_contributions_through_votes_are_counted(silent: str) -> None:
+    predictor = changed_params(make_predictor("votes"), **{silent: 0.0})
+    [explanation] = predictor.explain([TEXT])
+    total = sum(word.contribution for word in explanation.words)
+    difference = explanation.log_odds - explanation.empty_log_odds
+    assert total == pytest.approx(difference, rel=0.01)
+    assert (explanation.ngram_part == pytest.approx(1.0)) == (silent == "embedding")

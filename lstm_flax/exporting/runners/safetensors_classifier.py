@@ -40,6 +40,9 @@ class Classifier:
             sides = [self.run(x, mask, suffix) for suffix in suffixes]
             x, last = (np.concatenate(arrays, axis=-1) for arrays in zip(*sides, strict=True))
         logits = self.linear(self.pool(x, last, mask[..., None]), "head")
+        if self.about["votes_order"]:
+            sums = features.sum(axis=1) / np.sqrt(lengths[:, None], dtype=np.float32)
+            logits = logits + sums @ self.weights["votes.weight"].T
         return logits if logits.shape[1] > 1 else np.concatenate([0 * logits, logits], axis=1)
 
     def run(self, x, mask, suffix):

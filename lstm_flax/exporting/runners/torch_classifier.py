@@ -14,8 +14,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 class TextClassifier(nn.Module):
     """Logits f32[B, C] of token ids i64[B, T], lengths i64[B] and features f32[B, T, F]."""
 
-    def __init__(self, vocab_size, embedding_size, num_token_features, cell, hidden_size,
-                 num_layers, bidirectional, pooling, head, num_classes):  # fmt: skip
+    def __init__(self, vocab_size, embedding_size, num_token_features, votes_order, cell,
+                 hidden_size, num_layers, bidirectional, pooling, head, num_classes):  # fmt: skip
         super().__init__()
         self.pooling, self.directions = pooling, 1 + bidirectional
         self.embedding = nn.Embedding(vocab_size, embedding_size, padding_idx=0)
@@ -30,6 +30,8 @@ class TextClassifier(nn.Module):
             self.attention_score = nn.Linear(size, 1, bias=False)
         outputs = 1 if head == "sigmoid" else num_classes
         self.head = nn.Linear(size * (3 if pooling == "concat" else 1), outputs)
+        if votes_order:
+            self.votes = nn.Linear(num_token_features, outputs, bias=False)
 
     def forward(self, token_ids, lengths, features=None):
         """Logits; what stands past a row's length is not read."""
@@ -42,6 +44,8 @@ class TextClassifier(nn.Module):
         h_n = states[0] if isinstance(states, tuple) else states
         last = torch.cat(list(h_n[-self.directions :]), -1)
         logits = self.head(self.pool(outputs, last, lengths))
+        if hasattr(self, "votes"):
+            logits = logits + self.votes(features.sum(1) / lengths[:, None] ** 0.5)
         return logits if logits.shape[1] > 1 else torch.cat([0 * logits, logits], -1)
 
     def pool(self, outputs, last, lengths):
