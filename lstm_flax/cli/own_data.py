@@ -78,9 +78,13 @@ def _data_flags(arguments: argparse.Namespace) -> Sequence[str]:
     named = ("--config.data.source=", "--config.data.train_path=")
     if twice := [flag for flag in arguments.overrides if flag.startswith(named)]:
         raise UserError(f"{twice[0]}: {arguments.data!r} names the data already; leave one out")
+    from lstm_flax.data.sources.hugging_face import is_saved
+
     path = given_path(arguments.data)
     if not path.exists() and (":" in arguments.data or arguments.data in _named_sources()):
         flags = [f"--config.data.source={arguments.data}"]
+    elif is_saved(path):
+        flags = [f"--config.data.source=hf:{arguments.data}"]
     else:
         flags = ["--config.data.source=files", f"--config.data.train_path={arguments.data}"]
     if arguments.test is not None:

@@ -12,8 +12,8 @@ class DataConfig(Section, at="data"):
 
     Attributes:
         source: name of a data source: `imdb_reviews`, `files` (your own: see `train_path`),
-            `tfds:NAME` (any text data set of TensorFlow Datasets), or another one of
-            `lstm_flax/data/sources`.
+            `tfds:NAME` (any text data set of TensorFlow Datasets), `hf:NAME` (of Hugging Face, or a
+            folder that `save_to_disk` wrote), or another one of `lstm_flax/data/sources`.
         data_dir: folder of TensorFlow Datasets; None for $TFDS_DATA_DIR or ~/tensorflow_datasets.
         archive: local aclImdb_v1.tar.gz to prepare `imdb_reviews` from, instead of a download.
         train_path: with `files`: a .jsonl, .csv or .tsv file, or a folder with a folder per class.

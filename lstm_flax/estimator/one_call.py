@@ -2,6 +2,7 @@
 
 import contextlib
 import tempfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from lstm_flax.recipes.own_data import automatic_config
 from lstm_flax.training.given_texts import keep_texts
 from lstm_flax.training.train import train
 
-_FEWEST = 3  # texts of a label, below which none is held out for development
+_FEWEST = 3  # different texts of a label, below which none is held out for development
 
 
 def train_classifier(
@@ -68,7 +69,7 @@ def train_classifier(
             workdir = stack.enter_context(tempfile.TemporaryDirectory(prefix="lstm_flax-"))
         folder = Path(workdir)
         path = keep_texts(texts, labels, folder)
-        config = _config(path, folder, labels, dict(fields or {}))
+        config = _config(path, folder, texts, labels, dict(fields or {}))
         split = "development" if config.data.development_fraction else "train"
         train(
             config,
@@ -80,7 +81,9 @@ def train_classifier(
         return Predictor.from_checkpoint(folder)
 
 
-def _config(path: Path, workdir: Path, labels: list[Any], fields: dict[str, Any]) -> Config:
+def _config(
+    path: Path, workdir: Path, texts: list[str], labels: list[Any], fields: dict[str, Any]
+) -> Config:
     values = as_config_dict(Config.from_config_dict(default_config()))
     given: dict[str, Any] = {
         "data.source": "files",
@@ -90,7 +93,8 @@ def _config(path: Path, workdir: Path, labels: list[Any], fields: dict[str, Any]
         "data.test_fraction": 0.0,
         "data.cache_dir": str(workdir / "cache"),
     }
-    if np.median(list(_counts(labels).values())) < _FEWEST:
+    different = {(text, str(label)) for text, label in zip(texts, labels, strict=True)}
+    if np.median(list(Counter(label for _, label in different).values())) < _FEWEST:
         given["data.development_fraction"] = 0.0
     for name, value in (given | fields).items():
         check_path(Config, name)
@@ -101,11 +105,6 @@ def _config(path: Path, workdir: Path, labels: list[Any], fields: dict[str, Any]
         with section.ignore_type():
             section[field] = value
     return automatic_config(values, [*given, *fields])[0]
-
-
-def _counts(labels: list[Any]) -> dict[str, int]:
-    names, counts = np.unique([str(label) for label in labels], return_counts=True)
-    return dict(zip(names.tolist(), counts.tolist(), strict=True))
 
 
 def _columns_of(frame: Any, text: str | None, label: str | None) -> tuple[Any, Any]:

@@ -1,6 +1,7 @@
 """A configuration for data that nobody has tuned one for: what is not set is chosen."""
 
 import math
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lstm_flax.config import Config, DataConfig
+from lstm_flax.data.examples import Examples
 from lstm_flax.data.loading import load_examples
 from lstm_flax.data.sources import open_source
+from lstm_flax.data.sources.hugging_face import PREFIX, HuggingFaceSource
 from lstm_flax.data.sources.rows import find_columns_of
+from lstm_flax.data.tables.columns import find_columns
 from lstm_flax.recipes.automatic import choose
 
 if TYPE_CHECKING:
@@ -40,7 +44,7 @@ def automatic_config(values: "ConfigDict", given: Collection[str]) -> tuple[Conf
     for part in ("development", "test"):
         name = f"data.{part}_fraction"
         if name not in given and part not in source.splits and not source.cut_by_film:
-            fraction = _fraction(source.load("train").labels, getattr(reading, name[5:]))
+            fraction = _fraction(source.load("train"), getattr(reading, name[5:]))
             _set(values, name, fraction)
             data[name[5:]] = fraction
     train = load_examples(DataConfig(**data), "train", source)
@@ -61,27 +65,38 @@ def take_columns(values: "ConfigDict", given: Collection[str]) -> str:
     Returns:
         Words that say which columns were taken; empty where there was nothing to find.
     """
-    path = values.data.train_path
-    if values.data.source != "files" or path is None or not Path(path).expanduser().is_file():
-        return ""
     text, label = (
         values.data[field] if f"data.{field}" in given else None
         for field in ("text_column", "label_column")
     )
     if text is not None and label is not None:
         return ""
-    found = find_columns_of(Path(path).expanduser(), text, label)
+    if values.data.source.startswith(PREFIX):
+        data: dict[str, Any] = values.data.to_dict() | {"max_length": 1, "bucket_widths": (32,)}
+        records = HuggingFaceSource(DataConfig(**data)).sample()
+        found = find_columns(records, values.data.source, text, label)
+    else:
+        path = Path(values.data.train_path or "").expanduser()
+        if values.data.source != "files" or not path.is_file():
+            return ""
+        found = find_columns_of(path, text, label)
     values.data.text_column, values.data.label_column = found
     return f"texts in {found.text!r}, labels in {found.label!r}; "
 
 
-def _fraction(labels: np.ndarray, least: float) -> float:
+def _fraction(examples: Examples, least: float) -> float:
     """The part to hold out: more of few texts a label, so that most labels have one in it.
 
-    >>> _fraction(np.arange(400) % 2, 0.1), _fraction(np.arange(400) % 100, 0.1)
-    (0.1, 0.128)
+    >>> texts, names = [str(i) for i in range(400)], ("a", "b")
+    >>> _fraction(Examples(texts, np.arange(400) % 2, texts, names), 0.1)
+    0.1
+    >>> _fraction(Examples(texts, np.arange(400) % 100, texts, names), 0.1)
+    0.128
     """
-    of_a_label = float(np.median(np.bincount(labels)))
+    different = {
+        (text, int(label)) for text, label in zip(examples.texts, examples.labels, strict=True)
+    }
+    of_a_label = float(np.median(list(Counter(label for _, label in different).values())))
     return max(least, min(_LARGEST_PART, math.ceil(510 / max(of_a_label, 1)) / 1000))
 
 

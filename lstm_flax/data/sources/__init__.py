@@ -5,6 +5,7 @@ from collections.abc import Callable
 from lstm_flax.config import DataConfig
 from lstm_flax.data.sources.base import Source
 from lstm_flax.data.sources.files import FileSource
+from lstm_flax.data.sources.hugging_face import PREFIX, HuggingFaceSource
 from lstm_flax.data.sources.imdb import ImdbSource
 from lstm_flax.data.sources.movie_reviews import MovieReviewsSource
 from lstm_flax.data.sources.pypi import PackageSource
@@ -46,9 +47,11 @@ def open_source(config: DataConfig) -> Source:
             )
     if name.startswith("tfds:") and len(name) > len("tfds:"):
         return TfdsSource(config)
+    if name.startswith(PREFIX) and len(name) > len(PREFIX):
+        return HuggingFaceSource(config)
     if name not in _SOURCES:
         raise UserError(
-            f"config.data.source = {name!r}: choose one of {', '.join(_SOURCES)} or tfds:NAME; "
-            "texts of your own: --config.data.source=files --config.data.train_path=PATH"
+            f"config.data.source = {name!r}: choose one of {', '.join(_SOURCES)}, hf:NAME or "
+            "tfds:NAME; texts of your own: --config.data.source=files --config.data.train_path=PATH"
         )
     return _SOURCES[name](config)
