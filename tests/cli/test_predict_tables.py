@@ -164,13 +164,14 @@ def test_halfway_there_is_no_half_file(
     ("content", "labels"),
     [
         (b"id,Review\n1,a film\n2,dull\n", ["6", "4"]),
+        (b"id;user name;review text\n1;u;a film\n", ["6"]),
         (b'\xef\xbb\xbfbody\tsentiment\n"a\nfilm"\tpos\n', ["6"]),
         (b'{"text": "a film"}\n\n{"text": "dull"}\n', ["6", "4"]),
         (b"Review, please\ndull\n", ["14", "4"]),
         (b"{braces} are text\ndull\n", ["17", "4"]),
         (b"", []),
     ],
-    ids=["csv", "tsv", "jsonl", "prose", "braces", "nothing"],
+    ids=["csv", "compound", "tsv", "jsonl", "prose", "braces", "nothing"],
 )
 def test_a_table_on_standard_input_is_seen(
     content: bytes,

@@ -97,7 +97,7 @@ def table_in_lines(
     start = first.decode("utf-8-sig", errors="replace").strip()
     is_json = start.startswith("{") and start.endswith("}") and '"' in start
     names = split_header(start, find_separator(start, {column} if column else ()))
-    if not is_json and column is None and not is_header(names):
+    if not is_json and column is None and not is_header(names, usual):
         return lines
     try:
         if is_json:

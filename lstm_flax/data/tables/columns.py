@@ -100,18 +100,28 @@ def text_column_by_name(names: Sequence[str]) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def is_header(names: Sequence[str]) -> bool:
+def is_header(names: Sequence[str], usual: str = "text") -> bool:
     """True if these are names of columns beyond doubt: one of texts, and another that is usual.
 
     >>> is_header(["id", "Review"]), is_header(["Review", "please"]), is_header(["text"])
     (True, False, False)
+    >>> is_header(["id", "stars", "review text"]), is_header(["a", "verbatim"], "verbatim")
+    (True, True)
+
+    Args:
+        names: as a first line has them.
+        usual: the column of texts in the data of a model.
     """
-    words = [_plain(name) for name in names]
+    if len(names) > 1 and usual in names and usual != "text":
+        return True
+    words = {_plain(name) for name in names}
+    if len(names) > 2:  # prose of two parts may end in such words
+        words |= {_last_word(name) for name in names}
     texts = {"text", *_USUAL["text"].split()}
     known = {"label", "", *_USUAL["label"].split(), *_OTHERS.split(), *texts}
     for rarer in _RARER.values():
         known.update(rarer.split())
-    return bool(texts & set(words)) and len(words) > 1 and sum(w in known for w in words) > 1
+    return len(names) > 1 and bool(texts & words) and len(known & words) > 1
 
 
 def _by_name(
