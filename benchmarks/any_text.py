@@ -202,7 +202,7 @@ def rows_of(config: DataConfig, split: str) -> Rows:
 
 
 def table(lines: Sequence[dict[str, Any]]) -> str:
-    """Markdown: each set's accuracies in per cent, the margin and its standard error."""
+    """Markdown: each set's accuracies in per cent, the margin, the standard error of a score."""
     rows = [
         "| set | texts | TF-IDF | NB-SVM | recipe | seeds | margin | standard error | seconds |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -217,7 +217,9 @@ def table(lines: Sequence[dict[str, Any]]) -> str:
             continue
         scores = 100 * np.array([x["accuracy"] for x in runs])
         both = [100 * linear[0][which] for which in ("tfidf", "nbsvm")]
-        margins.append(scores.mean() - max(both))
+        margin = scores.mean() - max(both)
+        if not examples:
+            margins.append(margin)
         # Of the test part's size, on which the scores of all seeds hang together.
         p = scores.mean() / 100
         error = 100 * np.sqrt(p * (1 - p) / linear[0]["tested"])
@@ -229,10 +231,12 @@ def table(lines: Sequence[dict[str, Any]]) -> str:
         )
         rows.append(
             f"| {title} | {examples or 'all'} | {both[0]:.2f} | {both[1]:.2f} | "
-            f"{scores.mean():.2f}{spread} | {len(scores)} | {margins[-1]:+.2f} | {error:.2f} | "
+            f"{scores.mean():.2f}{spread} | {len(scores)} | {margin:+.2f} | {error:.2f} | "
             f"{np.mean([x['seconds'] for x in runs]):.0f} |"
         )
-    return "\n".join([*rows, "", f"Mean margin {np.mean(margins):+.2f}" if margins else ""])
+    return "\n".join(
+        [*rows, "", f"Mean margin, all examples: {np.mean(margins):+.2f}" if margins else ""]
+    )
 
 
 if __name__ == "__main__":
