@@ -17,6 +17,7 @@ from lstm_flax.checkpoints.metadata import History, Metadata, describe_machine
 from lstm_flax.checkpoints.restore import TrainedModel
 from lstm_flax.config import Config, refuse_changes
 from lstm_flax.data.prefetching import prefetch
+from lstm_flax.devices.allocator import release_freed_memory
 from lstm_flax.devices.compilation import BucketedFunction
 from lstm_flax.devices.sharding import abstract, replicated
 from lstm_flax.errors import UserError
@@ -206,6 +207,7 @@ class Run:
 
     def _end_epoch(self, epoch: int) -> None:
         """Scores the development part, selects, saves."""
+        release_freed_memory()
         trained = self.task.metrics(self.epoch_sums)
         metrics = {f"train_{name}": value for name, value in trained.items()}
         score, best = None, self.history.best_score
