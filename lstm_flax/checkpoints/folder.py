@@ -22,6 +22,7 @@ from lstm_flax.checkpoints.disk_space import require_room, saving
 from lstm_flax.checkpoints.manifest import MANIFEST, DamagedCheckpoint, SaveManifest, verify
 from lstm_flax.checkpoints.metadata import Metadata, read_values
 from lstm_flax.checkpoints.plain_files import SaveFiles
+from lstm_flax.devices.processes import anywhere, from_first
 from lstm_flax.errors import UserError, one_line
 from lstm_flax.files import require_own_files
 from lstm_flax.text.encoder import TextEncoder
@@ -37,7 +38,10 @@ def evaluated_item(ema_decay: float) -> str:
 
 
 class CheckpointFolder:
-    """A folder of checkpoints named by their step."""
+    """A folder of checkpoints named by their step.
+
+    Several processes share it: they open it, save, wait and read together, in the same order.
+    """
 
     def __init__(self, path: Path, keep: int | None = None) -> None:
         """Opens a folder.
@@ -92,13 +96,19 @@ class CheckpointFolder:
 
     def steps(self) -> list[int]:
         """Steps of the whole checkpoints, newest first."""
-        return sorted(ocp.utils.checkpoint_steps(self.path.absolute()), reverse=True)
+        return from_first(
+            lambda: sorted(ocp.utils.checkpoint_steps(self.path.absolute()), reverse=True)
+        )
 
     def set_aside(self, step: int) -> Path:
         """Moves a checkpoint that cannot be read out of the way; returns where it is now."""
-        self.unreadable.mkdir(exist_ok=True)
         aside = self.unreadable / str(step)
-        (self.path / str(step)).rename(aside)
+
+        def move() -> None:
+            self.unreadable.mkdir(exist_ok=True)
+            (self.path / str(step)).rename(aside)
+
+        from_first(move)
         if self._manager is not None:
             self._manager.reload()
         return aside
@@ -108,8 +118,18 @@ class CheckpointFolder:
 
         Raises:
             UserError: it is of a format that this release does not know.
-            DamagedCheckpoint: it is not what was saved.
+            DamagedCheckpoint: it is not what was saved; of several processes, one finds that.
         """
+        damage: DamagedCheckpoint | None = None
+        try:
+            metadata = self._metadata(step)
+        except DamagedCheckpoint as error:
+            damage = error
+        if anywhere(damage is not None):
+            raise damage or DamagedCheckpoint("as another process finds")
+        return metadata
+
+    def _metadata(self, step: int) -> Metadata:
         values, path = self._values(step), self.path / str(step)
         if values["format_version"] == 1:
             training = values["config"].get("training")

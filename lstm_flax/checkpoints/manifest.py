@@ -51,7 +51,10 @@ class ManifestHandler(ocp.CheckpointHandler):
         self._step = args.step
 
     def finalize(self, directory: Any) -> None:
-        """Writes the manifest; the other items lie there under their own names by now."""
+        """Writes the manifest; the other items lie there under their own names by now.
+
+        Orbax calls it in the first process alone, when every process has written its part.
+        """
         late = [path.name for path in Path(directory).parent.glob("*.orbax-checkpoint-tmp*")]
         assert late in ([], [Path(directory).name]), f"finished after the manifest: {late}"
         write_manifest(Path(directory), self._step)

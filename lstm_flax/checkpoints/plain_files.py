@@ -6,13 +6,15 @@ from typing import Any
 
 import orbax.checkpoint as ocp
 
+from lstm_flax.devices.processes import is_first
+
 
 class PlainFilesHandler(ocp.CheckpointHandler):
     """Writes the contents of a few small files, by name, into the item's own folder."""
 
     def save(self, directory: Any, args: "SaveFiles") -> None:
-        """Writes every file."""
-        for name, content in args.files.items():
+        """Writes every file, in the first process alone."""
+        for name, content in args.files.items() if is_first() else ():
             (directory / name).write_bytes(content)
 
     def restore(self, directory: Any, args: Any = None) -> Any:

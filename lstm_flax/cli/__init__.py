@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -45,12 +46,25 @@ __all__ = ["main", "program"]
 
 def program(argv: Sequence[str] | None = None) -> NoReturn:
     """Runs one command as a program of its own, which ends with it."""
-    status = main(argv)
+    try:
+        status = main(argv)
+    except Exception:
+        _end_among_others(1, traceback.format_exc())
+        raise
+    _end_among_others(status)
     if status == _INTERRUPTED:  # XLA may still compile, and crash a Python that takes itself apart
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
+
+
+def _end_among_others(status: int, message: str = "") -> None:
+    """Ends a process that is still joined to others: they may wait for it, and it for them."""
+    processes = sys.modules.get("lstm_flax.devices.processes")
+    if processes is not None and processes.several():
+        sys.stderr.write(message)
+        processes.end_program(status)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

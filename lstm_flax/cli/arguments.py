@@ -106,6 +106,19 @@ def add_model(parser: Parser) -> None:
     )
 
 
+def add_processes(parser: Parser) -> None:
+    """Adds what joins several processes; names as `jax.distributed.initialize` has them."""
+    group = parser.add_argument_group(
+        "several processes", "found out under srun and mpirun; see docs/scaling.md"
+    )
+    group.add_argument(
+        "--coordinator",
+        help="HOST:PORT of the first process, the same for all; auto: as jax finds it",
+    )
+    group.add_argument("--num_processes", type=int, help="how many; 1 keeps this one to itself")
+    group.add_argument("--process_id", type=int, help="which this one is, from 0")
+
+
 def add_split(parser: Parser) -> None:
     """Adds `--split`."""
     parser.add_argument(

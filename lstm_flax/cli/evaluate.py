@@ -12,6 +12,7 @@ from lstm_flax.cli.arguments import (
     add_command,
     add_model,
     add_overrides,
+    add_processes,
     add_split,
     given_path,
 )
@@ -41,6 +42,7 @@ def add_to(commands: Commands) -> None:
     add_model(parser)
     add_split(parser)
     add_checkpoint(parser)
+    add_processes(parser)
     add_overrides(parser)
     parser.add_argument(
         "--file",
@@ -53,8 +55,16 @@ def add_to(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the scores; of a run on a split of its data, keeps them in its folder too."""
+    from lstm_flax.devices.processes import joined
+
+    with joined(arguments.coordinator, arguments.num_processes, arguments.process_id):
+        return _evaluate(arguments)
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
     from lstm_flax.checkpoints.pretrained import SHIPPED_DESCRIPTION, model_folder
     from lstm_flax.checkpoints.restore import load_trained_model
+    from lstm_flax.devices.processes import is_first
     from lstm_flax.devices.settings import prepare_jax
     from lstm_flax.evaluation.evaluate import evaluate_file
     from lstm_flax.evaluation.tables import result_table
@@ -75,9 +85,11 @@ def run(arguments: argparse.Namespace) -> int:
     trained = load_trained_model(workdir, arguments.checkpoint)
     if file is not None:
         columns = (arguments.text_column, arguments.label_column)
-        results = evaluate_file(trained, file, *columns, show_progress=True)
+        results = evaluate_file(trained, file, *columns, show_progress=is_first())
     else:
-        results = _on_split(arguments, workdir, trained)
+        results = _on_split(arguments, workdir, trained, is_first())
+    if not is_first():
+        return 0
     print(escaped_lines(result_table(results)))
     print(to_json(results))
     if file is None and (workdir / "config.json").exists():  # not a copied checkpoint
@@ -86,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _on_split(
-    arguments: argparse.Namespace, workdir: Path, trained: "TrainedModel"
+    arguments: argparse.Namespace, workdir: Path, trained: "TrainedModel", show_progress: bool
 ) -> dict[str, Any]:
     from lstm_flax.cli.data_of_model import config_of_model
     from lstm_flax.evaluation.evaluate import default_split, evaluate_split
@@ -95,4 +107,4 @@ def _on_split(
         trained.metadata.config, arguments.config, arguments.overrides, str(workdir)
     )
     split = arguments.split or default_split(config.task)
-    return evaluate_split(trained, config.data, split, show_progress=True)
+    return evaluate_split(trained, config.data, split, show_progress)

@@ -3,17 +3,22 @@
 import argparse
 import json
 import sys
+from typing import TYPE_CHECKING
 
 from lstm_flax.cli.arguments import (
     Commands,
     add_checkpoint,
     add_command,
     add_overrides,
+    add_processes,
     add_split,
     given_path,
 )
 from lstm_flax.cli.own_data import add_data, config_of_data
 from lstm_flax.training.interruption import EXIT_STATUS, Interrupted, leaving_at_once
+
+if TYPE_CHECKING:
+    from lstm_flax.config import Config
 
 
 def add_to(commands: Commands) -> None:
@@ -33,6 +38,7 @@ def add_to(commands: Commands) -> None:
     parser.add_argument("--workdir", required=True, type=given_path, help="folder of the run")
     add_split(parser)
     add_checkpoint(parser)
+    add_processes(parser)
     add_overrides(parser)
     parser.add_argument(
         "--tensorboard",
@@ -51,7 +57,15 @@ def _train(arguments: argparse.Namespace) -> int:
     config = config_of_data(arguments, arguments.workdir)
 
     # Only now, so that a mistake in the configuration is reported at once.
+    from lstm_flax.devices.processes import joined
+
+    with joined(arguments.coordinator, arguments.num_processes, arguments.process_id):
+        return _train_joined(arguments, config)
+
+
+def _train_joined(arguments: argparse.Namespace, config: "Config") -> int:
     from lstm_flax.checkpoints.counters import leave_counters_alone
+    from lstm_flax.devices.processes import is_first
     from lstm_flax.devices.settings import prepare_jax
     from lstm_flax.recipes import make_recipes
     from lstm_flax.training.train import train
@@ -59,7 +73,7 @@ def _train(arguments: argparse.Namespace) -> int:
     prepare_jax()
     leave_counters_alone()
     board = None
-    if arguments.tensorboard:
+    if arguments.tensorboard and is_first():
         from lstm_flax.training.tensorboard import TensorBoardLog
 
         board = TensorBoardLog(arguments.workdir / "tensorboard")
@@ -70,12 +84,15 @@ def _train(arguments: argparse.Namespace) -> int:
             arguments.split,
             arguments.checkpoint,
             make_recipes(config.recipes),
+            show_progress=is_first(),
             on_log=board,
         )
         if board is not None:
             board.finish(config.to_dict(), results)
     except Interrupted as stop:
-        print(f"{stop}; the same command continues", file=sys.stderr)
+        if is_first():
+            print(f"{stop}; the same command continues", file=sys.stderr)
         return EXIT_STATUS
-    print(json.dumps(results))
+    if is_first():
+        print(json.dumps(results))
     return 0

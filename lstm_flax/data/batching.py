@@ -224,12 +224,16 @@ class Batcher:
         steps = np.arange(min(full, self.max_length))
         return steps + (steps >= self._head) * (full - len(steps))
 
-    def make(self, indices: np.ndarray | Sequence[int], width: int) -> Batch:
+    def make(
+        self, indices: np.ndarray | Sequence[int], width: int, rows: slice | None = None
+    ) -> Batch:
         """Gathers, cuts and pads some examples.
 
         Args:
             indices: i[n], n from 0 to B; rows past n are filled up with masked rows of length 1.
             width: T, at least the longest cut length.
+            rows: those to read; all others are filled up, as if there were no example. None for
+                all.
 
         Returns:
             The batch, of numpy arrays.
@@ -238,12 +242,14 @@ class Batcher:
             ValueError: the examples do not fit.
         """
         indices = np.asarray(indices, dtype=np.int64)
-        rows = len(indices)
-        if rows > self.batch_size:
-            raise ValueError(f"{rows} examples do not fit in a batch of {self.batch_size}")
+        if len(indices) > self.batch_size:
+            raise ValueError(f"{len(indices)} examples do not fit in a batch of {self.batch_size}")
+        start, stop, _ = (rows or slice(None)).indices(self.batch_size)
+        here = slice(start, max(start, min(stop, len(indices))))
+        indices = indices[here]
         full = self.split.lengths[indices]
         kept = np.minimum(full, self.max_length)
-        if rows and kept.max() > width:
+        if len(kept) and kept.max() > width:
             raise ValueError(f"a sequence of {kept.max()} tokens does not fit in width {width}")
 
         # Position t of a row comes from token t of its text, or, in the tail of a cut one, from as
@@ -253,16 +259,18 @@ class Batcher:
         source = self.split.offsets[indices, None] + steps + in_tail * (full - kept)[:, None]
         valid = steps < kept[:, None]
         token_ids = np.full((self.batch_size, width), PAD_ID, dtype=np.int32)
-        token_ids[:rows][valid] = self.split.token_ids[source[valid]]
+        token_ids[here][valid] = self.split.token_ids[source[valid]]
 
         lengths = np.ones(self.batch_size, dtype=np.int32)
-        lengths[:rows] = kept
+        lengths[here] = kept
         labels = np.zeros(self.batch_size, dtype=np.int32)
-        labels[:rows] = self.split.labels[indices]
+        labels[here] = self.split.labels[indices]
         features = None
         if self._encoder is not None and self._encoder.num_token_features:
             features = np.zeros(
                 (self.batch_size, width, self._encoder.num_token_features), np.float32
             )
-            features[:rows] = self._encoder.token_features(self.split, indices, source, valid)
-        return Batch(token_ids, lengths, labels, np.arange(self.batch_size) < rows, features)
+            features[here] = self._encoder.token_features(self.split, indices, source, valid)
+        example_mask = np.zeros(self.batch_size, dtype=bool)
+        example_mask[here] = True
+        return Batch(token_ids, lengths, labels, example_mask, features)

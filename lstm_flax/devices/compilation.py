@@ -35,9 +35,22 @@ class BucketedFunction:
     Threads may share it, unless it donates.
     """
 
-    def __init__(self, function: Callable[[Any, Any], Any], donate: bool = False) -> None:
-        """Wraps a pure function; with `donate`, its first argument's buffers are reused."""
-        self._jitted = jax.jit(function, donate_argnums=(0,) if donate else ())
+    def __init__(
+        self,
+        function: Callable[[Any, Any], Any],
+        donate: bool = False,
+        results: jax.sharding.Sharding | None = None,
+    ) -> None:
+        """Wraps a pure function.
+
+        Args:
+            function: of `(tree, batch)`.
+            donate: its first argument's buffers are reused.
+            results: where its results are to be; None to leave it to the compiler.
+        """
+        self._jitted = jax.jit(
+            function, donate_argnums=(0,) if donate else (), out_shardings=results
+        )
         self._compiled: dict[tuple[int, ...], Any] = {}
         self._compiling = threading.Lock()
 

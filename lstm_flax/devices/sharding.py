@@ -1,16 +1,21 @@
 """Placing arrays on devices: the state everywhere, a batch's rows divided among them.
 
-One process: all devices that it sees take part.
+All devices of all processes take part, as many of each process as share a batch evenly. Nothing
+here waits for another process, so that a thread may do it.
 """
 
+import itertools
 import logging
 import math
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from lstm_flax.devices import processes
+from lstm_flax.errors import UserError
 from lstm_flax.types import Batch, StreamBatch
 
 logger = logging.getLogger(__name__)
@@ -21,29 +26,78 @@ BatchType = TypeVar("BatchType", Batch, StreamBatch)
 def data_mesh(batch_size: int, *extra_rows: int) -> Mesh:
     """A mesh along one axis, `data`, of as many devices as can share a batch evenly, at least one.
 
-    A run goes on with its batches whatever the number of devices is today.
+    A run goes on with its batches whatever the number of devices is today. Of several processes
+    each gives as many devices as any other, and has one stretch of a batch's rows.
 
     Args:
         batch_size: B.
         extra_rows: rows that a recipe adds to each batch.
+
+    Raises:
+        UserError: the processes cannot share a batch evenly.
     """
-    devices = jax.devices()
-    return Mesh(np.asarray(devices[: math.gcd(len(devices), batch_size, *extra_rows)]), ("data",))
+    by_process = itertools.groupby(jax.devices(), lambda device: device.process_index)
+    of_process = [list(devices) for _, devices in by_process]
+    chosen = shared_evenly([len(devices) for devices in of_process], batch_size, *extra_rows)
+    devices = [device for devices in of_process for device in devices[:chosen]]
+    return Mesh(np.asarray(devices), ("data",))
+
+
+def shared_evenly(devices: Sequence[int], batch_size: int, *extra_rows: int) -> int:
+    """The number of devices of each process that take part.
+
+    >>> shared_evenly([8], 12), shared_evenly([4, 4], 16), shared_evenly([3, 4], 16)
+    (4, 4, 1)
+
+    Args:
+        devices: of each process.
+        batch_size: B.
+        extra_rows: rows that a recipe adds to each batch.
+
+    Raises:
+        UserError: naming the nearest batch sizes that the processes can share.
+    """
+    number = len(devices)
+    if math.gcd(batch_size, *extra_rows) % number:
+        sizes = _nearest(batch_size, number)
+        rows = "".join(f" and {extra} further rows" for extra in extra_rows)
+        raise UserError(
+            f"config.data.batch_size = {batch_size}{rows}: {number} processes cannot share a batch "
+            f"evenly; start {math.gcd(number, batch_size, *extra_rows)} of them, or take a batch "
+            f"size of {sizes}"
+        )
+    return math.gcd(*devices, *(rows // number for rows in (batch_size, *extra_rows)))
+
+
+def _nearest(batch_size: int, parts: int) -> str:
+    """The nearest sizes that so many parts can share."""
+    below = batch_size // parts * parts
+    return " or ".join(str(size) for size in (below, below + parts) if size)
+
+
+def local_rows(rows: int, mesh: Mesh) -> slice:
+    """The rows of a batch that the devices of this process hold.
+
+    Args:
+        rows: of the whole batch, extra ones included.
+        mesh: of `data_mesh`.
+    """
+    each = rows // mesh.size
+    here = [i for i, d in enumerate(mesh.devices) if d.process_index == jax.process_index()]
+    return slice(here[0] * each, (here[-1] + 1) * each)
 
 
 def warn_of_idle_devices(batch_size: int, used: int) -> None:
     """Warns where devices stand idle, and names the batch sizes that would use them all."""
     there = jax.device_count()
     if used < there:
-        below = batch_size // there * there
-        sizes = " or ".join(str(size) for size in (below, below + there) if size)
         logger.warning(
             "config.data.batch_size = %d: %d devices cannot share it evenly, %d of them do; "
             "another run may take %s",
             batch_size,
             there,
             used,
-            sizes,
+            _nearest(batch_size, there),
         )
 
 
@@ -53,8 +107,32 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def place_batch(batch: BatchType, mesh: Mesh) -> BatchType:
-    """Puts a host batch on the devices, rows divided along `data`."""
-    return jax.device_put(batch, NamedSharding(mesh, PartitionSpec("data")))
+    """Puts a host batch on the devices, rows divided along `data`.
+
+    Of several processes each has the whole batch's shape and puts its `local_rows` alone.
+    """
+    return _place(batch, NamedSharding(mesh, PartitionSpec("data")))
+
+
+def place_everywhere(tree: Any, mesh: Mesh) -> Any:
+    """Puts a whole copy of host arrays, the same in every process, on each device."""
+    return _place(tree, replicated(mesh))
+
+
+def _place(tree: Any, sharding: NamedSharding) -> Any:
+    if not processes.several():
+        return jax.device_put(tree, sharding)
+
+    def place(array: Any) -> jax.Array:
+        array = np.asarray(array)
+        return jax.make_array_from_callback(array.shape, sharding, array.__getitem__)
+
+    return jax.tree.map(place, tree)
+
+
+def results_everywhere(mesh: Mesh) -> NamedSharding | None:
+    """The sharding that lets each of several processes read a program's results; None for one."""
+    return replicated(mesh) if processes.several() else None
 
 
 def abstract(tree: Any, mesh: Mesh) -> Any:

@@ -13,7 +13,8 @@ from tqdm.auto import tqdm
 from lstm_flax.config import DataConfig
 from lstm_flax.data.batching import Batcher, PlannedBatch
 from lstm_flax.devices.compilation import BucketedFunction
-from lstm_flax.devices.sharding import place_batch
+from lstm_flax.devices.processes import several
+from lstm_flax.devices.sharding import local_rows, place_batch, results_everywhere
 from lstm_flax.errors import UserError
 from lstm_flax.evaluation.metrics import classification_metrics, fit_temperature
 from lstm_flax.models.classifier import TextClassifier, apply_classifier
@@ -48,7 +49,8 @@ class ClassifierEvaluator:
         def logits(params: Any, batch: Batch) -> jax.Array:
             return apply_classifier(model, params, batch)
 
-        self._logits = BucketedFunction(logits)
+        everywhere = None if mesh is None else results_everywhere(mesh)
+        self._logits = BucketedFunction(logits, results=everywhere)
         self._encoder = encoder
         self._data = data
         self._mesh = mesh
@@ -104,12 +106,17 @@ class ClassifierEvaluator:
         batcher = Batcher.from_config(split, self._encoder, self._data, self._rows(len(split)))
         plan = batcher.evaluation_plan()
 
+        mesh = self._mesh
+        rows = None if mesh is None else local_rows(batcher.batch_size, mesh)
+
         def apply(planned: PlannedBatch) -> np.ndarray:
-            batch = batcher.make(*planned)
-            if self._mesh is not None:
-                batch = place_batch(batch, self._mesh)
+            batch = batcher.make(*planned, rows=rows)
+            if mesh is not None:
+                batch = place_batch(batch, mesh)
             return np.asarray(self._logits(params, batch))[: len(planned.indices)]
 
+        if mesh is not None and several():  # all must compute the batches in the same order
+            return _scatter(plan, map, apply, len(split), description)
         if pool is None:
             with ThreadPoolExecutor(WORKERS) as own:
                 return _scatter(plan, own.map, apply, len(split), description)

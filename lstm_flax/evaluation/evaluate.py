@@ -16,6 +16,7 @@ from lstm_flax.config import DataConfig, LanguageModelConfig
 from lstm_flax.data.dataset import Dataset, open_dataset
 from lstm_flax.data.sources.files import read_labelled
 from lstm_flax.data.sources.imdb_films import film_table
+from lstm_flax.devices.processes import first_then_others
 from lstm_flax.display import escaped
 from lstm_flax.errors import UserError
 from lstm_flax.evaluation.classifier import ClassifierEvaluator
@@ -103,13 +104,13 @@ def evaluate_split(
     start = time.perf_counter()
     metadata, config = trained.metadata, trained.metadata.config
     encoder, names = metadata.encoder, metadata.label_names
-    dataset = open_dataset(data, config.tokenizer, encoder.tokenizer)
+    dataset = first_then_others(lambda: open_dataset(data, config.tokenizer, encoder.tokenizer))
     if dataset.label_names != names:
         raise UserError(
             f"the data's labels are {', '.join(dataset.label_names)}, the model's "
             f"{', '.join(names)}; evaluate on the data it was trained for"
         )
-    split = dataset.split(name)
+    split = first_then_others(lambda: dataset.split(name))
     description = f"evaluating {name}" if show_progress else ""
     if name == "train":  # its own texts must not give their labels away
         encoder = encoder.for_training(split, len(names))

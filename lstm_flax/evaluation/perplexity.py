@@ -11,7 +11,12 @@ from tqdm.auto import tqdm
 from lstm_flax.data.prefetching import prefetch
 from lstm_flax.data.streams import Streams, running_text
 from lstm_flax.devices.compilation import BucketedFunction
-from lstm_flax.devices.sharding import data_mesh, place_batch, replicated
+from lstm_flax.devices.sharding import (
+    place_batch,
+    place_everywhere,
+    replicated,
+    results_everywhere,
+)
 from lstm_flax.models.language_model import Carry, LanguageModel, read_piece, softmax_weights
 from lstm_flax.models.sampled_softmax import exact_cross_entropy
 from lstm_flax.text.tokenized import TokenizedSplit
@@ -33,7 +38,7 @@ class PerplexityEvaluator:
     def __init__(
         self, model: LanguageModel, streams: int, bptt_length: int, mesh: Mesh | None = None
     ) -> None:
-        mesh = data_mesh(1) if mesh is None else mesh
+        mesh = Mesh(np.asarray(jax.local_devices()[:1]), ("data",)) if mesh is None else mesh
         self._model = model
         self._rows = streams
         self._length = bptt_length
@@ -51,7 +56,7 @@ class PerplexityEvaluator:
             carry = jax.lax.with_sharding_constraint(carry, replicated(mesh))
             return jnp.sum(losses, axis=(0, 2)), carry
 
-        self._read = BucketedFunction(read)
+        self._read = BucketedFunction(read, results=results_everywhere(mesh))
 
     @property
     def compilations(self) -> int:
@@ -73,7 +78,7 @@ class PerplexityEvaluator:
         """
         text = running_text([split], seed=None)
         streams = Streams(text, self._rows, self._length, self._model.directions, pad=True)
-        carry = jax.device_put(self._model.initial_carry(self._rows), replicated(self._mesh))
+        carry = place_everywhere(self._model.initial_carry(self._rows), self._mesh)
         placed = (place_batch(streams[k], self._mesh) for k in range(len(streams)))
         sums = np.zeros(self._model.directions)
         bar = tqdm(desc=description, total=len(streams), leave=False, disable=not description)

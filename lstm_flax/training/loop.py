@@ -17,14 +17,20 @@ from lstm_flax.checkpoints.metadata import History, Metadata, describe_machine
 from lstm_flax.checkpoints.restore import TrainedModel
 from lstm_flax.config import Config, refuse_changes
 from lstm_flax.data.prefetching import prefetch
+from lstm_flax.devices import processes
 from lstm_flax.devices.allocator import release_freed_memory
 from lstm_flax.devices.compilation import BucketedFunction
-from lstm_flax.devices.sharding import abstract, replicated
+from lstm_flax.devices.sharding import (
+    abstract,
+    place_everywhere,
+    replicated,
+    results_everywhere,
+)
 from lstm_flax.errors import UserError
 from lstm_flax.evaluation.metrics import MetricSums
 from lstm_flax.files import make_folder, write_text
 from lstm_flax.training.interruption import Interrupted, StopRequest
-from lstm_flax.training.progress import OnLog, RunLog, progress_bar
+from lstm_flax.training.progress import NoLog, OnLog, RunLog, progress_bar
 from lstm_flax.training.tasks import Task
 from lstm_flax.training.train_state import TrainState, from_trees, make_key, to_trees
 from lstm_flax.training.warm_start import first_params, take_params
@@ -83,7 +89,9 @@ class Run:
         if config.training.max_steps:
             self.total_steps = min(self.total_steps, config.training.max_steps)
         optimizer = task.make_optimizer(self.total_steps)
-        self.train_step = BucketedFunction(_summing(task.make_step(optimizer)), donate=True)
+        self.train_step = BucketedFunction(
+            _summing(task.make_step(optimizer)), donate=True, results=results_everywhere(task.mesh)
+        )
         self.history = History()
         if config.training.early_stopping_patience and not task.dataset.has_development:
             raise UserError(
@@ -99,7 +107,8 @@ class Run:
 
         self._counted = time.perf_counter()
         make_folder(workdir)
-        write_text(workdir / "config.json", json.dumps(config.to_dict(), indent=2) + "\n")
+        if processes.is_first():
+            write_text(workdir / "config.json", json.dumps(config.to_dict(), indent=2) + "\n")
         self.last = open_checkpoints(workdir, "last")
         self.best = open_checkpoints(workdir, "best")
         restored = self._restore(jax.eval_shape(create, {}))
@@ -115,7 +124,8 @@ class Run:
                 f"{self.step} steps already, more than these {self.total_steps}; raise it and "
                 "config.training.max_steps to what they were, or choose another --workdir"
             )
-        self.log = RunLog(workdir / "log.jsonl", self.step, on_log)
+        log = workdir / "log.jsonl"
+        self.log = RunLog(log, self.step, on_log) if processes.is_first() else NoLog()
 
     def close(self) -> None:
         """Waits for saves in the background and closes the files, whichever of them fails."""
@@ -143,7 +153,7 @@ class Run:
 
     def take_steps(self, show_progress: bool) -> None:
         """Compiles for every bucket, then takes all steps that are left, an epoch at a time."""
-        with StopRequest() as stop:
+        with StopRequest(processes.stop_agreed if processes.several() else None) as stop:
             if not self.is_finished:
                 tree = (self.state, self.epoch_sums)
                 self.train_step.compile(tree, self.task.example_batches(), show_progress)
@@ -179,7 +189,7 @@ class Run:
                     loss = self._log_metrics(epoch, units, since)
                     bar.set_postfix(self._postfix(loss))
                     since, units = time.perf_counter(), 0
-                if stop.requested and not at_end:
+                if stop.reached(self.step) and not at_end:
                     self._save_last()
                     raise Interrupted(f"stopped after step {self.step}; saved")
                 if self.step % self._settings.checkpoint_interval == 0 and not at_end:
@@ -271,7 +281,7 @@ class Run:
         return {"epoch": epoch, "batch": batch}
 
     def _zero_sums(self) -> MetricSums:
-        return jax.device_put(MetricSums.zero(), replicated(self.task.mesh))
+        return place_everywhere(MetricSums.zero(), self.task.mesh)
 
     def _restore(self, like: TrainState) -> tuple[TrainState, MetricSums] | None:
         """The newest checkpoint of `last` that can be read; warns of those that cannot."""

@@ -56,6 +56,19 @@ class RunLog:
             raise cannot_write(self._path, error) from error
 
 
+class NoLog(RunLog):
+    """The log of a process that writes none."""
+
+    def __init__(self) -> None:
+        """Opens nothing."""
+
+    def write(self, event: str, step: int, **values: Any) -> None:
+        """Writes nothing."""
+
+    def close(self) -> None:
+        """Closes nothing."""
+
+
 def _lines_up_to(path: Path, step: int) -> list[str]:
     """The lines of steps up to this one; a kill may have cut the last, which is dropped."""
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")

@@ -1,8 +1,10 @@
 """Training from start to score: open the data, start or continue the run, evaluate it once."""
 
+import contextlib
 import dataclasses
 import json
 import logging
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +17,7 @@ from lstm_flax.checkpoints.folder import holds_checkpoint
 from lstm_flax.checkpoints.restore import TrainedModel, load_trained_model
 from lstm_flax.config import Config, ModelConfig
 from lstm_flax.data.dataset import Dataset, open_dataset
+from lstm_flax.devices import processes
 from lstm_flax.devices.memory import require_memory
 from lstm_flax.devices.sharding import data_mesh, warn_of_idle_devices
 from lstm_flax.display import escaped_lines
@@ -23,6 +26,7 @@ from lstm_flax.evaluation.evaluate import default_split, evaluate_split
 from lstm_flax.evaluation.tables import result_table
 from lstm_flax.files import write_text
 from lstm_flax.recurrent.dispatch import choose_implementation
+from lstm_flax.text.tokenizer import Tokenizer
 from lstm_flax.text.vectors import require_vectors
 from lstm_flax.training.loop import Run
 from lstm_flax.training.progress import OnLog
@@ -50,6 +54,9 @@ def train(
 
     The test split is opened when training has ended; a test file of the user's own is read for
     mistakes and unknown labels before. A run that has ended keeps its results as they are.
+
+    Several processes that have joined (`jax.distributed.initialize`) and call it alike train one
+    run: the same batches in the same order, each process with its part of every batch's rows.
 
     Args:
         config: the run.
@@ -85,21 +92,28 @@ def train(
         config = adopt_reading(config, initial.metadata.config)
     same_places = check_same_run(config, workdir)
     tokenizer = None if initial is None else initial.metadata.encoder.tokenizer
-    dataset = open_dataset(config.data, config.tokenizer, tokenizer)
     split = split or default_split(config.task)
-    dataset.check_split(split)
+    dataset = processes.first_then_others(lambda: _open(config, tokenizer, split))
+    processes.require_same(
+        json.dumps([str(workdir.absolute()), config.to_dict(), split, dataset.fingerprint]),
+        "the processes have different folders, configurations or data; start each with the same "
+        "command, in folders that they share",
+    )
     task = _make_task(config, dataset, initial, recipes)
     if initial is not None and not holds_checkpoint(workdir / "last"):
         kept = kept_params(initial, dataset.label_names)
         fresh = jax.eval_shape(task.init_params, make_key(0))
         logger.info("%s", describe_taken(fresh, kept, config.init_from))
-    with only_one(workdir):
+    with contextlib.ExitStack() as stack:
+        processes.from_first(lambda: stack.enter_context(only_one(workdir)))
         begun = (workdir / "log.jsonl").exists()
         run = Run(task, config, workdir, initial, on_log)
         try:
             if run.is_finished and same_places:
                 scored = run.history.best_step if checkpoint == "best" else run.step
-                stored = stored_results(workdir, split, run.step, scored)
+                stored = processes.from_first(
+                    lambda: stored_results(workdir, split, run.step, scored)
+                )
                 if stored is not None:
                     if show_progress:
                         shown = escaped_lines(result_table(stored))
@@ -114,21 +128,34 @@ def train(
                 logger.info("%s: has no checkpoint yet; starts again at step 0", workdir)
             run.take_steps(show_progress)
         finally:
-            run.close()
+            if not processes.is_loss(sys.exc_info()[1]):  # who is lost is not waited for
+                run.close()
         trained = load_trained_model(workdir, checkpoint)
         results = evaluate_split(trained, config.data, split, show_progress) | run.summary()
         results["seconds"] = round(time.perf_counter() - start, 3)
-        write_text(workdir / "results.json", json.dumps(results) + "\n")
+        if processes.is_first():
+            write_text(workdir / "results.json", json.dumps(results) + "\n")
     if show_progress:
         print(escaped_lines(result_table(results)))
     return results
+
+
+def _open(config: Config, tokenizer: Tokenizer | None, split: str) -> Dataset:
+    """The data of a run, its test part checked; for several processes, all but that encoded."""
+    dataset = open_dataset(config.data, config.tokenizer, tokenizer)
+    dataset.check_split(split)
+    if processes.several():
+        for name in dataset.splits:
+            if name != "test":
+                dataset.split(name)
+    return dataset
 
 
 def _load_initial(config: Config, workdir: Path) -> TrainedModel | None:
     """The run that this one starts from; one that has begun holds weights and encoder itself."""
     if config.init_from is None:
         return None
-    continued = holds_checkpoint(workdir / "last")
+    continued = processes.from_first(lambda: holds_checkpoint(workdir / "last"))
     source = (workdir, "last") if continued else (Path(config.init_from).expanduser(), "best")
     try:
         return load_trained_model(*source)

@@ -18,12 +18,15 @@ from tests.conftest import templated_texts
 def leaves(workdir: Path, kind: str = "last") -> list[np.ndarray]:
     """Every array of a run's newest checkpoint, as its files hold it."""
     folder, (step, *_) = find_checkpoints(workdir, kind)
-    with ocp.StandardCheckpointer() as reader:
-        items = [
-            reader.restore((folder.path / str(step) / name).absolute())
-            for name in ("params", "averaged_params", "training")
-            if (folder.path / str(step) / name).is_dir()
-        ]
+    items = []
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+        for name in ("params", "averaged_params", "training"):
+            path = (folder.path / str(step) / name).absolute()
+            if path.is_dir():
+                # As numpy arrays, whatever devices they were saved from.
+                shapes = ocp.PyTreeCheckpointHandler().metadata(path).tree
+                as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
+                items.append(reader.restore(path, ocp.args.PyTreeRestore(restore_args=as_numpy)))
     return [np.asarray(leaf) for leaf in jax.tree.leaves(items)]
 
 

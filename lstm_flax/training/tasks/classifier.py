@@ -11,7 +11,7 @@ from lstm_flax.checkpoints.restore import TrainedModel
 from lstm_flax.config import Config
 from lstm_flax.data.batching import Batcher
 from lstm_flax.data.dataset import Dataset
-from lstm_flax.devices.sharding import place_batch
+from lstm_flax.devices.sharding import local_rows, place_batch
 from lstm_flax.evaluation.classifier import ClassifierEvaluator
 from lstm_flax.evaluation.metrics import MetricSums
 from lstm_flax.models import init_params
@@ -59,6 +59,8 @@ class ClassifierTask:
         self._batcher = Batcher.from_config(
             split, self.encoder.for_training(split, len(names)), config.data
         )
+        extra_rows = sum(recipe.extra_rows for recipe in recipes)
+        self._rows = local_rows(config.data.batch_size + extra_rows, mesh)
         for recipe in recipes:
             recipe.open(dataset, self.encoder, self._batcher)
         self.steps_per_epoch = len(self._batcher.plan(self._settings.seed, 0))
@@ -114,7 +116,8 @@ class ClassifierTask:
 
     def _make(self, epoch: int, index: int) -> Batch:
         plan = self._batcher.plan(self._settings.seed, epoch)
-        batch = self._batcher.make(*plan[index])
+        indices, width = plan[index]
+        batch = self._batcher.make(indices, width, self._rows)
         for recipe in self._recipes:
             batch = recipe.extend_batch(batch, plan, index)
         return place_batch(batch, self.mesh)

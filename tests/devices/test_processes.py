@@ -1,0 +1,161 @@
+"""Several processes train one run: the same batches, the same weights, one log, one stop."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from lstm_flax.cli import main
+from lstm_flax.config import Config
+from lstm_flax.data.batching import Batcher
+from lstm_flax.devices.processes import is_loss, joined, launched_together
+from lstm_flax.devices.sharding import data_mesh, local_rows, shared_evenly
+from lstm_flax.errors import UserError
+from lstm_flax.text.tokenized import TokenizedSplit
+from lstm_flax.training.interruption import StopRequest
+from tests.cli.run_files import figures, leaves, write_config
+
+
+@pytest.mark.parametrize(
+    ("variables", "together"),
+    [
+        ({}, False),
+        ({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4"}, False),  # a batch script, outside srun
+        ({"OMPI_COMM_WORLD_SIZE": "1", "OMPI_MCA_orte_hnp_uri": "1.0;tcp://a:1"}, False),
+        ({"OMPI_COMM_WORLD_SIZE": "2", "OMPI_MCA_orte_hnp_uri": "1.0;tcp://a:1"}, True),
+        ({"TPU_WORKER_HOSTNAMES": "localhost"}, False),
+        ({"TPU_WORKER_HOSTNAMES": "a,b"}, True),
+    ],
+)
+def test_launchers_are_found_out_by_their_variables(
+    variables: dict[str, str], together: bool
+) -> None:
+    assert launched_together(variables) is together
+    slurm = {"SLURM_JOB_ID": "7", "SLURM_STEP_NODELIST": "a", "SLURM_PROCID": "0"}
+    assert launched_together(variables | slurm | {"SLURM_NTASKS": "2"})
+
+
+def test_alone_nothing_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *_, **__: pytest.fail("joined"))
+    with joined(), joined(num_processes=1), joined("a:1", 1, 0):
+        assert not jax.distributed.is_initialized()
+    assert not is_loss(RuntimeError("Gloo all-reduce failed"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--num_processes=2", "--process_id=0"], "add --coordinator=HOST:PORT"),
+        (["--process_id=1"], "add --coordinator=HOST:PORT"),
+        (["--coordinator=here", "--num_processes=2"], "--coordinator=here: not HOST:PORT"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = ["train", "--config=quickstart", f"--workdir={tmp_path / 'run'}", *arguments]
+    assert main(words) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_processes_that_cannot_share_a_batch_are_told_what_they_can() -> None:
+    assert shared_evenly([2, 2], 12, 8) == 2
+    with pytest.raises(UserError, match=r"4 processes .*; start 2 of them, .* size of 4 or 8$"):
+        shared_evenly([1, 1, 1, 1], 6)
+    with pytest.raises(UserError, match=r"batch_size = 64 and 2 further rows: .*; start 2 of"):
+        shared_evenly([1, 1, 1, 1], 64, 2)
+
+
+def test_a_process_reads_its_own_rows_alone() -> None:
+    sequences = [np.arange(1, 2 + i) for i in range(5)]
+    batcher = Batcher(
+        TokenizedSplit.from_sequences(sequences, [1] * 5),
+        batch_size=6,
+        bucket_widths=(8,),
+        max_length=8,
+    )
+    whole = batcher.make(range(5), 8)
+    parts = [batcher.make(range(5), 8, rows) for rows in (slice(0, 2), slice(2, 4), slice(4, 6))]
+    for name in ("token_ids", "lengths", "labels", "example_mask"):
+        of_parts = [getattr(part, name)[2 * i : 2 * i + 2] for i, part in enumerate(parts)]
+        np.testing.assert_array_equal(getattr(whole, name), np.concatenate(of_parts))
+    assert parts[1].example_mask.tolist() == [False, False, True, True, False, False]
+    assert not parts[1].token_ids[[0, 1, 4, 5]].any()
+    assert local_rows(12, data_mesh(12)) == slice(0, 12)
+
+
+def test_of_several_processes_one_that_is_interrupted_asks_the_others() -> None:
+    steps, told = [], []
+    before = signal.signal(signal.SIGTERM, lambda *_: told.append("SIGTERM"))  # as JAX notes it
+    try:
+        with StopRequest(agree=lambda step: steps.append(step) or step == 3) as stop:
+            signal.raise_signal(signal.SIGINT)
+            assert told == ["SIGTERM"]
+            assert [stop.reached(step) for step in (1, 2, 3, 4)] == [False, False, True, True]
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert steps == [1, 2, 3, 4]
+
+
+def start(number: int, command: str, *words: str, devices: int = 1) -> list[subprocess.Popen[str]]:
+    """Starts so many processes of a command over loopback."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    join = ("-m", "lstm_flax", command, f"--coordinator=127.0.0.1:{port}")
+    return [
+        subprocess.Popen(
+            [sys.executable, *join, f"--num_processes={number}", f"--process_id={i}", *words],
+            env=os.environ | {"XLA_FLAGS": flags},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(number)
+    ]
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_run_of_one(
+    tiny_config: Config, finished: tuple[Path, dict], tmp_path: Path
+) -> None:
+    words = [
+        f"--config={write_config(tmp_path / 'tiny.py', tiny_config)}",
+        f"--workdir={tmp_path / 'run'}",
+    ]
+    first, second = start(2, "train", *words)
+    log = tmp_path / "run" / "log.jsonl"
+    while first.poll() is None and not (log.exists() and '"step": 6' in log.read_text()):
+        time.sleep(0.05)
+    second.send_signal(signal.SIGTERM)
+    outputs = [process.communicate(timeout=300) for process in (first, second)]
+    assert [first.returncode, second.returncode] == [130, 130], outputs
+    step = int(re.search(r"stopped after step (\d+); saved", outputs[0][1])[1])
+    saved = [int(path.name) for path in (tmp_path / "run" / "last").iterdir()]
+    assert max(saved) == step < 21
+    (alone,) = start(1, "train", *words, devices=2)  # the rest in one process, on two devices
+    out, err = alone.communicate(timeout=300)
+    assert alone.returncode == 0, err
+    results = json.loads(out.splitlines()[-1])
+    for name in ("accuracy", "confusion", "checkpoint_step", "examples"):
+        assert results[name] == finished[1][name]
+    for ours, one in zip(figures(tmp_path / "run"), figures(finished[0]), strict=True):
+        assert ours == pytest.approx(one, rel=1e-4)
+    for kind in ("last", "best"):
+        for ours, one in zip(
+            leaves(tmp_path / "run", kind), leaves(finished[0], kind), strict=True
+        ):
+            np.testing.assert_allclose(ours, one, rtol=1e-4, atol=1e-6)
