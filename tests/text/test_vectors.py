@@ -103,6 +103,7 @@ def test_the_rest_of_the_table_is_drawn_zero_or_the_mean(
     assert coverage(rows.found, counts) == (0.5, 0.75)
 
 
+# Numbered: the packed ones hold the time, and no two processes would give them one name.
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -120,6 +121,7 @@ def test_the_rest_of_the_table_is_drawn_zero_or_the_mean(
         (gzip.compress(text())[:-20], r"cannot be read"),
         (lzma.compress(text())[:-30], r"cannot be read"),
     ],
+    ids=range(13),
 )
 def test_what_is_no_file_of_vectors_is_named_with_its_line(
     content: bytes, message: str, tokenizer: Tokenizer, tmp_path: Path
