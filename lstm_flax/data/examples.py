@@ -111,7 +111,7 @@ def check_text(text: Any, index: int) -> None:
 def column_of(values: Any, what: str, name: str = "texts") -> Iterable[Any]:
     """Texts or labels that a caller gave: a list, an array, a column of a table, a generator.
 
-    >>> list(column_of(np.array(["fine", "dull"]), "predict"))
+    >>> [str(text) for text in column_of(np.array(["fine", "dull"]), "predict")]
     ['fine', 'dull']
 
     Args:

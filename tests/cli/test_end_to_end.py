@@ -228,7 +228,7 @@ def test_a_checkpoint_of_two_devices_opens_on_one(
         (["train", "--config=imdb", "--workdir=x", "--config.model.hidden_size=0"], "hidden_size"),
         (["train", "--config=imdb", "--workdir=x", "--bogus=3"], "--bogus"),
         (["evaluate", "--workdir=nowhere"], "no checkpoint"),
-        (["train"], "required: --config, --workdir; `lstm-flax train --help`"),
+        (["train"], "required: --workdir; `lstm-flax train --help`"),
         (["trian"], "invalid choice: 'trian'"),
         (["evaluate", "--workdir=x", "--split=all"], "argument --split: invalid choice: 'all'"),
         (["predict", "--workdir=x", "-dull"], "texts that begin with - go after --"),
