@@ -74,7 +74,7 @@ class SaveManifest(ocp.args.CheckpointArgs):
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """What a checkpoint was saved as.
+    """Step and files of a checkpoint as it was saved.
 
     Attributes:
         step: at which it was saved.

@@ -137,7 +137,7 @@ def is_first() -> bool:
 
 
 def from_first(make: Callable[[], T]) -> T:
-    """What a function returns in the first process, which alone calls it.
+    """Calls a function in the first process alone and gives every process its result.
 
     >>> from_first(lambda: {"step": 7})
     {'step': 7}

@@ -60,7 +60,7 @@ def _scores(results: dict[str, Any]) -> dict[str, str]:
 def label_scores(
     confusion: list[list[int]], names: Sequence[str]
 ) -> tuple[list[str], list[list[str]]]:
-    """How well each of the most frequent labels is found: a heading, and a row a label.
+    """Precision, recall and F1 of the most frequent labels: a heading, and a row a label.
 
     >>> head, rows = label_scores([[8, 2], [0, 10]], ["neg", "pos"])
     >>> rows[0]

@@ -153,7 +153,7 @@ class Explainer:
     def shares(
         self, reading: Reading, label: int, points: np.ndarray, weights: np.ndarray
     ) -> "Shares":
-        """What each token contributes to a label, by its gradients at some points of the path.
+        """Contributions of the tokens to a label, by their gradients at some points of the path.
 
         Args:
             reading: of one text.
@@ -247,7 +247,7 @@ class Explainer:
 
 
 class Shares(NamedTuple):
-    """What n tokens contribute.
+    """Contributions of n tokens.
 
     Attributes:
         of_tokens: f64[n].

@@ -197,7 +197,7 @@ class Predictor:
         return np.array([list(answer.probabilities.values()) for answer in answers])
 
     def states(self, text: str) -> States:
-        """What the recurrent layers hold at each token of a text.
+        """Outputs, cell states and gates of the recurrent layers at each token of a text.
 
         >>> states = Predictor.from_checkpoint().states("Not bad at all.")
         >>> [token.text for token in states.tokens], states.outputs.shape

@@ -19,7 +19,7 @@ def check_installed() -> None:
     """Makes sure that matplotlib and scikit-learn are there; `UserError` if not."""
     try:
         import matplotlib
-        import sklearn  # noqa: F401
+        import sklearn  # noqa: F401  # only whether it is there
     except ImportError as error:
         raise UserError("reports need the extra: pip install 'lstm-flax[report]'") from error
     assert matplotlib is not None

@@ -1,1 +1,1 @@
-"""What `lstm-flax predict` reads and writes: lines, tables."""
+"""Lines and tables that `lstm-flax predict` reads and writes."""

@@ -157,7 +157,7 @@ def _last_word(name: str) -> str:
 
 
 class _Column:
-    """What a column holds, over the records of a sample.
+    """Values of a column, over the records of a sample.
 
     Attributes:
         values: as text.
