@@ -49,6 +49,30 @@ def write_jsonl(path: Path, records: list[dict[str, str]]) -> Path:
     return path
 
 
+def write_small_texts(folder: Path) -> None:
+    """Writes train.jsonl, development.jsonl and test.jsonl of templated texts."""
+    for seed, (name, count) in enumerate({"train": 100, "development": 30, "test": 37}.items()):
+        write_jsonl(folder / f"{name}.jsonl", templated_texts(count, seed))
+
+
+def small_config(folder: Path) -> Any:
+    """A run of seconds on those files: two buckets, a tiny BiLSTM, 7 batches an epoch."""
+    config = default_config()
+    config.data.source = "files"
+    for name in ("train", "development", "test"):
+        config.data[f"{name}_path"] = str(folder / f"{name}.jsonl")
+    config.data.max_length = 64
+    config.data.bucket_widths = (32, 64)
+    config.data.batch_size = 16
+    config.tokenizer.kind = "word"
+    config.tokenizer.vocab_size = 64
+    config.model.embedding_size = 8
+    config.model.hidden_size = 8
+    config.optimizer.learning_rate = 0.02
+    config.training.log_interval = 3
+    return config
+
+
 def made_once(folder: Path, make: Callable[[Path], Any]) -> Any:
     """What `make(folder)` returned, as JSON keeps it, in the first worker that asked."""
     returned = folder.with_suffix(".json")
@@ -115,8 +139,7 @@ def tiny_files(shared_folder: Path) -> Path:
 
     def write(folder: Path) -> None:
         folder.mkdir()
-        for seed, (name, count) in enumerate({"train": 100, "development": 30, "test": 37}.items()):
-            write_jsonl(folder / f"{name}.jsonl", templated_texts(count, seed))
+        write_small_texts(folder)
 
     made_once(shared_folder / "tiny", write)
     return shared_folder / "tiny"
@@ -124,23 +147,10 @@ def tiny_files(shared_folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_config(tiny_files: Path) -> Config:
-    """A run of seconds: 100 texts in two buckets, a tiny BiLSTM, 7 batches an epoch."""
-    config = default_config()
-    config.data.source = "files"
-    config.data.train_path = str(tiny_files / "train.jsonl")
-    config.data.development_path = str(tiny_files / "development.jsonl")
-    config.data.test_path = str(tiny_files / "test.jsonl")
+    """The run of seconds, for three epochs."""
+    config = small_config(tiny_files)
     config.data.cache_dir = str(tiny_files / "cache")
-    config.data.max_length = 64
-    config.data.bucket_widths = (32, 64)
-    config.data.batch_size = 16
-    config.tokenizer.kind = "word"
-    config.tokenizer.vocab_size = 64
-    config.model.embedding_size = 8
-    config.model.hidden_size = 8
-    config.optimizer.learning_rate = 0.02
     config.training.epochs = 3
-    config.training.log_interval = 3
     config.training.checkpoint_interval = 4
     return Config.from_config_dict(config)
 

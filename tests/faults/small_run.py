@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lstm_flax.config import Config, default_config
+from lstm_flax.config import Config
 from tests.cli.run_files import write_config
-from tests.conftest import templated_texts, write_jsonl
+from tests.conftest import small_config, write_small_texts
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,24 +27,12 @@ class SmallRun:
     def write(cls, folder: Path, epochs: int = 4) -> "SmallRun":
         """Writes the texts and the configuration: 7 steps an epoch, a save every third step."""
         folder.mkdir(parents=True, exist_ok=True)
-        config = default_config()
-        config.data.source = "files"
-        for seed, (name, count) in enumerate({"train": 100, "development": 30, "test": 37}.items()):
-            path = write_jsonl(folder / f"{name}.jsonl", templated_texts(count, seed))
-            config.data[f"{name}_path"] = str(path)
+        write_small_texts(folder)
+        config = small_config(folder)
         config.data.cache_dir = str(folder / "cache")
-        config.data.max_length = 64
-        config.data.bucket_widths = (32, 64)
-        config.data.batch_size = 16
-        config.tokenizer.kind = "word"
-        config.tokenizer.vocab_size = 64
-        config.model.embedding_size = 8
-        config.model.hidden_size = 8
         config.model.ngram_order = 2
-        config.optimizer.learning_rate = 0.02
         config.training.ema_decay = 0.9
         config.training.epochs = epochs
-        config.training.log_interval = 3
         config.training.checkpoint_interval = 3
         write_config(folder / "config.py", Config.from_config_dict(config))
         return cls(folder)
