@@ -14,10 +14,12 @@ group, as a film, and each fold has ratios of its own, made without it.
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 
 from lstm_flax.text.hashing import mix
+from lstm_flax.text.sorted_hashes import SortedHashes
 from lstm_flax.text.tokenized import TokenizedSplit
 
 MIN_COUNT = 2
@@ -62,6 +64,10 @@ class NgramRatios:
         if not np.isfinite(self.tables).all() or self.tables[:, -1].any():
             raise ValueError("n-gram ratios that are not finite, or not zero where unknown")
 
+    @functools.cached_property
+    def _known(self) -> SortedHashes:
+        return SortedHashes(self.keys)
+
     @property
     def size(self) -> int:
         """F, features a token: R for each length of n-gram."""
@@ -89,7 +95,7 @@ class NgramRatios:
         unknown = len(self.keys)
         if unknown == 0:
             return np.zeros((*positions.shape, self.size), np.float32)
-        rows = np.minimum(np.searchsorted(self.keys, keys), unknown - 1)
+        rows = self._known.positions(keys)
         rows = np.where(exists & valid[..., None] & (self.keys[rows] == keys), rows, unknown)
         if len(self.tables) == 1:
             found = self.tables[0][rows]
