@@ -123,10 +123,11 @@ def compare_with_torch(case: Case, arrays: Mapping[str, np.ndarray], **options: 
     }
     values, gradients = run(case, torch_weights.from_torch(weights), **options)
     states = len(case.state_cotangents)
-    assert_close(values["outputs"], arrays["outputs"], 1e-5, relative=False)
-    assert_close(
-        values["states"], tuple(arrays[f"state.{i}"] for i in range(states)), 1e-5, relative=False
-    )
+    # A ReLU's states have no bound: those of 36 are 4e-6 apart in float32.
+    grows = case.nonlinearity == "relu"
+    assert_close(values["outputs"], arrays["outputs"], 1e-5, relative=grows)
+    expected = tuple(arrays[f"state.{i}"] for i in range(states))
+    assert_close(values["states"], expected, 1e-5, relative=grows)
     assert_close(gradients["inputs"], arrays["d_inputs"], 1e-4)
     assert_close(gradients["params"], gradient_tree(arrays, case.cell), 1e-4)
     if case.initial_state is not None:
