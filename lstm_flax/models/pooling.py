@@ -70,13 +70,14 @@ class Pooling(nn.Module):
 
 
 def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
-    """Mean over time of the valid steps: [B, T, D*H], bool[B, T] -> [B, D*H].
+    """Mean over time of the valid steps: [B, T, D*H], bool[B, T] -> [B, D*H], float32 or wider.
 
     >>> masked_mean(jnp.array([[[1.0], [3.0], [9.0]]]), jnp.array([[True, True, False]]))
     Array([[2.]], dtype=float32)
     """
-    total = jnp.sum(jnp.where(mask[..., None], values, 0), axis=1)
-    return total / jnp.sum(mask, axis=1, keepdims=True).astype(total.dtype)
+    wide = jnp.promote_types(values.dtype, jnp.float32)
+    total = jnp.sum(jnp.where(mask[..., None], values, 0), axis=1, dtype=wide)
+    return total / jnp.sum(mask, axis=1, keepdims=True).astype(wide)
 
 
 def masked_max(values: jax.Array, mask: jax.Array) -> jax.Array:

@@ -8,6 +8,7 @@
     masking        masks from lengths
     cells          gates and parameter names; variants: cells that Flax does not have
     initializers   orthogonal recurrent kernels
+    words          16-bit floats as the words that hold them, for arrays that a loop writes to
     varying        arrays made inside `jax.shard_map`
     checks         errors for inputs, lengths and parameters that do not fit
     torch_weights  state dicts of torch to parameters and back

@@ -21,12 +21,16 @@ Parameters and results are those of the reference (`scan.py`). The computation d
   of them by-products of the forward pass: the derivatives of c_t (for i, f, g) and of h_t (for o)
   by each gate's sum, o (1 - tanh(c_t)^2), and f. The first four overwrite the input's product in
   place, and the backward loop then overwrites them with the gradient of each gate's sum. On a CPU,
-  fresh memory costs most after the products.
+  fresh memory costs most after the products;
+- in bfloat16 only what enters a product, outputs and the gradients of the gates' sums have 16 bits;
+  sums, cell states and factors are float32. Whatever the loops write with 16 bits they write as
+  words (`words.py`).
 
 The gradient is Hochreiter & Schmidhuber's (1997) without truncation, for the cell of Gers et al.
 (2000): first-order, reverse mode. See `forbid_more_derivatives` for the rest.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -39,6 +43,7 @@ from lstm_flax.errors import UserError
 from lstm_flax.recurrent.cells import LSTM_SPEC, CellParams
 from lstm_flax.recurrent.scan import DirectionStart
 from lstm_flax.recurrent.varying import vary_like
+from lstm_flax.recurrent.words import as_words, from_words, word_dtype
 
 SATURATED = 1e4  # far beyond where tanh rounds to one
 FIRST_ORDER_ONLY = (
@@ -135,14 +140,26 @@ def fused_layer(
 
 
 @jax.custom_vjp
-def _layer(x: Any, weights: Any, h_0: Any, c_0: Any, drops: Any, lengths: Any) -> Any:
-    return _forward(x, weights, h_0, c_0, drops, lengths, keep=False)[0]
+def _layer(*arguments: Any) -> Any:
+    """(outputs, h_n, c_n) of x, weights, h_0, c_0, drops, lengths."""
+    if any(first is not None for first in arguments[2]):
+        return _results(True, *arguments)
+    # If nothing is kept, a CPU is faster with the input's product in the loop: it stays in the
+    # cache, while the product of all T is fresh memory.
+    in_loop, hoisted = (functools.partial(_results, hoisted) for hoisted in (False, True))
+    return lax.platform_dependent(*arguments, cpu=in_loop, default=hoisted)
+
+
+def _results(
+    hoisted: bool, x: Any, weights: Any, h_0: Any, c_0: Any, drops: Any, lengths: Any
+) -> Any:
+    return _forward(x, weights, h_0, c_0, drops, lengths, keep=False, hoisted=hoisted)[0]
 
 
 def _layer_forward(*arguments: Any) -> tuple[Any, Any]:
     checked: Any = forbid_more_derivatives(arguments)
     x, weights, h_0, c_0, drops, lengths = checked
-    results, factors = _forward(x, weights, h_0, c_0, drops, lengths, keep=True)
+    results, factors = _forward(x, weights, h_0, c_0, drops, lengths, keep=True, hoisted=True)
     return results, (checked, results[0], factors)
 
 
@@ -161,8 +178,12 @@ def _forward(
     drops: Sequence[jax.Array | None],
     lengths: jax.Array | None,
     keep: bool,
+    hoisted: bool,
 ) -> tuple[tuple[jax.Array, list[jax.Array], list[jax.Array]], list[Factors]]:
-    """Outputs, h_n, c_n; and, if `keep`, the factors of the backward pass."""
+    """Outputs, h_n, c_n; and, if `keep`, the factors of the backward pass.
+
+    The input's product comes before the loop if it is `hoisted`, else in it.
+    """
     width, batch, _ = x.shape
     hidden = weights[0].state.shape[0]
     wide = c_0[0].dtype
@@ -171,17 +192,17 @@ def _forward(
     recurrent = [w.state.astype(x.dtype) for w in weights]
     biases = [w.bias.astype(wide)[None] for w in weights]
     valid = None if lengths is None else jnp.arange(width)[:, None, None] < lengths[None, :, None]
-    # If nothing is kept, a CPU is faster with the input's product in the loop: it stays in the
-    # cache, while the product of all T is fresh memory.
-    has_h_0 = any(first is not None for first in h_0)
-    hoisted = keep or has_h_0 or jax.default_backend() != "cpu"
+    x_words = as_words(x)
 
     def step_direction(
         direction: int, step: jax.Array, carry: Any, outputs: jax.Array
     ) -> tuple[Any, jax.Array]:
         h, c, gates, state = carry
         t = _time(direction, step, width)
-        z = _at(gates, t) if hoisted else _product(_at(x, t), inputs[direction], wide)
+        if hoisted:
+            z = _at(gates, t)
+        else:
+            z = _product(from_words(_at(x_words, t), x.dtype), inputs[direction], wide)
         z = z + _product(_drop(h, drops[direction], t), recurrent[direction], wide)
         z = (z + biases[direction]) * scale
         if valid is not None:
@@ -192,7 +213,7 @@ def _forward(
         c_new = f * c + i * g
         squashed = jnp.tanh(c_new)
         h = (o * squashed).astype(x.dtype)
-        outputs = _put(outputs, h, t, direction * hidden)
+        outputs = _put(outputs, as_words(h), t, direction * hidden)
         if keep:
             # A sigmoid s = (1 + u) / 2 of z with u = tanh(z / 2) has the derivative (1 - u^2) / 4.
             gates = _put(gates, g * (0.25 - 0.25 * u_i * u_i), t, 0)
@@ -216,8 +237,9 @@ def _forward(
         state: Any = lax.empty((width, batch, 2 * hidden), wide) if keep else None
         h, state = vary_like((jnp.zeros((batch, hidden), x.dtype), state), x)
         carries.append((h, c_0[direction], gates, state))
-    outputs = vary_like(lax.empty((width, batch, len(weights) * hidden), x.dtype), x)
-    carries, outputs = _loop(width, step_direction, carries, outputs)
+    outputs = lax.empty((width, batch, len(weights) * hidden), x_words.dtype)
+    carries, outputs = _loop(width, step_direction, carries, vary_like(outputs, x))
+    outputs = from_words(outputs, x.dtype)
 
     h_n = [carry[0] for carry in carries]
     if lengths is not None:
@@ -234,50 +256,58 @@ def _backward(residuals: Any, cotangents: Any) -> tuple[Any, ...]:
     hidden = weights[0].state.shape[0]
     wide = c_0[0].dtype
     transposed = [w.state.astype(x.dtype).T for w in weights]
+    d_output_words = as_words(d_outputs)
+    in_place = word_dtype(x.dtype) == wide  # writing over factors of another size copies them
 
     def step_direction(
         direction: int, step: jax.Array, carry: Any, unused: None
     ) -> tuple[Any, None]:
-        dh, dc, gates = carry
+        dh, dc, d_gates = carry
         t = _time(1 - direction, step, width)
         columns = slice(direction * hidden, (direction + 1) * hidden)
-        dh = dh + _at(d_outputs, t)[:, columns].astype(wide)
+        dh = dh + from_words(_at(d_output_words, t)[:, columns], d_outputs.dtype).astype(wide)
         if lengths is not None and direction == 0:
             dh = dh + jnp.where(lengths[:, None] - 1 == t, d_h_n[0].astype(wide), 0.0)
         state = _at(factors[direction].state, t)
         dc = dc + dh * state[:, :hidden]
-        dz = jnp.concatenate([dc, dc, dc, dh], axis=-1) * _at(gates, t)
-        gates = _put(gates, dz, t, 0)
-        dh = _product(dz.astype(x.dtype), transposed[direction], wide)
-        return (_drop(dh, drops[direction], t), dc * state[:, hidden:], gates), None
+        gates = d_gates if in_place else factors[direction].gates
+        dz = (jnp.concatenate([dc, dc, dc, dh], axis=-1) * _at(gates, t)).astype(x.dtype)
+        d_gates = _put(d_gates, as_words(dz), t, 0)
+        dh = _product(dz, transposed[direction], wide)
+        return (_drop(dh, drops[direction], t), dc * state[:, hidden:], d_gates), None
 
     carries = []
     for direction, factor in enumerate(factors):
         dh = d_h_n[direction].astype(wide)
         if lengths is not None and direction == 0:
             dh = vary_like(jnp.zeros_like(dh), x)  # it enters at each row's last step
-        carries.append((dh, d_c_n[direction], factor.gates))
+        d_gates = factor.gates
+        if not in_place:
+            d_gates = vary_like(lax.empty(d_gates.shape, word_dtype(x.dtype)), x)
+        carries.append((dh, d_c_n[direction], d_gates))
     carries, _ = _loop(width, step_direction, carries, None)
 
     dx = jnp.zeros((), wide)
     d_weights, d_h_0 = [], []
-    for direction, (weight, (_, _, dz)) in enumerate(zip(weights, carries, strict=True)):
+    features = x.shape[-1]
+    for direction, (weight, (_, _, d_gates)) in enumerate(zip(weights, carries, strict=True)):
         drop = drops[direction]
-        d_bias = jnp.sum(dz, axis=(0, 1))
-        dz_cast = dz.astype(x.dtype)
-        dx = dx + _product(dz_cast, weight.inputs.astype(x.dtype).T, wide)
-        d_inputs = _kernel_gradient(x, dz_cast, wide)
+        dz = from_words(d_gates, x.dtype)
+        d_bias = jnp.sum(dz, axis=(0, 1), dtype=wide)
+        dx = dx + _product(dz, weight.inputs.astype(x.dtype).T, wide)
         h = outputs[..., direction * hidden : (direction + 1) * hidden]
         zero = jnp.zeros_like(h[:1])
         before = [h[1:], zero] if direction == 1 else [zero, h[:-1]]
         entering = jnp.concatenate(before)
         entering = entering if drop is None else entering * drop
-        d_state = _kernel_gradient(entering, dz_cast, wide)
+        # One product for both kernels: the wider it is, the nearer to what the machine can do.
+        d_kernels = _kernel_gradient(jnp.concatenate([x, entering], axis=-1), dz, wide)
+        d_inputs, d_state = d_kernels[:features], d_kernels[features:]
         d_first = None
         first = h_0[direction]
         if first is not None:
             start = _start(direction, lengths, width, batch)
-            dz_start = dz[start, jnp.arange(batch)].astype(x.dtype)
+            dz_start = dz[start, jnp.arange(batch)]
             d_state += _product(_drop(first, drop, start).astype(x.dtype).T, dz_start, wide)
             d_first = _drop(_product(dz_start, transposed[direction], wide), drop, start)
             d_first = d_first.astype(first.dtype)
@@ -318,8 +348,10 @@ def _drop(h: jax.Array, drop: jax.Array | None, t: jax.Array) -> jax.Array:
     """Applies recurrent dropout to [B, H] at step t: one for all rows, or i32[B], one a row."""
     if drop is None:
         return h
-    if drop.ndim == 3:
-        drop = drop[t, jnp.arange(drop.shape[1])] if jnp.ndim(t) == 1 else _at(drop, t)
+    if drop.ndim == 3 and jnp.ndim(t) == 1:
+        drop = drop[t, jnp.arange(drop.shape[1])]
+    elif drop.ndim == 3:
+        drop = from_words(_at(as_words(drop), t), drop.dtype)
     return h * drop.astype(h.dtype)
 
 

@@ -84,6 +84,10 @@ def _scan_direction(
     A row's state stays as it is where the mask is False. A backward direction therefore keeps its
     initial state through the padding until the row's own last step: no row has to be reversed.
 
+    Whatever the scan stacks is float32 or wider, also for a cell that computes in bfloat16: XLA's
+    CPU compiler would convert a stack of 16-bit floats as a whole at every step. The values a
+    step's derivative needs are then computed again from its wide inputs.
+
     Args:
         cell: Flax's cell, bound.
         x: [T, B, E].
@@ -95,26 +99,36 @@ def _scan_direction(
         h_n, and c_n for the LSTM, each [B, H].
     """
     has_cell_state = start.c_0 is not None
+    first = to_carry(start)
+    dtypes = jax.tree.map(lambda state: state.dtype, first)
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+
+    def widened(tree: Any) -> Any:
+        return jax.tree.map(lambda array: array.astype(wide), tree)
 
     def step(
         cell: nn.Module, carry: Any, inputs: tuple[jax.Array, jax.Array | None], drop: Any
     ) -> tuple[Any, jax.Array]:
         x_t, valid = inputs
-        new = _call_cell(cell, carry, x_t, drop)
-        new = jax.tree.map(lambda after, before: after.astype(before.dtype), new, carry)
+        before = jax.tree.map(lambda state, dtype: state.astype(dtype), carry, dtypes)
+        after = _call_cell(cell, before, x_t.astype(x.dtype), drop)
+        after = jax.tree.map(lambda state, dtype: state.astype(dtype), after, dtypes)
         if valid is not None:
-            new = jax.tree.map(lambda after, before: jnp.where(valid, after, before), new, carry)
-        return new, (new[1] if has_cell_state else new).astype(x.dtype)
+            after = jax.tree.map(lambda new, old: jnp.where(valid, new, old), after, before)
+        h = after[1] if has_cell_state else after
+        return widened(after), widened(h.astype(x.dtype))
 
     per_step = start.drop is not None and start.drop.ndim == 3
     scan = nn.scan(
-        step,
+        step if x.dtype == wide else nn.remat(step),
         variable_broadcast="params",
         split_rngs={"params": False},
         in_axes=(0, 0 if per_step else nn.broadcast),
         reverse=start.reverse,
     )
-    carry, outputs = scan(cell, to_carry(start), (x, mask), start.drop)
+    carry, outputs = scan(cell, widened(first), (widened(x), mask), start.drop)
+    carry = jax.tree.map(lambda state, dtype: state.astype(dtype), carry, dtypes)
+    outputs = outputs.astype(x.dtype)
     if mask is not None:
         outputs = jnp.where(mask, outputs, jnp.zeros((), outputs.dtype))
     return outputs, (carry[1], carry[0]) if has_cell_state else (carry,)
