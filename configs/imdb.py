@@ -22,6 +22,7 @@ def get_config() -> ConfigDict:
     config.model.ngram_order = 3
     config.model.hidden_size = 64
     config.model.embedding_dropout = 0.4
+    config.model.dtype = "auto"
     config.optimizer.b2 = 0.99
     config.optimizer.warmup_fraction = 0.1
     return config

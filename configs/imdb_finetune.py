@@ -21,6 +21,7 @@ def get_config() -> ConfigDict:
     config.init_from = "runs/imdb_pretrain"
     config.model.embedding_init = "normal"
     config.model.hidden_size = 256
+    config.model.dtype = "float32"
     config.recipes.fine_tuning = recipe_section("fine_tuning")
     config.recipes.fine_tuning.layer_decay = 0.5
     return config

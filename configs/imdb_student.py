@@ -22,4 +22,5 @@ def get_config() -> ConfigDict:
     config = load_config("imdb", [])
     config.data.extra_train_path = "runs/imdb_pseudo_labels.jsonl"
     config.data.use_unlabelled = False
+    config.model.dtype = "float32"
     return config

@@ -18,5 +18,6 @@ def get_config() -> ConfigDict:
     config.data.max_length = 256
     config.tokenizer.vocab_size = 16_000
     config.tokenizer.max_training_texts = 25_000
+    config.model.dtype = "float32"  # the figures of the documents, whatever the processor
     config.training.epochs = 2
     return config

@@ -198,7 +198,9 @@ def refuse_changes(
             path in ("training.epochs", "training.max_steps")
             and after.optimizer.schedule == "constant"
         )
-        if was != now and not defined.metadata.get("changeable") and not free:
+        left_to_the_run = path == "model.dtype" and now == "auto"
+        changeable = defined.metadata.get("changeable") or free or left_to_the_run
+        if was != now and not changeable:
             raise UserError(
                 f"{where}: holds a run with config.{path} = {was!r}, not {now!r}; {advice}"
             )

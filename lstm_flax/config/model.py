@@ -34,7 +34,9 @@ class ModelConfig(Section, at="model"):
         head_dropout: rate on the pooled vector.
         implementation: of the recurrence: `auto`, `scan`, `fused` or `cudnn` (for one GPU: several
             would each compute the whole batch).
-        dtype: of computation, `float32` or `bfloat16`; parameters and cell states stay float32.
+        dtype: of products and outputs: `float32`, `bfloat16`, or `auto` for the faster one here: a
+            run begins with bfloat16 on CPUs that have its products, with float32 elsewhere, and
+            keeps what it began with. Parameters, sums and cell states are float32 in any case.
     """
 
     cell: str = field("lstm", choices=("lstm", "gru", "rnn"))
@@ -56,7 +58,7 @@ class ModelConfig(Section, at="model"):
     recurrent_dropout_per_step: bool = False
     head_dropout: float = field(0.5, at_least=0, below=1)
     implementation: str = field("auto", choices=("auto", "scan", "fused", "cudnn"))
-    dtype: str = field("float32", choices=("float32", "bfloat16"))
+    dtype: str = field("float32", choices=("float32", "bfloat16", "auto"))
 
     def __post_init__(self) -> None:
         super().__post_init__()

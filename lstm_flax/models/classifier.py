@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from lstm_flax.config import ModelConfig
+from lstm_flax.devices.processor import products_dtype
 from lstm_flax.errors import UserError
 from lstm_flax.models.embedding import TokenEmbedding
 from lstm_flax.models.pooling import POOLINGS, Pooling
@@ -182,12 +183,12 @@ class TextClassifier(nn.Module):
             self.embedding_size,
             self.embedding_dropout,
             self.word_dropout,
-            self.dtype,
+            self.dtype if token_features is None else jnp.float32,
             name="embedding",
         )(token_ids, lengths, deterministic)
         if token_features is not None:
             linear = nn.Dense(self.embedding_size, use_bias=False, name="ngrams")
-            embedded += linear(token_features).astype(embedded.dtype)
+            embedded = (embedded + linear(token_features)).astype(self.dtype)
         outputs, final = CELLS[self.cell](
             self.hidden_size,
             num_layers=self.num_layers,
@@ -243,7 +244,7 @@ def shared_attributes(config: ModelConfig) -> dict[str, Any]:
         "recurrent_dropout_per_step": config.recurrent_dropout_per_step,
         "head_dropout": config.head_dropout,
         "implementation": config.implementation,
-        "dtype": jnp.dtype(config.dtype),
+        "dtype": products_dtype(config.dtype),
     }
 
 

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from lstm_flax.checkpoints.folder import holds_checkpoint
 from lstm_flax.checkpoints.restore import TrainedModel, load_trained_model
-from lstm_flax.config import Config, ModelConfig
+from lstm_flax.config import Config, ModelConfig, read_config
 from lstm_flax.data.dataset import Dataset, open_dataset
 from lstm_flax.devices import processes
 from lstm_flax.devices.memory import require_memory
+from lstm_flax.devices.processor import products_dtype, warn_of_slow_dtype
 from lstm_flax.devices.sharding import data_mesh, warn_of_idle_devices
 from lstm_flax.display import escaped_lines
 from lstm_flax.errors import UserError
@@ -91,6 +91,9 @@ def train(
     if initial is not None:
         config = adopt_reading(config, initial.metadata.config)
     same_places = check_same_run(config, workdir)
+    dtype = processes.from_first(lambda: _dtype_of_run(config.model, workdir))
+    warn_of_slow_dtype(dtype)
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, dtype=dtype))
     tokenizer = None if initial is None else initial.metadata.encoder.tokenizer
     split = split or default_split(config.task)
     dataset = processes.first_then_others(lambda: _open(config, tokenizer, split))
@@ -138,6 +141,14 @@ def train(
     if show_progress:
         print(escaped_lines(result_table(results)))
     return results
+
+
+def _dtype_of_run(model: ModelConfig, workdir: Path) -> str:
+    """The dtype that this run began with, or begins with."""
+    if model.dtype == "auto" and holds_checkpoint(workdir / "last"):
+        with contextlib.suppress(UserError):  # the checkpoint has a copy
+            return read_config(workdir / "config.json").model.dtype
+    return products_dtype(model.dtype).name
 
 
 def _open(config: Config, tokenizer: Tokenizer | None, split: str) -> Dataset:
@@ -205,6 +216,6 @@ def check_implementation(model: ModelConfig) -> None:
     choose_implementation(
         model.implementation,
         model.cell.upper(),
-        jnp.dtype(model.dtype),
+        products_dtype(model.dtype),
         model.recurrent_dropout > 0,
     )
