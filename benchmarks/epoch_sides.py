@@ -1,5 +1,6 @@
 """The sides of `epoch.py`: the ways to train one model on the same reviews."""
 
+import dataclasses
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
@@ -22,7 +23,15 @@ from lstm_flax.training.optimizer import make_optimizer
 from lstm_flax.training.train_state import TrainState, make_key
 from lstm_flax.types import PAD_ID, Batch
 
-SIDES = ("ours", "torch_tutorial", "torch_padded", "torch_packed")
+HALF = "_bfloat16"  # ends the name of a side whose products are bfloat16
+SIDES = (
+    "ours",
+    "torch_tutorial",
+    "torch_padded",
+    "torch_packed",
+    f"ours{HALF}",
+    f"torch_padded{HALF}",
+)
 TUTORIAL_BATCH = 32
 LEARNING_RATE = 1e-3
 
@@ -102,6 +111,8 @@ class Torch:
 
         self.torch = torch
         self.device = torch_device()
+        self.halves = name.endswith(HALF)
+        name = name.removesuffix(HALF)
         self.config = config
         self.split = split
         self.tutorial = name == "torch_tutorial"
@@ -144,10 +155,16 @@ class Torch:
     def take_step(self, token_ids: Any, lengths: Any, labels: Any) -> Any:
         """One update; the loss, still on the device."""
         self.optimizer.zero_grad()
-        loss = self.criterion(self.model(token_ids, lengths)[:, 0], labels)
+        loss = self.loss(token_ids, lengths, labels)
         loss.backward()
         self.optimizer.step()
         return loss
+
+    def loss(self, token_ids: Any, lengths: Any, labels: Any) -> Any:
+        """The mean of a batch, its products in bfloat16 by torch's autocast where asked for."""
+        with self.torch.autocast(self.device, self.torch.bfloat16, enabled=self.halves):
+            logits = self.model(token_ids, lengths)[:, 0]
+        return self.criterion(logits.float(), labels)
 
     def run(self, batches: Sequence[PlannedBatch]) -> None:
         """See `Side`."""
@@ -170,12 +187,18 @@ class Torch:
         if self.device == "cuda":
             self.model.train()  # cuDNN's backward pass asks for it; the rates of this model are 0
         token_ids, lengths, labels = self.place(batch)
-        loss = self.criterion(self.model(token_ids, lengths)[:, 0], labels)
+        loss = self.loss(token_ids, lengths, labels)
         self.model.zero_grad()
         loss.backward()
         return loss.item(), self.model.embedding.weight.grad.cpu().numpy()
 
 
-def make_side(name: str, *arguments: Any) -> Side:
+def make_side(
+    name: str, config: Config, split: TokenizedSplit, params: Any, vocab_size: int
+) -> Side:
     """A side by its name."""
-    return Ours(*arguments) if name == "ours" else Torch(name, *arguments)
+    if not name.startswith("ours"):
+        return Torch(name, config, split, params, vocab_size)
+    dtype = "bfloat16" if name.endswith(HALF) else "float32"
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, dtype=dtype))
+    return Ours(config, split, params, vocab_size)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from epoch import compare, draw_sample, estimate_epoch, stratum
+from epoch_sides import SIDES
 from measuring import summary
 from reviews import imdb_config, labelled_reviews, review_texts
 from scaling import growth
@@ -139,12 +140,13 @@ def test_the_sides_of_the_epoch_compute_one_loss(made_up: Config, bidirectional:
     split, vocab_size = labelled_reviews(dataset), dataset.tokenizer.vocab_size
     classifier = TextClassifier.from_config(config.model, vocab_size, 2)
     params = init_params(classifier, make_key(0))
-    names = ("ours", "torch_tutorial", "torch_padded", "torch_packed")
-    compared = compare(names, config, split, params, vocab_size, 1e-5)
+    compared = compare(SIDES, config, split, params, vocab_size, 1e-5)
     # The padded backward direction starts in the padding, so it is not compared.
-    assert set(compared) == set(names) - ({"torch_padded"} if bidirectional else set())
+    padded = {"torch_padded", "torch_padded_bfloat16"}
+    assert set(compared) == set(SIDES) - (padded if bidirectional else set())
+    assert max(compared["ours_bfloat16"].values()) > 0  # other products, or nothing is measured
     with pytest.raises(SystemExit, match="torch_tutorial differs"):
-        compare(names[:2], config, split, params, vocab_size, 0.0)
+        compare(SIDES[:2], config, split, params, vocab_size, 0.0)
 
 
 @pytest.mark.slow  # CI has torch for the slow tests alone
