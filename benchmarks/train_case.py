@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 import jax
 import numpy as np
@@ -18,6 +19,10 @@ from lstm_flax.training.optimizer import make_optimizer
 from lstm_flax.training.train_state import TrainState, make_key
 from lstm_flax.training.train_step import make_train_step
 from lstm_flax.types import PAD_ID, Batch
+
+SummingStep: TypeAlias = Callable[
+    [tuple[TrainState, MetricSums], Batch], tuple[TrainState, MetricSums]
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,10 +69,10 @@ def random_batch(size: Size) -> Batch:
     return Batch(token_ids, lengths, labels, np.ones(size.batch, bool))
 
 
-def compiled_step(
+def whole_step(
     model: TextClassifier, optimizer: optax.GradientTransformation, settings: TrainingConfig
-) -> BucketedFunction:
-    """The package's train step as its loop calls it: on `(state, sums)`, which it donates."""
+) -> SummingStep:
+    """The package's train step as its loop has it: `((state, sums), batch) -> (state, sums)`."""
     loss = ClassificationLoss(model, np.ones(2, np.float32), settings.label_smoothing)
     step = make_train_step(loss, optimizer, settings.ema_decay)
 
@@ -78,7 +83,14 @@ def compiled_step(
         state, metrics = step(state, batch)
         return state, sums.merge(metrics)
 
-    return BucketedFunction(summing_step, donate=True)
+    return summing_step
+
+
+def compiled_step(
+    model: TextClassifier, optimizer: optax.GradientTransformation, settings: TrainingConfig
+) -> BucketedFunction:
+    """The same compiled for each width, as the loop calls it; it donates its first argument."""
+    return BucketedFunction(whole_step(model, optimizer, settings), donate=True)
 
 
 class Trainer:

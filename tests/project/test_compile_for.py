@@ -1,0 +1,63 @@
+"""The programs of `configs/imdb.py` compile for devices that nobody here has.
+
+libtpu must not lie among the packages of a test environment: JAX would look for a TPU first.
+`AOT_TPU` and `AOT_CUDA` name folders that `pip install --target` filled.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "compile_for.py"
+# MiB on one device. All gates of all steps in float32, [T, B, 4H] of both directions, are 50.
+MOST_TEMPORARY = {
+    ("v5e", "fused"): 40,
+    ("v5e", "scan"): 400,
+    ("h100", "fused"): 140,
+    ("h100", "scan"): 240,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("target", "variable", "devices"), [("v5e", "AOT_TPU", (1, 4)), ("h100", "AOT_CUDA", (1, 2))]
+)
+def test_compiles_for(target: str, variable: str, devices: tuple[int, int], tmp_path: Path) -> None:
+    if variable not in os.environ:
+        pytest.skip(f"{variable} does not name the folder of the compiler for {target}")
+    report = tmp_path / "report.json"
+    command = [sys.executable, BENCHMARK, "--target", target, "--json", report]
+    command += ["--devices", *map(str, devices)]
+    subprocess.run(
+        list(map(str, command)), check=True, env=os.environ | {"PYTHONPATH": os.environ[variable]}
+    )
+    rows = json.loads(report.read_text())["rows"]
+    # Two programs, two implementations, two dtypes, each for one device and for several.
+    assert len(rows) == 2 * 2 * 2 * 2
+    for row in rows:
+        assert row["temporary_mib"] <= MOST_TEMPORARY[target, row["implementation"]], row
+        assert row["whole_sequences_in_loops"] == 0, row
+        assert row["collectives_in_loops"] == 0, row
+        expected = row["devices"] > 1 and row["program"] == "train step"
+        assert (row["collectives_outside"] > 0) == expected, row
+
+
+def test_says_which_compiler_is_missing(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        str(BENCHMARK),
+        "--target",
+        "v5e",
+        "--json",
+        str(tmp_path / "r.json"),
+    ]
+    environment = os.environ | {"PYTHONPATH": ""}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode == 0:
+        pytest.skip("libtpu is installed here")
+    assert "aot-tpu" in done.stderr
+    assert "Traceback" not in done.stderr
