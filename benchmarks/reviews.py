@@ -44,6 +44,7 @@ def imdb_flags(token_cache: Path | None = None, made_up: Path | None = None) -> 
         made_up: a folder for made-up reviews instead, for a try in seconds.
     """
     flags = [f"--config={_IMDB}", "--config.data.use_unlabelled=false"]
+    flags.append("--config.model.dtype=float32")  # the same on every machine
     if made_up is not None:
         path = made_up / "train.jsonl"
         if not path.exists():

@@ -14,9 +14,13 @@ from lstm_flax.text.tokenized import TokenizedSplit
 
 
 class TorchPredictor:
-    """The weights and the text encoder of a checkpoint; see `TorchClassifier` for `way`."""
+    """The weights and the text encoder of a checkpoint; see `TorchClassifier` for `way`.
 
-    def __init__(self, trained: TrainedModel, way: str) -> None:
+    With `halves`, products are in bfloat16 by torch's autocast.
+    """
+
+    def __init__(self, trained: TrainedModel, way: str, halves: bool = False) -> None:
+        self._halves = halves
         self._metadata = metadata = trained.metadata
         model = TorchClassifier(
             metadata.config.model,
@@ -60,7 +64,9 @@ class TorchPredictor:
         if batch.token_features is not None:
             features = torch.from_numpy(batch.token_features).to(self._device)
         token_ids = torch.from_numpy(batch.token_ids).to(self._device)
-        logits = self._model(token_ids, torch.from_numpy(batch.lengths).long(), features)
+        with torch.autocast(self._device, torch.bfloat16, enabled=self._halves):
+            logits = self._model(token_ids, torch.from_numpy(batch.lengths).long(), features)
+        logits = logits.float()
         if logits.shape[1] == 1:
             logits = torch.cat([torch.zeros_like(logits), logits], -1)
         return torch.softmax(logits / self._metadata.history.temperature, -1)
