@@ -18,12 +18,12 @@ import jax
 import jax.numpy as jnp
 
 from lstm_flax.config import ModelConfig
-from lstm_flax.devices.processor import products_dtype
 from lstm_flax.errors import UserError
 from lstm_flax.models.embedding import TokenEmbedding
 from lstm_flax.models.pooling import POOLINGS, Pooling
 from lstm_flax.models.votes import NgramVotes
 from lstm_flax.recurrent.layers import GRU, LSTM, RNN
+from lstm_flax.recurrent.processor import products_dtype
 from lstm_flax.types import Batch
 
 CELLS = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
@@ -183,7 +183,7 @@ class TextClassifier(nn.Module):
             self.embedding_size,
             self.embedding_dropout,
             self.word_dropout,
-            self.dtype if token_features is None else jnp.float32,
+            self.dtype if token_features is None else jnp.promote_types(self.dtype, jnp.float32),
             name="embedding",
         )(token_ids, lengths, deterministic)
         if token_features is not None:

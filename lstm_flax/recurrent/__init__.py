@@ -4,6 +4,7 @@
     scan           the reference implementation, which scans Flax's cells
     fused          the same LSTM, faster; cudnn: the same on NVIDIA GPUs
     dispatch       the choice between them
+    processor      the dtype in which products are fast here
     gates          what happens inside the cells, from a layer's inputs and outputs
     masking        masks from lengths
     cells          gates and parameter names; variants: cells that Flax does not have

@@ -18,7 +18,6 @@ from lstm_flax.config import Config, ModelConfig, read_config
 from lstm_flax.data.dataset import Dataset, open_dataset
 from lstm_flax.devices import processes
 from lstm_flax.devices.memory import require_memory
-from lstm_flax.devices.processor import products_dtype, warn_of_slow_dtype
 from lstm_flax.devices.sharding import data_mesh, warn_of_idle_devices
 from lstm_flax.display import escaped_lines
 from lstm_flax.errors import UserError
@@ -26,6 +25,7 @@ from lstm_flax.evaluation.evaluate import default_split, evaluate_split
 from lstm_flax.evaluation.tables import result_table
 from lstm_flax.files import write_text
 from lstm_flax.recurrent.dispatch import choose_implementation
+from lstm_flax.recurrent.processor import products_dtype, warn_of_slow_dtype
 from lstm_flax.text.tokenizer import Tokenizer
 from lstm_flax.text.vectors import require_vectors
 from lstm_flax.training.loop import Run
@@ -213,9 +213,12 @@ def exact_size(config: Config) -> bool:
 
 def check_implementation(model: ModelConfig) -> None:
     """Makes sure, before any text is read, that the layers can run here; `UserError` if not."""
+    dtype = (
+        "float32" if model.dtype == "auto" else model.dtype
+    )  # what is left open rules nothing out
     choose_implementation(
         model.implementation,
         model.cell.upper(),
-        products_dtype(model.dtype),
+        products_dtype(dtype),
         model.recurrent_dropout > 0,
     )

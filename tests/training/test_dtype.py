@@ -6,8 +6,8 @@ import pytest
 
 from lstm_flax.checkpoints.restore import load_trained_model
 from lstm_flax.config import Config, read_config
-from lstm_flax.devices import processor
 from lstm_flax.errors import UserError
+from lstm_flax.recurrent import processor
 from lstm_flax.training.train import train
 from tests.training.step_cases import changed
 

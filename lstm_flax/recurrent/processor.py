@@ -45,5 +45,5 @@ def warn_of_slow_dtype(dtype: str) -> None:
     if dtype == "bfloat16" and jax.default_backend() == "cpu" and not multiplies_bfloat16():
         logger.warning(
             "config.model.dtype = 'bfloat16': this processor has no products of bfloat16, and "
-            "float32 is faster; auto takes it"
+            "float32 is faster; a run that begins here with auto takes it"
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import pytest
 
-from lstm_flax.devices import processor
+from lstm_flax.recurrent import processor
 
 
 @pytest.fixture(params=["flags : fma avx512_bf16 sse", "flags : fma avx2", None])
