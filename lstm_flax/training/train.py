@@ -213,9 +213,8 @@ def exact_size(config: Config) -> bool:
 
 def check_implementation(model: ModelConfig) -> None:
     """Makes sure, before any text is read, that the layers can run here; `UserError` if not."""
-    dtype = (
-        "float32" if model.dtype == "auto" else model.dtype
-    )  # what is left open rules nothing out
+    # What is left open rules nothing out.
+    dtype = "float32" if model.dtype == "auto" else model.dtype
     choose_implementation(
         model.implementation,
         model.cell.upper(),
