@@ -90,6 +90,10 @@ def make_folder(folder: Path) -> None:
 
 def cannot_write(path: Path, error: OSError) -> UserError:
     """The error for a file that the system refuses to write."""
+    if isinstance(error, FileNotFoundError):
+        return UserError(
+            f"{path}: cannot be written, there is no folder {path.parent}; make it first"
+        )
     return UserError(
         f"{path}: cannot be written ({one_line(error)}); give the right to write there or make "
         "room, or choose another folder"

@@ -105,3 +105,9 @@ def test_a_folder_of_links_or_pipes_is_refused(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"a/odd: a link, pipe or device"):
             files.require_own_files(tmp_path)
         (tmp_path / "a" / "odd").unlink()
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=rf"there is no folder {tmp_path / 'none'}; make it first"):
+        write_text(tmp_path / "none" / "a", "text")
+    assert list(tmp_path.iterdir()) == []

@@ -78,7 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
 
         states = [predictor.states(text) for text in texts[:_WITH_STATES]]
         write_text(arguments.html.expanduser(), explanation_page(explanations, states))
-        print(f"{arguments.html}: {len(texts)} texts", file=sys.stderr)
+        count = "1 text" if len(texts) == 1 else f"{len(texts)} texts"
+        print(f"{arguments.html}: {count}", file=sys.stderr)
     if arguments.json:
         for explanation in explanations:
             print(json.dumps(record_of(explanation), ensure_ascii=False))
