@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def record_of(explanation: "Explanation") -> dict[str, Any]:
     """An explanation as it is printed with `--json`."""
-    return dataclasses.asdict(explanation)
+    return dataclasses.asdict(explanation) | {"warnings": explanation.warnings}
 
 
 def coloured(explanation: "Explanation") -> "Text":
@@ -129,12 +129,15 @@ def print_explanations(explanations: "list[Explanation]", console: "Console") ->
             f"{explanation.ngram_part:.0%} through n-grams"
         )
         console.print(Text(summary))
+        for warning in explanation.warnings:
+            console.print(Text(f"warning: {warning}"))
         table = Table("strongest words", box=None, pad_edge=False)
         for name in ("contribution", "through n-grams", "deleted"):
             table.add_column(name, justify="right")
         for word in explanation.strongest():
-            numbers = [word.contribution, word.from_ngrams, word.occlusion or 0.0]
-            table.add_row(Text(visible(word.text)), *(f"{number:+.2f}" for number in numbers))
+            numbers = (word.contribution, word.from_ngrams, word.occlusion)
+            shown = ("" if number is None else f"{number:+.2f}" for number in numbers)
+            table.add_row(Text(visible(word.text)), *shown)
         console.print(table)
         console.print()
 

@@ -26,6 +26,10 @@ CHECKED_WORDS = 5
 _ROWS = 16  # points of a path that are computed at once
 
 
+_MOSTLY = 0.5  # part of a text: with more of it unknown, an explanation says little
+_LARGE_ERROR = 0.1  # completeness error: one review in 30 has a larger one
+
+
 @dataclasses.dataclass(frozen=True)
 class WordContribution:
     """A word of the text, and what it contributed.
@@ -66,6 +70,8 @@ class Explanation:
         ngram_part: the part of the contributions, each counted without its sign, that came through
             n-gram features.
         steps: points of the path.
+        unknown: part of the text's characters in tokens that the model does not know, from 0 to 1.
+        truncated: whether the model read a part of the text only.
     """
 
     text: str
@@ -77,6 +83,23 @@ class Explanation:
     completeness_error: float
     ngram_part: float
     steps: int
+    unknown: float = 0.0
+    truncated: bool = False
+
+    @property
+    def warnings(self) -> list[str]:
+        """What to know before the words are believed, a line each."""
+        found = []
+        if self.truncated:
+            found.append("longer than the model reads: a part of it was left out")
+        if self.unknown > _MOSTLY:
+            found.append(f"{self.unknown:.0%} of the text is unknown to the model")
+        if self.completeness_error > _LARGE_ERROR:
+            found.append(
+                f"the contributions are off by {self.completeness_error:.0%} of what they explain: "
+                f"take more than {self.steps} steps"
+            )
+        return found
 
     def strongest(self, count: int = CHECKED_WORDS) -> list[WordContribution]:
         """The words that contributed most, for or against the label."""
@@ -143,6 +166,8 @@ class Explainer:
             float(error),
             shares.ngram_part,
             steps,
+            float(self._encoder.tokenizer.encode_measured([text])[1][0]),
+            len(reading.kept) < len(reading.tokens),
         )
         return self._check(explanation, reading, chosen) if check else explanation
 

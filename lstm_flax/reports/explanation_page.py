@@ -64,9 +64,12 @@ def explanation_block(explanation: Explanation) -> str:
         [w.text, f"{w.contribution:+.2f}", f"{w.from_ngrams:+.2f}", _signed(w.occlusion)]
         for w in explanation.strongest()
     ]
+    warnings = "".join(
+        f"<p><strong>Warning:</strong> {markup(warning)}.</p>\n" for warning in explanation.warnings
+    )
     return (
         f"<h2><bdi>{markup(explanation.label)}</bdi> {explanation.probability:.1%}</h2>\n"
-        f'<p class="text" dir="auto">{coloured_text(explanation)}</p>\n'
+        f'{warnings}<p class="text" dir="auto">{coloured_text(explanation)}</p>\n'
         + table(["strongest words", "contribution", "through n-grams", "deleted"], strongest)
         + f'\n<p class="small">log-odds {explanation.log_odds:+.2f}, of no input '
         f"{explanation.empty_log_odds:+.2f}; completeness error "

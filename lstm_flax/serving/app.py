@@ -54,7 +54,8 @@ class _Server:
         most = min(self.limits.texts, self.limits.explained)
         texts = await read_texts(request, dataclasses.replace(self.limits, texts=most))
         answers = await self._ask(self.explainer, texts)
-        return JSONResponse({"explanations": [dataclasses.asdict(answer) for answer in answers]})
+        records = [dataclasses.asdict(answer) | {"warnings": answer.warnings} for answer in answers]
+        return JSONResponse({"explanations": records})
 
     async def _ask(self, batcher: RequestBatcher, texts: list[str]) -> list[Any]:
         try:

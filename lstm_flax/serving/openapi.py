@@ -74,6 +74,9 @@ def describe_interface(label_names: tuple[str, ...], limits: Limits) -> dict[str
             "completeness_error": {"type": "number", "minimum": 0},
             "ngram_part": number,
             "steps": {"type": "integer"},
+            "unknown": number,
+            "truncated": {"type": "boolean"},
+            "warnings": {"type": "array", "items": {"type": "string"}},
         },
     }
     error = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}

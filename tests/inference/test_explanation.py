@@ -119,6 +119,23 @@ def _kept(predictor: Predictor, text: str) -> list[int]:
     return read_text(text, metadata.encoder, metadata.config.data).kept.tolist()
 
 
+def test_says_what_the_model_did_not_read_or_know(ngram_predictor: Predictor) -> None:
+    [plain, long, strange] = ngram_predictor.explain(
+        [
+            "A superb film.",
+            "A superb film. " * 500,
+            "\u05d4\u05e1\u05e8\u05d8 \u05e0\u05e4\u05dc\u05d0",
+        ]
+    )
+    assert not plain.warnings
+    assert (plain.truncated, long.truncated, strange.truncated) == (False, True, False)
+    assert any("left out" in warning for warning in long.warnings)
+    assert strange.unknown == 1.0
+    assert any("100% of the text is unknown" in warning for warning in strange.warnings)
+    rough = dataclasses.replace(plain, completeness_error=0.5)
+    assert any("50%" in warning and "steps" in warning for warning in rough.warnings)
+
+
 def test_log_odds_of_one_of_three_labels() -> None:
     logits = np.array([0.3, -1.0, 2.0], np.float32)
     p = np.exp(logits) / np.exp(logits).sum()
