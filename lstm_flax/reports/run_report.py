@@ -171,7 +171,7 @@ def _data(run: ScoredRun) -> str:
 def _trained_for(run: ScoredRun) -> str:
     history = run.trained.metadata.history
     score = "none" if history.best_score is None else f"{history.best_score:.2%}"
-    return f"Best development accuracy {score}; {history.seconds:,.0f} s of training."
+    return f"Best development accuracy {score}, after {history.seconds:,.0f} s of training."
 
 
 def _figure(drawn: Mapping[str, Any], name: str, caption: str) -> str:
