@@ -1,4 +1,4 @@
-"""What the machine multiplies: float32 and bfloat16 products of the shapes that an LSTM has.
+"""The machine's ceiling: float32 and bfloat16 products of the shapes that an LSTM has.
 
     python benchmarks/ceiling.py
 

@@ -83,7 +83,7 @@ _COLLECTIVE = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """What is compiled for what.
+    """A program, and the device that it is compiled for.
 
     Attributes:
         target: `v5e`, `v5p` or `h100`.

@@ -1,4 +1,4 @@
-"""What a compiled program does in its loops, read from XLA's text of it.
+"""The loops of a compiled program, read from XLA's text of it.
 
 >>> hlo = '''
 ... %body.1 (p: f32[2]) -> f32[2] {

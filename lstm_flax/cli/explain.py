@@ -1,12 +1,11 @@
 """`lstm-flax explain`."""
 
 import argparse
-import dataclasses
 import json
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lstm_flax.checkpoints.pretrained import SHIPPED_DESCRIPTION, model_folder
 from lstm_flax.cli.arguments import (
@@ -82,17 +81,12 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{arguments.html}: {count}", file=sys.stderr)
     if arguments.json:
         for explanation in explanations:
-            print(json.dumps(record_of(explanation), ensure_ascii=False))
+            print(json.dumps(explanation.to_dict(), ensure_ascii=False))
     elif arguments.html is None:
         from rich.console import Console
 
         print_explanations(explanations, Console(highlight=False))
     return 0
-
-
-def record_of(explanation: "Explanation") -> dict[str, Any]:
-    """An explanation as it is printed with `--json`."""
-    return dataclasses.asdict(explanation) | {"warnings": explanation.warnings}
 
 
 def coloured(explanation: "Explanation") -> "Text":

@@ -16,7 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from lstm_flax.checkpoints.restore import TrainedModel
-from lstm_flax.inference.reading import Reading, encode_row, group_words, read_text
+from lstm_flax.inference.reading import (
+    Reading,
+    encode_row,
+    group_words,
+    read_text,
+    unknown_warning,
+)
 from lstm_flax.models.classifier import TextClassifier
 from lstm_flax.models.inputs import input_vectors, logits_of_inputs
 from lstm_flax.types import Batch
@@ -26,7 +32,6 @@ CHECKED_WORDS = 5
 _ROWS = 16  # points of a path that are computed at once
 
 
-_MOSTLY = 0.5  # part of a text: with more of it unknown, an explanation says little
 _LARGE_ERROR = 0.1  # completeness error: one review in 30 has a larger one
 
 
@@ -88,18 +93,23 @@ class Explanation:
 
     @property
     def warnings(self) -> list[str]:
-        """What to know before the words are believed, a line each."""
+        """Reasons to believe the contributions less, a line each."""
         found = []
         if self.truncated:
             found.append("longer than the model reads: a part of it was left out")
-        if self.unknown > _MOSTLY:
-            found.append(f"{self.unknown:.0%} of the text is unknown to the model")
+        unknown = unknown_warning(self.unknown)
+        if unknown is not None:
+            found.append(unknown)
         if self.completeness_error > _LARGE_ERROR:
             found.append(
                 f"the contributions are off by {self.completeness_error:.0%} of what they explain: "
                 f"take more than {self.steps} steps"
             )
         return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """The attributes and the warnings, as JSON takes them."""
+        return dataclasses.asdict(self) | {"warnings": self.warnings}
 
     def strongest(self, count: int = CHECKED_WORDS) -> list[WordContribution]:
         """The words that contributed most, for or against the label."""

@@ -23,6 +23,7 @@ from lstm_flax.exporting.comparison import Comparison, run_exported
 from lstm_flax.exporting.examples import EXAMPLE_TEXTS
 from lstm_flax.exporting.export import check_export, export_model, missing_runtime
 from lstm_flax.inference.explanation import DEFAULT_STEPS, Explainer, Explanation
+from lstm_flax.inference.reading import unknown_warning
 from lstm_flax.inference.states import StateReader, States
 from lstm_flax.models.classifier import TextClassifier
 from lstm_flax.text.tokenized import TokenizedSplit
@@ -49,6 +50,11 @@ class Prediction:
     probabilities: dict[str, float]
     unknown: float
     truncated: bool = False
+
+    @property
+    def warning(self) -> str | None:
+        """The warning for a text that the model mostly does not know."""
+        return unknown_warning(self.unknown)
 
 
 class Predictor:
@@ -226,7 +232,7 @@ class Predictor:
         steps: int = DEFAULT_STEPS,
         check: bool = True,
     ) -> list[Explanation]:
-        """What each word contributed to the answer: integrated gradients, with an occlusion check.
+        """Contributions of each word to the answer: integrated gradients, with an occlusion check.
 
         >>> [why] = Predictor.from_checkpoint().explain(["A moving film, superbly acted."])
         >>> why.label, why.strongest(1)[0].text
@@ -272,7 +278,7 @@ def _checked(texts: Iterable[Any]) -> Iterator[str]:
 
 
 class _Answer(NamedTuple):
-    """What one classifier says of N texts.
+    """The answers of one classifier to N texts.
 
     Attributes:
         probabilities: f32[N, C].

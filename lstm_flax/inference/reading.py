@@ -17,6 +17,8 @@ from lstm_flax.types import Batch
 _LETTER = r"(?:(?![぀-ヿ㐀-鿿豈-﫿฀-໿က-႟ក-៿\U00020000-\U0003134f])\w)"
 _WORD = re.compile(rf"{_LETTER}+(?:['’\-]{_LETTER}+)*")
 
+_MOSTLY = 0.5  # part of a text: with more of it unknown, an answer says little
+
 
 @dataclasses.dataclass(frozen=True)
 class Token:
@@ -104,3 +106,15 @@ def group_words(text: str, tokens: tuple[Token, ...]) -> tuple[list[Token], np.n
             words.append(token)
         word_of[i] = len(words) - 1
     return words, word_of
+
+
+def unknown_warning(part: float) -> str | None:
+    """The warning for a text that a model mostly does not know; None for another.
+
+    >>> unknown_warning(0.75), unknown_warning(0.1)
+    ('75% of the text is unknown to the model', None)
+
+    Args:
+        part: of the text's characters, from 0 to 1.
+    """
+    return f"{part:.0%} of the text is unknown to the model" if part > _MOSTLY else None

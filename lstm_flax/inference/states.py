@@ -1,4 +1,4 @@
-"""What a classifier's recurrent layers hold at each token of a text."""
+"""The states of a classifier's recurrent layers at each token of a text."""
 
 import dataclasses
 from typing import Any

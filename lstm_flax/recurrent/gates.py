@@ -1,4 +1,4 @@
-"""What happens inside the cells: gates and cell states, from a layer's inputs and outputs.
+"""Inside the cells: gates and cell states, from a layer's inputs and outputs.
 
 The outputs of every implementation are the states h_t. With the state before it and the input, each
 step's gates are one product, for all steps at once; the LSTM's cell states are then sums of what
@@ -26,7 +26,7 @@ from lstm_flax.recurrent.masking import sequence_mask
 
 
 class Inside(NamedTuple):
-    """What one direction of one layer holds at each step; of no meaning past a row's length.
+    """The values of one direction of one layer at each step; of no meaning past a row's length.
 
     Attributes:
         gates: by letter, f32[B, T, H]; `g` of the LSTM and `n` of the GRU are the candidates, from

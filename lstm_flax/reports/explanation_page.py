@@ -129,7 +129,7 @@ def states_block(states: States, detailed: bool) -> str:
 
 
 def _rows(direction: DirectionStates) -> list[tuple[str, np.ndarray, bool | None]]:
-    """What is drawn: its name, f32[T, H], and whether it is signed; None for states."""
+    """The rows of a picture: name, f32[T, H], and whether it is signed; None for states."""
     rows: list[tuple[str, np.ndarray, bool | None]] = [
         (_GATES[gate], values, gate in _SIGNED) for gate, values in direction.gates.items()
     ]

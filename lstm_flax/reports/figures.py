@@ -114,7 +114,7 @@ def rankings(probabilities: np.ndarray, labels: np.ndarray, names: Sequence[str]
 
 
 def reliability(before: np.ndarray, after: np.ndarray, labels: np.ndarray) -> Any:
-    """How often answers are right by how sure they are, before and after calibration."""
+    """Accuracy by confidence, before and after calibration."""
     figure, (axes,) = _axes(1)
     for probabilities, colour, name in ((before, _GREY, "before"), (after, _BLUE, "after")):
         confidence = probabilities.max(axis=1)

@@ -26,7 +26,6 @@ from lstm_flax.serving.requests import Limits, RefusedError, read_texts
 _logger = logging.getLogger(__name__)
 _PAGE = Path(__file__).with_name("page.html")
 _CLIENT_GONE = 499  # nobody reads it; it is counted
-_MOSTLY = 0.5  # part of a text: with more of it unknown, an answer says little
 # The page's own style and script, and nothing from elsewhere.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
 _POLICY += "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -54,8 +53,7 @@ class _Server:
         most = min(self.limits.texts, self.limits.explained)
         texts = await read_texts(request, dataclasses.replace(self.limits, texts=most))
         answers = await self._ask(self.explainer, texts)
-        records = [dataclasses.asdict(answer) | {"warnings": answer.warnings} for answer in answers]
-        return JSONResponse({"explanations": records})
+        return JSONResponse({"explanations": [answer.to_dict() for answer in answers]})
 
     async def _ask(self, batcher: RequestBatcher, texts: list[str]) -> list[Any]:
         try:
@@ -151,8 +149,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 def _record(answer: Prediction) -> dict[str, object]:
     record: dict[str, object] = {"label": answer.label, "probabilities": answer.probabilities}
-    if answer.unknown > _MOSTLY:
-        record["warning"] = f"{answer.unknown:.0%} of the text is unknown to the model"
+    if answer.warning is not None:
+        record["warning"] = answer.warning
     if answer.truncated:
         record["truncated"] = True
     return record

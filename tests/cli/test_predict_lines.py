@@ -12,7 +12,7 @@ import pytest
 from lstm_flax.cli import main
 from lstm_flax.cli.predicting.lines import chunks_at_hand, predict_lines
 from lstm_flax.config import Config
-from lstm_flax.inference.predictor import Predictor
+from lstm_flax.inference.predictor import Prediction, Predictor
 
 
 class Echo:
@@ -22,10 +22,11 @@ class Echo:
         self.sizes: list[int] = []
         self.trained = SimpleNamespace(metadata=SimpleNamespace(config=Config()))
 
-    def predict(self, texts: Sequence[str]) -> list[SimpleNamespace]:
+    def predict(self, texts: Sequence[str]) -> list[Prediction]:
         self.sizes.append(len(texts))
         return [
-            SimpleNamespace(
+            Prediction(
+                text=text,
                 label=str(len(text)),
                 probabilities={"x": 1.0},
                 unknown=text.count("?") / len(text),

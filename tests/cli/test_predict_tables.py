@@ -7,13 +7,12 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from lstm_flax.cli import main
-from lstm_flax.inference.predictor import Predictor
+from lstm_flax.inference.predictor import Prediction, Predictor
 from tests.cli.mistake_cases import mistake
 from tests.cli.test_predict_lines import Echo
 
@@ -27,10 +26,11 @@ def echo(monkeypatch: pytest.MonkeyPatch) -> Echo:
     return answers
 
 
-def _predict(self: Echo, texts: Sequence[str]) -> list[SimpleNamespace]:
+def _predict(self: Echo, texts: Sequence[str]) -> list[Prediction]:
     self.sizes.append(len(texts))
     return [
-        SimpleNamespace(
+        Prediction(
+            text=text,
             label=str(len(text)),
             probabilities={str(len(text)): 0.5},
             unknown=float("???" in text),
@@ -141,7 +141,7 @@ def test_plain_lines_are_written_as_a_table_too(tmp_path: Path) -> None:
 def test_halfway_there_is_no_half_file(
     error: type[BaseException], suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail_late(self: Echo, texts: Sequence[str]) -> list[SimpleNamespace]:
+    def fail_late(self: Echo, texts: Sequence[str]) -> list[Prediction]:
         if len(self.sizes) == 1:
             raise error("halfway")
         return _predict(self, texts)

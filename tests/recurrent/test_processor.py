@@ -1,6 +1,7 @@
 """The choice of a model's dtype."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -10,7 +11,9 @@ from lstm_flax.recurrent import processor
 
 
 @pytest.fixture(params=["flags : fma avx512_bf16 sse", "flags : fma avx2", None])
-def cpu(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> bool:
+def cpu(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[bool]:
     """A CPU's description, or none; True if it multiplies bfloat16."""
     described = tmp_path / "cpuinfo"
     if request.param is not None:

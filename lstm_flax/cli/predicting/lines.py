@@ -14,7 +14,6 @@ T = TypeVar("T")
 
 _CHUNK = 4096  # lines answered together at most: enough to batch by length, small to hold
 _PATIENCE = 0.02  # seconds to wait for a further line before those at hand are answered
-_MOSTLY = 0.5  # part of a text: with more of it unknown, an answer says little
 
 
 class Predicts(Protocol):
@@ -88,8 +87,8 @@ def predict_lines(
 def record_of(answer: Any) -> dict[str, Any]:
     """A `Prediction` as printed: label, probabilities, a warning for a mostly unknown text."""
     record = {"label": answer.label, "probabilities": answer.probabilities}
-    if answer.unknown > _MOSTLY:
-        record["warning"] = f"{answer.unknown:.0%} of the text is unknown to the model"
+    if answer.warning is not None:
+        record["warning"] = answer.warning
     if answer.truncated:
         record["truncated"] = True
     return record
