@@ -47,9 +47,9 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--file",
         type=given_path,
-        help="score on these labelled texts alone: .jsonl, .csv, .tsv, or a folder per class",
+        help="score on these labelled texts alone: a table, or a folder with a folder per class",
     )
-    parser.add_argument("--text_column", help="of --file; default: as in the run's data")
+    parser.add_argument("--text_column", help="of --file; default: as in the run's data, or found")
     parser.add_argument("--label_column", help="of --file; likewise")
 
 

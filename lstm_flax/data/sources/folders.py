@@ -5,7 +5,52 @@ from pathlib import Path
 
 from lstm_flax.data.tables.lines import read_lines
 from lstm_flax.data.tables.mistakes import Mistake, UnreadableError, some_names
+from lstm_flax.data.tables.reading import is_table
 from lstm_flax.errors import UserError
+
+_PART_NAMES = {
+    "train": ("train", "training"),
+    "development": ("development", "dev", "validation", "valid", "val"),
+    "test": ("test", "testing"),
+}
+_UNLABELLED = "unsup"  # of IMDB's archive: reviews without a label
+
+
+def parts_of(path: Path) -> dict[str, Path]:
+    """The parts of a data set in one folder, as `train/` and `test/` or `train.csv` and `test.csv`.
+
+    Args:
+        path: any folder.
+
+    Returns:
+        Where `train` lies, and `development` and `test` if they are there; empty for a folder that
+        holds labels, or anything else.
+
+    Raises:
+        UserError: a part is there twice.
+    """
+    named = {name: part for part, names in _PART_NAMES.items() for name in names}
+    entries = [entry for entry in sorted(path.iterdir()) if not _is_litter(entry.name)]
+    folders = [entry for entry in entries if entry.is_dir()]
+    given = folders or [entry for entry in entries if is_table(entry)]
+    if any(_part_name(entry) not in named for entry in folders):
+        return {}
+    parts: dict[str, Path] = {}
+    for entry in given:
+        part = named.get(_part_name(entry))
+        if part in parts:
+            raise UserError(
+                f"{path}: {parts[part].name} and {entry.name} could each be the {part} part; name "
+                "the files one by one: the training part, then --test=FILE"
+            )
+        if part is not None:
+            parts[part] = entry
+    return parts if "train" in parts else {}
+
+
+def _part_name(entry: Path) -> str:
+    """The name of a part, as of `Train.csv.gz`: `train`."""
+    return (entry.name if entry.is_dir() else entry.name.partition(".")[0]).lower()
 
 
 def read_folder(path: Path) -> Iterator[tuple[str, str, str] | Mistake]:
@@ -33,7 +78,8 @@ def read_folder(path: Path) -> Iterator[tuple[str, str, str] | Mistake]:
 def folder_files(path: Path) -> list[Path]:
     """The files below the class folders, in an order that no file system decides.
 
-    Hidden files and folders, backups and what file managers leave are passed over.
+    Hidden files and folders, backups and what file managers leave are passed over, and the folder
+    `unsup` of IMDB's archive, whose reviews have no labels.
 
     Raises:
         UserError: there is none, or a link leads out of the folder.
@@ -42,7 +88,7 @@ def folder_files(path: Path) -> list[Path]:
     files = []
     for file in sorted(path.glob("*/**/*")):
         parts = file.relative_to(path).parts
-        if any(map(_is_litter, parts)) or not file.is_file():
+        if any(map(_is_litter, parts)) or parts[0] == _UNLABELLED or not file.is_file():
             continue
         is_link = file.is_symlink() or (path / parts[0]).is_symlink()
         if is_link and not file.resolve().is_relative_to(inside):

@@ -87,6 +87,29 @@ def find_columns_of(
     return find_columns(sample_records(path), str(path), text, label, flags)
 
 
+def columns_like(
+    path: Path, usual: FoundColumns, given: tuple[str | None, str | None], flags: tuple[str, str]
+) -> FoundColumns:
+    """The columns of a table that are like those of a model's own data.
+
+    Args:
+        path: of the table, or of a folder, which has no columns.
+        usual: the names in the model's data, taken where the table has them.
+        given: the names that the user gave; None for those to find.
+        flags: what sets the two names, for messages.
+
+    Raises:
+        UserError: it cannot be read, or its columns cannot be told.
+    """
+    if path.is_dir() or None not in given:
+        return FoundColumns(given[0] or usual.text, given[1] or usual.label)
+    present = {name for record in sample_records(path) for name in record.names}
+    text, label = (
+        name or (like if like in present else None) for name, like in zip(given, usual, strict=True)
+    )
+    return find_columns_of(path, text, label, flags)
+
+
 def sample_records(path: Path) -> list[Record]:
     """The first records of a table, those aside that are mistaken or empty.
 
