@@ -19,7 +19,7 @@ from lstm_flax.checkpoints.pretrained import SHIPPED
 from lstm_flax.checkpoints.restore import load_trained_model
 from lstm_flax.config import Config
 from lstm_flax.text.encoder import TextEncoder
-from lstm_flax.text.ngrams import NgramRatios
+from lstm_flax.text.ngrams import NgramWeights
 
 NEGLIGIBLE = 0.25
 
@@ -53,12 +53,12 @@ def without_places(config: Config) -> Config:
 
 def without_weak_ngrams(encoder: TextEncoder) -> TextEncoder:
     """The encoder without the n-grams whose ratios are all negligible."""
-    if encoder.ratios is None:
+    if encoder.ngrams is None:
         return encoder
-    return TextEncoder(encoder.tokenizer, without_weak_ratios(encoder.ratios))
+    return TextEncoder(encoder.tokenizer, without_weak_ratios(encoder.ngrams))
 
 
-def without_weak_ratios(ratios: NgramRatios) -> NgramRatios:
+def without_weak_ratios(ratios: NgramWeights) -> NgramWeights:
     """Only the n-grams of which some ratio is not negligible."""
     known, unknown = ratios.tables[:, :-1], ratios.tables[:, -1:]
     strong = (np.abs(known.astype(np.float32)) >= NEGLIGIBLE).any(axis=(0, 2))

@@ -14,7 +14,7 @@ from lstm_flax.checkpoints.manifest import MANIFEST, DamagedCheckpoint
 from lstm_flax.errors import UserError, one_line
 from lstm_flax.files import read_plain
 from lstm_flax.text.encoder import TextEncoder
-from lstm_flax.text.ngrams import NgramRatios
+from lstm_flax.text.ngrams import NgramWeights
 from lstm_flax.text.tokenizer import Tokenizer
 
 
@@ -77,8 +77,13 @@ def read_encoder(values: dict[str, Any], restore: Callable[[Any], dict[str, Any]
         }
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"the n-gram ratios cannot be read ({one_line(error)})") from error
-    arrays = restore(template)
-    fitted = NgramRatios(sizes.get("order"), *(np.asarray(arrays[name]) for name in template))
+    restored = restore(template)
+    fitted = NgramWeights(
+        sizes.get("order"),
+        np.asarray(restored["keys"]),
+        np.asarray(restored["tables"]),
+        np.asarray(restored["groups"]),
+    )
     try:
         fitted.check()
     except ValueError as error:

@@ -98,14 +98,16 @@ class Metadata:
             )
         config = Config.from_config_dict(values["config"])
         labels = len(values["label_names"])
-        ratios = 0 if config.model.ngram_order == 0 else (1 if labels == 2 else labels)
-        features = config.model.ngram_order * ratios
-        if encoder.ngram_order != config.model.ngram_order or (
-            encoder.num_token_features != features
+        model, ngrams = config.model, encoder.ngrams
+        weights = 0 if model.ngram_order == 0 else (1 if labels == 2 else labels)
+        if (
+            encoder.ngram_order != model.ngram_order
+            or encoder.num_token_features != model.ngram_order * weights
+            or (ngrams is not None and ngrams.kind != model.ngram_weights)
         ):
             raise UserError(
-                f"{path}: the n-gram ratios are not those of its configuration and labels; restore "
-                "the checkpoint from a good copy"
+                f"{path}: the n-gram weights are not those of its configuration and labels; "
+                "restore the checkpoint from a good copy"
             )
         return cls(
             config=config,

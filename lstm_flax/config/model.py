@@ -17,9 +17,11 @@ class ModelConfig(Section, at="model"):
         pretrained_vectors: a file of GloVe, word2vec or fastText vectors of E numbers to start the
             embedding from, or `glove-50d` (`text/vectors.py`); absent for `embedding_init`.
         freeze_embedding: keep the embedding as it starts.
-        ngram_order: n of the longest n-grams whose naive-Bayes log-count ratios are inputs beside
-            the embeddings (`text/ngrams.py`); 0 for none.
-        ngram_votes: the ratios of a text's n-grams are also summed straight into the logits
+        ngram_order: n of the longest n-grams whose weights are inputs beside the embeddings
+            (`text/ngrams.py`); 0 for none.
+        ngram_weights: `ratios` (naive-Bayes log-count ratios) or `regression` (of a logistic
+            regression), cross-fitted (`text/ngram_fitting.py`).
+        ngram_votes: the weights of a text's n-grams are also summed straight into the logits
             (`models/votes.py`).
         hidden_size: H, of one direction.
         num_layers: L.
@@ -45,6 +47,7 @@ class ModelConfig(Section, at="model"):
     pretrained_vectors: str | None = None
     freeze_embedding: bool = False
     ngram_order: int = field(0, at_least=0, at_most=16)
+    ngram_weights: str = field("ratios", choices=("ratios", "regression"))
     ngram_votes: bool = False
     hidden_size: int = field(128, at_least=1)
     num_layers: int = field(1, at_least=1, at_most=1000)

@@ -77,7 +77,8 @@ def model_card(trained: TrainedModel, format: str, weights: str, needs: str) -> 
     model = config.model
     directions = "bidirectional" if model.bidirectional else "one direction"
     score = "none" if history.best_score is None else f"{history.best_score:.2%} accuracy"
-    ngrams = f", log-count ratios of 1- to {model.ngram_order}-grams" if model.ngram_order else ""
+    kind = {"ratios": "log-count ratios", "regression": "regression weights"}[model.ngram_weights]
+    ngrams = f", {kind} of 1- to {model.ngram_order}-grams" if model.ngram_order else ""
     return f"""# Text classifier
 
 Answers {", ".join(f"`{name}`" for name in metadata.label_names)}, with calibrated probabilities:
@@ -103,7 +104,7 @@ In Python: `from run import Model; Model().predict(["Some text."])`.
 | reads | {config.data.max_length} tokens of a text ({config.data.truncation}) |
 
 `model.json` describes normalisation, word pattern, cut, labels and architecture;
-`tokenizer.model` is a SentencePiece model; `ngram_ratios.npz` holds the n-grams' ratios by hash.
+`tokenizer.model` is a SentencePiece model; `ngram_ratios.npz` holds the n-grams' weights by hash.
 
 Scores and probabilities hold for texts like those it was trained on. A word that it does not know
 is read as "unknown", whatever it says. Exported by lstm_flax {__version__}.

@@ -147,10 +147,10 @@ def _ratios(encoder: TextEncoder) -> dict[str, np.ndarray]:
     The last row, of the highest hash there is, holds zeros: looking a hash up never leaves the
     table.
     """
-    if encoder.ratios is None:
+    if encoder.ngrams is None:
         return {"keys": np.zeros(0, np.uint32), "ratios": np.zeros((0, 0), np.float16)}
-    keys = np.append(encoder.ratios.keys, np.uint32(0xFFFFFFFF))
-    return {"keys": keys, "ratios": encoder.ratios.tables[0]}
+    keys = np.append(encoder.ngrams.keys, np.uint32(0xFFFFFFFF))
+    return {"keys": keys, "ratios": encoder.ngrams.tables[0]}
 
 
 def _json(values: Any) -> bytes:

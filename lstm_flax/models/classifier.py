@@ -78,6 +78,7 @@ class TextClassifier(nn.Module):
             embeddings. 0 for none.
         votes_order: n of the longest n-grams whose features, F of them, are also summed straight
             into the logits, see `NgramVotes`; 0 for no such votes.
+        votes_scale: the factor that these votes start with.
         implementation: of the recurrence: `auto`, `scan`, `fused` or `cudnn`.
         dtype: of computation; parameters and logits are float32.
 
@@ -103,6 +104,7 @@ class TextClassifier(nn.Module):
     head_dropout: float = 0.0
     num_token_features: int = 0
     votes_order: int = 0
+    votes_scale: float = 0.3
     implementation: str = "auto"
     dtype: Any = jnp.float32
 
@@ -151,6 +153,7 @@ class TextClassifier(nn.Module):
             head=config.head,
             num_token_features=num_token_features,
             votes_order=config.ngram_order if config.ngram_votes else 0,
+            votes_scale=1.0 if config.ngram_weights == "regression" else 0.3,
             **shared_attributes(config),
         )
 
@@ -208,7 +211,7 @@ class TextClassifier(nn.Module):
         num_outputs = self.num_classes if self.head == "softmax" else 1
         logits = nn.Dense(num_outputs, name="head")(pooled)
         if self.votes_order > 0 and token_features is not None:
-            votes = NgramVotes(self.votes_order, num_outputs, name="votes")
+            votes = NgramVotes(self.votes_order, num_outputs, self.votes_scale, name="votes")
             logits += votes(token_features, lengths)
         if self.head == "softmax":
             return logits

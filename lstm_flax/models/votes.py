@@ -1,4 +1,4 @@
-"""The votes of a text's n-grams: their log-count ratios, summed straight into the logits.
+"""The votes of a text's n-grams: their weights, summed straight into the logits.
 
 Beside the path through embedding and recurrent layers, the features of a text's tokens are a linear
 model of their own. Each of them is summed over the text and divided by the root of its length; one
@@ -16,8 +16,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-FIRST_SCALE = 0.3
-
 
 class NgramVotes(nn.Module):
     """Maps token features f32[B, T, order * R] to logits f32[B, num_outputs].
@@ -27,10 +25,13 @@ class NgramVotes(nn.Module):
     Attributes:
         order: n of the longest n-grams.
         num_outputs: of the head.
+        first_scale: that the scales start from. Votes of a regression are logits as they are;
+            log-count ratios, which take n-grams for independent, sum to too much.
     """
 
     order: int
     num_outputs: int
+    first_scale: float = 0.3
 
     @nn.compact
     def __call__(self, token_features: jax.Array, lengths: jax.Array) -> jax.Array:
@@ -40,7 +41,7 @@ class NgramVotes(nn.Module):
             token_features: f32[B, T, order * R], zero past each row's length.
             lengths: i32[B], from 1 to T.
         """
-        scale = self.param("scale", nn.initializers.constant(FIRST_SCALE), (self.order,))
+        scale = self.param("scale", nn.initializers.constant(self.first_scale), (self.order,))
         sums = jnp.sum(token_features, axis=1) / jnp.sqrt(lengths[:, None].astype(jnp.float32))
         by_length = sums.reshape(sums.shape[0], self.order, -1)
         votes = jnp.einsum("bor,o->br", by_length, scale)

@@ -17,7 +17,8 @@ def model_card(run: ScoredRun, baselines: Mapping[str, Mapping[str, Any]] | None
     metadata, metrics = run.trained.metadata, run.metrics
     config, data, model = metadata.config, metadata.config.data, metadata.config.model
     train = run.audit.statistics["train"]
-    ngrams = f", log-count ratios of 1- to {model.ngram_order}-grams" if model.ngram_order else ""
+    kind = {"ratios": "log-count ratios", "regression": "regression weights"}[model.ngram_weights]
+    ngrams = f", {kind} of 1- to {model.ngram_order}-grams" if model.ngram_order else ""
     facts = {
         "answers": ", ".join(map(_code, metadata.label_names)) + ", with calibrated probabilities",
         "architecture": f"{metadata.encoder.vocab_size:,} {config.tokenizer.kind} tokens x "

@@ -1,7 +1,7 @@
 """The text encoder: everything between a raw text and the arrays that a model reads.
 
-Normalisation and tokenizer turn a text into token ids; the naive-Bayes log-count ratios, for a
-model that takes them, give every token features. Both are fitted on the training part and belong to
+Normalisation and tokenizer turn a text into token ids; the weights of n-grams, for a model that
+takes them, give every token features. Both are fitted on the training part and belong to
 a model as its weights do: a `TextEncoder` is kept in each checkpoint as plain files.
 """
 
@@ -19,17 +19,18 @@ import numpy as np
 from lstm_flax.config import TokenizerConfig
 from lstm_flax.errors import UserError, one_line
 from lstm_flax.text.hashing import text_hashes
-from lstm_flax.text.ngrams import NgramRatios, fit_ngram_ratios
+from lstm_flax.text.ngram_fitting import fit_ngram_weights
+from lstm_flax.text.ngrams import NgramWeights
 from lstm_flax.text.normalization import NORMALIZATION_VERSION
 from lstm_flax.text.tokenized import TokenizedSplit
 from lstm_flax.text.tokenizer import KINDS, Tokenizer
 
 _FORMAT = 1
 _TOKENIZER = "tokenizer.model"
-_RATIOS = "ngram_ratios.npz"
+_WEIGHTS = "ngram_ratios.npz"
 _DESCRIPTION = "encoder.json"
 _ARRAYS = ("keys", "tables", "groups")
-_LARGEST_RATIO = 20  # of unpacked arrays to their file; of real ratios it is below 4
+_LARGEST_RATIO = 20  # of unpacked arrays to their file; of real weights it is below 4
 _SMALL = 1_000_000  # bytes that are no harm
 
 
@@ -38,11 +39,11 @@ class TextEncoder:
 
     Args:
         tokenizer: normalises and splits texts.
-        ratios: the naive-Bayes log-count ratios of n-grams; None for a model that takes none.
+        ngrams: the weights of n-grams; None for a model that takes none.
 
     Attributes:
         tokenizer: as given.
-        ratios: as given.
+        ngrams: as given.
 
     >>> encoder = TextEncoder.fit(["fine film", "dull film", "fine, fine", "dull"], [1, 0, 1, 0])
     >>> split = encoder.encode_split(["a fine film"])
@@ -50,10 +51,10 @@ class TextEncoder:
     True
     """
 
-    def __init__(self, tokenizer: Tokenizer, ratios: NgramRatios | None = None) -> None:
+    def __init__(self, tokenizer: Tokenizer, ngrams: NgramWeights | None = None) -> None:
         self.tokenizer = tokenizer
-        self.ratios = ratios
-        self._cross_fitted: NgramRatios | None = None
+        self.ngrams = ngrams
+        self._cross_fitted: NgramWeights | None = None
 
     @classmethod
     def fit(
@@ -61,15 +62,17 @@ class TextEncoder:
         texts: Sequence[str],
         labels: Sequence[int] | np.ndarray,
         ngram_order: int = 0,
+        ngram_weights: str = "ratios",
         tokenizer: TokenizerConfig | None = None,
         lowercase: bool = True,
     ) -> "TextEncoder":
-        """Trains the tokenizer and, if `ngram_order` > 0, counts the n-gram ratios.
+        """Trains the tokenizer and, if `ngram_order` > 0, fits the weights of n-grams.
 
         Args:
             texts: raw texts of the training part alone.
-            labels: i32[N], the class of each text, from 0; used for the ratios alone.
-            ngram_order: n of the longest n-grams with ratios; 0 for no token features.
+            labels: i32[N], the class of each text, from 0; used for the weights alone.
+            ngram_order: n of the longest n-grams with weights; 0 for no token features.
+            ngram_weights: `ratios` or `regression`, see `text/ngram_fitting.py`.
             tokenizer: its settings; None for words, at most 30,000 of them.
             lowercase: fold texts to lower case.
 
@@ -81,29 +84,33 @@ class TextEncoder:
         if ngram_order == 0:
             return encoder
         split = encoder.encode_split(texts, labels)
-        return encoder.fit_ratios(split, int(np.max(labels)) + 1, ngram_order)
+        return encoder.fit_ngrams(split, int(np.max(labels)) + 1, ngram_order, ngram_weights)
 
-    def fit_ratios(self, split: TokenizedSplit, num_classes: int, order: int) -> "TextEncoder":
+    def fit_ngrams(
+        self, split: TokenizedSplit, num_classes: int, order: int, kind: str = "ratios"
+    ) -> "TextEncoder":
         """This tokenizer with ratios counted in a training split, see `fit_ngram_ratios`."""
         fitted = TextEncoder(self.tokenizer)
-        fitted.ratios, fitted._cross_fitted = fit_ngram_ratios(split, num_classes, order)
+        fitted.ngrams, fitted._cross_fitted = fit_ngram_weights(split, num_classes, order, kind)
         return fitted
 
     def for_training(self, split: TokenizedSplit, num_classes: int) -> "TextEncoder":
-        """The encoder for texts that the ratios may have been counted in.
+        """The encoder for texts that the weights may have been fitted to.
 
         A text's own label must not be readable off its features: where any of the split's texts
-        was counted, the ratios are cross-fitted to the split. Otherwise it is this encoder.
+        was counted, the weights are cross-fitted to the split. Otherwise it is this encoder.
         """
-        if self.ratios is None or not self.ratios.counted_any_of(split):
+        if self.ngrams is None or not self.ngrams.counted_any_of(split):
             return self
         if self._cross_fitted is None:
-            _, self._cross_fitted = fit_ngram_ratios(split, num_classes, self.ratios.order)
+            _, self._cross_fitted = fit_ngram_weights(
+                split, num_classes, self.ngrams.order, self.ngrams.kind
+            )
         return TextEncoder(self.tokenizer, self._cross_fitted)
 
     def has_counted(self, split: TokenizedSplit) -> bool:
-        """True if the ratios were counted in any text of a split."""
-        return self.ratios is not None and self.ratios.counted_any_of(split)
+        """True if the weights were fitted to any text of a split."""
+        return self.ngrams is not None and self.ngrams.counted_any_of(split)
 
     @property
     def vocab_size(self) -> int:
@@ -112,13 +119,13 @@ class TextEncoder:
 
     @property
     def ngram_order(self) -> int:
-        """N of the longest n-grams with ratios; 0 where there are none."""
-        return 0 if self.ratios is None else self.ratios.order
+        """N of the longest n-grams with weights; 0 where there are none."""
+        return 0 if self.ngrams is None else self.ngrams.order
 
     @property
     def num_token_features(self) -> int:
         """F, features per token; 0 where there are none."""
-        return 0 if self.ratios is None else self.ratios.size
+        return 0 if self.ngrams is None else self.ngrams.size
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Token ids of N raw texts: N arrays i32[length], see `Tokenizer.encode_batch`."""
@@ -152,32 +159,33 @@ class TextEncoder:
         Returns:
             f32[n, T, F].
         """
-        if self.ratios is None:
+        if self.ngrams is None:
             return None
-        return self.ratios.features(split, indices, positions, valid)
+        return self.ngrams.features(split, indices, positions, valid)
 
     def to_files(self) -> dict[str, bytes]:
         """The encoder as the contents of plain files, by name.
 
         `tokenizer.model` is an ordinary SentencePiece model, `encoder.json` says how texts are
         normalised and split and holds the other files' checksums, and `ngram_ratios.npz` the arrays
-        of `NgramRatios`, where there are any.
+        of `NgramWeights`, where there are any.
         """
         return dict(self._files)
 
     @functools.cached_property
     def _files(self) -> dict[str, bytes]:
         files = {_TOKENIZER: self.tokenizer.model}
-        if self.ratios is not None:
+        if self.ngrams is not None:
             content = io.BytesIO()
-            np.savez_compressed(content, **{name: getattr(self.ratios, name) for name in _ARRAYS})
-            files[_RATIOS] = content.getvalue()
+            np.savez_compressed(content, **{name: getattr(self.ngrams, name) for name in _ARRAYS})
+            files[_WEIGHTS] = content.getvalue()
         description = {
             "format": _FORMAT,
             "kind": self.tokenizer.kind,
             "lowercase": self.tokenizer.lowercase,
             "normalization": NORMALIZATION_VERSION,
             "ngram_order": self.ngram_order,
+            "ngram_weights": None if self.ngrams is None else self.ngrams.kind,
             "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
         }
         return {_DESCRIPTION: json.dumps(description, indent=1).encode()} | files
@@ -195,9 +203,11 @@ class TextEncoder:
             tokenizer = Tokenizer(description["kind"], description["lowercase"], files[_TOKENIZER])
             if description["ngram_order"] == 0:
                 return cls(tokenizer)
-            ratios = NgramRatios(description["ngram_order"], *_read_arrays(files[_RATIOS]))
-            ratios.check()
-            return cls(tokenizer, ratios)
+            kind = description.get("ngram_weights", "ratios")
+            arrays = _read_arrays(files[_WEIGHTS])
+            ngrams = NgramWeights(description["ngram_order"], **arrays, kind=kind)
+            ngrams.check()
+            return cls(tokenizer, ngrams)
         except (
             *(ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError),
             *(OSError, EOFError, zipfile.BadZipFile, zlib.error),
@@ -208,14 +218,14 @@ class TextEncoder:
             ) from error
 
 
-def _read_arrays(content: bytes) -> list[np.ndarray]:
-    """The arrays of `NgramRatios`, no larger unpacked than ratios can be."""
+def _read_arrays(content: bytes) -> dict[str, np.ndarray]:
+    """The arrays of `NgramWeights`, no larger unpacked than weights can be."""
     with zipfile.ZipFile(io.BytesIO(content)) as packed:
         unpacked = sum(entry.file_size for entry in packed.infolist())
     if unpacked > _LARGEST_RATIO * len(content) + _SMALL:
-        raise ValueError(f"{_RATIOS} has {len(content):,} bytes and would unpack to {unpacked:,}")
+        raise ValueError(f"{_WEIGHTS} has {len(content):,} bytes and would unpack to {unpacked:,}")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return [arrays[name] for name in _ARRAYS]
+        return {name: arrays[name] for name in _ARRAYS}
 
 
 def _check_description(description: Any, files: Mapping[str, bytes]) -> None:

@@ -1,16 +1,7 @@
-"""Naive-Bayes log-count ratios: the weight of each n-gram of a text as evidence for a class.
+"""The weights of a text's n-grams as evidence for the classes: features of its tokens.
 
-For an n-gram that n_c training texts of class c and n_o of the others hold, the ratio of class c is
-
-    log((n_c + 2 p_c) / (n_o + 2 p_o)) - log(p_c / p_o),
-
-p_c and p_o the parts of all texts that are of class c and of the others; with two classes of equal
-size it is the log-count ratio of Wang & Manning (2012, section 2.1, binarised counts) before its
-normalisation. Zero says nothing: an n-gram that fewer than `MIN_COUNT` texts hold has that.
-
-The ratios of a *training* text must come from other texts (cross-fitting), or a model would read
-the label off them: its n-grams are in its own class once more. The texts are dealt into folds by
-group, as a film, and each fold has ratios of its own, made without it.
+Each token has the weights of the n-grams that end at it. Zero says nothing: an n-gram that too few
+training texts hold has that. `text/ngram_fitting.py` fits the weights.
 """
 
 import dataclasses
@@ -22,34 +13,38 @@ from lstm_flax.text.hashing import mix
 from lstm_flax.text.sorted_hashes import SortedHashes
 from lstm_flax.text.tokenized import TokenizedSplit
 
-MIN_COUNT = 2
+KINDS = ("ratios", "regression")
 FOLDS = 10
 MAX_ORDER = 16  # longer n-grams than any two texts share by chance
 
 
 @dataclasses.dataclass(frozen=True)
-class NgramRatios:
-    """Log ratios by n-gram, for every text alike or by the text's fold.
+class NgramWeights:
+    """Weights by n-gram, for every text alike or by the text's fold.
 
     Attributes:
         order: n of the longest n-grams.
         keys: u32[U], ascending hashes of the known n-grams. A few collide: with a million known,
             an unknown one in 4,000 is taken for another.
-        tables: f16[K, U + 1, R]: R ratios of each n-gram, zero in the last row, which stands for
+        tables: f16[K, U + 1, R]: R weights of each n-gram, zero in the last row, which stands for
             all unknown ones. K is 1, or `FOLDS`: table k was made without the texts of fold k. R is
-            1 for two classes (the ratio of class 1), else the number of classes.
+            1 for two classes (the weight for class 1), else the number of classes.
         groups: u64[g], ascending: the groups of the texts that were counted.
+        kind: `ratios` or `regression`, see `text/ngram_fitting.py`.
     """
 
     order: int
     keys: np.ndarray
     tables: np.ndarray
     groups: np.ndarray
+    kind: str = "ratios"
 
     def check(self) -> None:
         """Makes sure that arrays read from a file fit each other; `ValueError` if not."""
         if type(self.order) is not int or not 1 <= self.order <= MAX_ORDER:
             raise ValueError(f"n-grams of up to {self.order!r} tokens")
+        if self.kind not in KINDS:
+            raise ValueError(f"n-gram weights of the unknown kind {self.kind!r}")
         known = self.keys.size
         fits = (
             (self.keys.dtype, self.tables.dtype, self.groups.dtype)
@@ -60,9 +55,9 @@ class NgramRatios:
             and self.groups.ndim == 1
         )
         if not fits or (self.keys[1:] <= self.keys[:-1]).any():
-            raise ValueError("n-gram ratios whose arrays do not fit each other")
+            raise ValueError("n-gram weights whose arrays do not fit each other")
         if not np.isfinite(self.tables).all() or self.tables[:, -1].any():
-            raise ValueError("n-gram ratios that are not finite, or not zero where unknown")
+            raise ValueError("n-gram weights that are not finite, or not zero where unknown")
 
     @functools.cached_property
     def _known(self) -> SortedHashes:
@@ -80,7 +75,7 @@ class NgramRatios:
     def features(
         self, split: TokenizedSplit, indices: np.ndarray, positions: np.ndarray, valid: np.ndarray
     ) -> np.ndarray:
-        """The ratios of the n-grams that end at each token.
+        """The weights of the n-grams that end at each token.
 
         Args:
             split: the encoded texts.
@@ -102,69 +97,6 @@ class NgramRatios:
         else:
             found = self.tables[fold_of(split.groups[indices])[:, None, None], rows]
         return found.reshape(*positions.shape, self.size).astype(np.float32)
-
-
-def fit_ngram_ratios(
-    split: TokenizedSplit, num_classes: int, order: int
-) -> tuple[NgramRatios, NgramRatios]:
-    """Counts the n-grams of a training split.
-
-    Args:
-        split: the encoded training texts, with labels and groups.
-        num_classes: C.
-        order: n of the longest n-grams, at least 1.
-
-    Returns:
-        The ratios for any other text, and the cross-fitted ones for the training texts themselves.
-    """
-    lengths = split.lengths
-    starts = np.repeat(split.offsets[:-1], lengths)
-    keys, exists = ngram_keys(split, starts, np.arange(len(starts)), order)
-    # Each n-gram once a text: a pair is one number, the key in front, so that sorting them sorts
-    # by key and leaves equal pairs side by side.
-    text_of = np.repeat(np.arange(len(split), dtype=np.uint64), lengths)
-    pairs = np.concatenate(
-        [
-            (keys[there, n].astype(np.uint64) << np.uint64(32)) | text_of[there]
-            for n, there in enumerate(exists.T)
-        ]
-    )
-    pairs.sort()
-    pairs = pairs[np.append(True, pairs[1:] != pairs[:-1])]
-    pair_keys, texts = (pairs >> np.uint64(32)).astype(np.uint32), pairs & np.uint64(0xFFFFFFFF)
-    is_first = np.append(True, pair_keys[1:] != pair_keys[:-1])
-    number = np.cumsum(is_first) - 1
-    frequent = np.diff(np.append(np.flatnonzero(is_first), len(pairs))) >= MIN_COUNT
-    unique = pair_keys[is_first][frequent]
-    kept = frequent[number]
-    row = (np.cumsum(frequent) - 1)[number[kept]]
-    texts = texts[kept].astype(np.int64)
-    # Counts of (fold, class, n-gram), then those of the other folds together.
-    cell = (fold_of(split.groups)[texts] * num_classes + split.labels[texts]) * len(unique) + row
-    counts = np.bincount(cell, minlength=FOLDS * num_classes * len(unique)).astype(np.float32)
-    counts = counts.reshape(FOLDS, num_classes, len(unique))
-    sizes = np.zeros((FOLDS, num_classes), np.float32)
-    np.add.at(sizes, (fold_of(split.groups), split.labels), 1)
-    totals, total_sizes = counts.sum(axis=0), sizes.sum(axis=0)
-    whole = _ratios(totals, total_sizes)
-    folds = [_ratios(totals - counts[k], total_sizes - sizes[k]) for k in range(FOLDS)]
-    groups = np.unique(split.groups)
-    return (
-        NgramRatios(order, unique, whole[None], groups),
-        NgramRatios(order, unique, np.stack(folds), groups),
-    )
-
-
-def _ratios(counts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """f32[C, U] counts and f32[C] sizes of the classes -> f16[U + 1, R], the last row zero."""
-    classes = range(1, 2) if len(sizes) == 2 else range(len(sizes))
-    total, table = counts.sum(axis=0), np.zeros((counts.shape[1] + 1, len(classes)), np.float16)
-    for column, c in enumerate(classes):
-        part = np.clip(sizes[c] / max(sizes.sum(), 1), 1e-6, 1 - 1e-6)
-        ratio = np.log((counts[c] + 2 * part) / (total - counts[c] + 2 * (1 - part)))
-        ratio -= np.log(part / (1 - part))
-        table[:-1, column] = np.where(total >= MIN_COUNT, ratio, 0)
-    return table
 
 
 def fold_of(groups: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lstm_flax.checkpoints.restore import TrainedModel
-from lstm_flax.config import Config
+from lstm_flax.config import Config, ModelConfig
 from lstm_flax.data.dataset import Dataset, vocabulary_splits
 from lstm_flax.errors import UserError, some
 from lstm_flax.text.encoder import TextEncoder
@@ -24,30 +24,36 @@ def fit_encoder(
     tokenizer: Tokenizer,
     train: TokenizedSplit,
     label_names: tuple[str, ...],
-    ngram_order: int,
+    model: ModelConfig,
     initial: TrainedModel | None = None,
 ) -> TextEncoder:
-    """The encoder of a run: its tokenizer, with n-gram ratios of the training part.
+    """The encoder of a run: its tokenizer, with the weights of the training part's n-grams.
 
-    A run that starts from another one keeps that one's ratios, if they are of the same labels and
-    order and none of its own training texts was counted for them.
+    A run that starts from another one keeps that one's weights, if they are of the same labels,
+    order and kind and none of its own training texts was counted for them.
 
     Args:
         tokenizer: of the run.
         train: the training part.
         label_names: C names.
-        ngram_order: n of the longest n-grams; 0 for an encoder without token features.
+        model: `config.model` of the run; says which n-grams are weighed, and how.
         initial: the run that it starts from.
     """
-    if ngram_order == 0:
+    if model.ngram_order == 0:
         return TextEncoder(tokenizer)
+    order, kind = model.ngram_order, model.ngram_weights
     if initial is not None:
         before = initial.metadata
-        same = before.label_names == label_names and before.encoder.ngram_order == ngram_order
+        ngrams = before.encoder.ngrams
+        same = (
+            before.label_names == label_names
+            and ngrams is not None
+            and (ngrams.order, ngrams.kind) == (order, kind)
+        )
         if same and not before.encoder.has_counted(train):
             return before.encoder
-    logger.info("counting n-grams of up to %d tokens in %s texts", ngram_order, f"{len(train):,}")
-    return TextEncoder(tokenizer).fit_ratios(train, len(label_names), ngram_order)
+    logger.info("weighing n-grams of up to %d tokens in %s texts", order, f"{len(train):,}")
+    return TextEncoder(tokenizer).fit_ngrams(train, len(label_names), order, kind)
 
 
 def first_params(config: Config, dataset: Dataset, initial: TrainedModel | None) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def test_it_answers_as_the_run_and_knows_nothing_of_this_machine(run: Path, tmp_
 
 
 def test_only_weak_ratios_are_left_out(run: Path) -> None:
-    whole = load_trained_model(run).metadata.encoder.ratios
+    whole = load_trained_model(run).metadata.encoder.ngrams
     assert whole is not None
     strong = ship_model.without_weak_ratios(whole)
     kept = np.isin(whole.keys, strong.keys)

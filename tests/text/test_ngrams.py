@@ -1,14 +1,23 @@
-"""N-gram ratios against plain counting; a training text's own label does not reach its features."""
+"""Weights of n-grams against plain counting and scikit-learn; no text's label reaches its own."""
 
 import math
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from lstm_flax.config import TokenizerConfig
 from lstm_flax.data.batching import Batcher
+from lstm_flax.text import ngram_fitting
 from lstm_flax.text.encoder import TextEncoder
-from lstm_flax.text.ngrams import FOLDS, MIN_COUNT, fit_ngram_ratios, fold_of
+from lstm_flax.text.ngram_fitting import (
+    MIN_COUNT,
+    STRENGTH,
+    count_ngrams,
+    fit_ngram_weights,
+    regression,
+)
+from lstm_flax.text.ngrams import FOLDS, fold_of
 from lstm_flax.text.tokenized import TokenizedSplit
 from lstm_flax.text.tokenizer import Tokenizer
 
@@ -56,7 +65,7 @@ def features_of(ratios, split: TokenizedSplit, rows: np.ndarray, width: int = 32
 @pytest.mark.parametrize("order", [1, 3])
 def test_features_equal_plain_counting(classes: int, order: int) -> None:
     split, rows = random_split(0, classes=classes), np.arange(12)
-    whole, crossed = fit_ngram_ratios(split, classes, order)
+    whole, crossed = fit_ngram_weights(split, classes, order)
     everything = np.arange(len(split))
     folds = fold_of(split.groups)
     assert len(set(folds)) > FOLDS / 2
@@ -79,12 +88,12 @@ def test_features_equal_plain_counting(classes: int, order: int) -> None:
 
 def test_a_training_texts_features_do_not_depend_on_its_own_label() -> None:
     split = random_split(1)
-    _, before = fit_ngram_ratios(split, 2, 3)
+    _, before = fit_ngram_weights(split, 2, 3)
     group = split.groups == split.groups[5]
     assert group.sum() > 1
     fold = fold_of(split.groups) == fold_of(split.groups[5:6])[0]
     split.labels = np.where(fold, 1 - split.labels, split.labels)
-    _, after = fit_ngram_ratios(split, 2, 3)
+    _, after = fit_ngram_weights(split, 2, 3)
     rows = np.flatnonzero(fold)
     np.testing.assert_array_equal(features_of(before, split, rows), features_of(after, split, rows))
     others = np.flatnonzero(~fold)[:10]
@@ -93,7 +102,7 @@ def test_a_training_texts_features_do_not_depend_on_its_own_label() -> None:
 
 def test_a_cut_text_keeps_the_features_of_the_whole_one() -> None:
     split = random_split(2)
-    whole, _ = fit_ngram_ratios(split, 2, 3)
+    whole, _ = fit_ngram_weights(split, 2, 3)
     row = np.array([int(np.argmax(split.lengths))])
     full = features_of(whole, split, row)[0, : split.lengths[row[0]]]
     encoder = TextEncoder(TOKENIZER, whole)
@@ -104,13 +113,73 @@ def test_a_cut_text_keeps_the_features_of_the_whole_one() -> None:
 
 
 def test_unknown_ngrams_say_nothing() -> None:
-    whole, _ = fit_ngram_ratios(random_split(3), 2, 3)
+    whole, _ = fit_ngram_weights(random_split(3), 2, 3)
     strange = TokenizedSplit.from_sequences([np.arange(500, 520)], [0])
     assert not features_of(whole, strange, np.array([0])).any()
 
 
 def test_texts_too_few_to_repeat_an_ngram_say_nothing() -> None:
     split = TokenizedSplit.from_sequences([np.array([4, 5]), np.array([6])], [0, 1])
-    whole, crossed = fit_ngram_ratios(split, 2, 2)
+    whole, crossed = fit_ngram_weights(split, 2, 2)
     assert not features_of(whole, split, np.array([0, 1])).any()
     assert not features_of(crossed, split, np.array([0, 1])).any()
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_regression_weights_are_those_of_scikit_learn(classes: int) -> None:
+    split = random_split(4, texts=400, classes=classes)
+    keys, counts = count_ngrams(split, 2)
+    weights = regression(counts, split.lengths, split.labels, classes)
+    idf = np.log((1 + len(split)) / (1 + (counts > 0).sum(axis=0).A1)) + 1
+    inputs = counts.toarray() / np.sqrt(split.lengths[:, None]) * idf
+    model = LogisticRegression(C=STRENGTH, tol=1e-6, max_iter=1000).fit(inputs, split.labels)
+    assert len(keys) == counts.shape[1] > 20
+    np.testing.assert_allclose(weights, model.coef_.T * idf[:, None], atol=0.02)
+    assert np.abs(weights).max() > 0.5
+
+
+def test_votes_of_regression_weights_are_the_logits_of_the_linear_model() -> None:
+    split, rows = random_split(5, classes=3), np.arange(20)
+    _, counts = count_ngrams(split, 2)
+    weights = regression(counts, split.lengths, split.labels, 3)
+    whole, _ = fit_ngram_weights(split, 3, 2, "regression")
+    sums = features_of(whole, split, rows).sum(axis=1).reshape(len(rows), 2, 3).sum(axis=1)
+    np.testing.assert_allclose(sums, counts[rows] @ weights, atol=0.02)
+
+
+def test_cross_fitted_regression_weights_do_not_know_their_own_texts() -> None:
+    """Labels drawn at random: what is learnt from a text says nothing about another."""
+    split = random_split(6, texts=600)
+    whole, crossed = fit_ngram_weights(split, 2, 3, "regression")
+    rows = np.arange(600)
+    right = {
+        name: np.mean((features_of(found, split, rows).sum(axis=(1, 2)) > 0) == split.labels)
+        for name, found in (("whole", whole), ("crossed", crossed))
+    }
+    assert right["whole"] > 0.75
+    assert abs(right["crossed"] - 0.5) < 0.1
+
+
+def test_a_regression_takes_the_most_frequent_ngrams_of_too_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    split = random_split(7)
+    _, counts = count_ngrams(split, 3)
+    monkeypatch.setattr(ngram_fitting, "_MOST_WEIGHTS", 60)
+    whole, _ = fit_ngram_weights(split, 2, 3, "regression")
+    having = np.sort((counts > 0).sum(axis=0).A1)
+    assert counts.shape[1] > 60
+    assert 1 <= len(whole.keys) == (having > having[-31]).sum() <= 30
+
+
+def test_weights_keep_their_kind_in_a_file() -> None:
+    split = random_split(8)
+    for kind in ("ratios", "regression"):
+        encoder = TextEncoder(TOKENIZER).fit_ngrams(split, 2, 2, kind)
+        again = TextEncoder.from_files(encoder.to_files())
+        assert again.ngrams is not None
+        assert encoder.ngrams is not None
+        assert again.ngrams.kind == kind
+        np.testing.assert_array_equal(again.ngrams.tables, encoder.ngrams.tables)
+        crossed = [any_.for_training(split, 2).to_files() for any_ in (encoder, again)]
+        assert crossed[0] == crossed[1] != encoder.to_files()

@@ -62,7 +62,7 @@ def test_a_student_learns_from_predicted_labels_and_survives_a_kill(
     assert results["accuracy"] > 0.9
     taught = open_dataset(student.data, student.tokenizer).split("train")
     runs = (teacher, tmp_path / "whole")
-    known = [len(load_trained_model(run).metadata.encoder.ratios.groups) for run in runs]
+    known = [len(load_trained_model(run).metadata.encoder.ngrams.groups) for run in runs]
     assert known == [100, len(np.unique(taught.groups))]
 
     check = Run._check_finite

@@ -17,7 +17,7 @@ from lstm_flax.evaluation.classifier import ClassifierEvaluator
 from lstm_flax.evaluation.evaluate import evaluate_split
 from lstm_flax.inference.predictor import Predictor
 from lstm_flax.text.encoder import TextEncoder
-from lstm_flax.text.ngrams import NgramRatios
+from lstm_flax.text.ngrams import NgramWeights
 from lstm_flax.text.ppmi_svd import DEVIATION
 from lstm_flax.text.tokenizer import UNKNOWN_ID
 from lstm_flax.training.fine_tune import fine_tune
@@ -32,18 +32,20 @@ from tests.training.step_cases import changed
 TEXTS = [record["text"] for record in templated_texts(30, seed=8)]
 
 
-def fitted(config: Config, initial: TrainedModel | None = None) -> tuple[NgramRatios, NgramRatios]:
+def fitted(
+    config: Config, initial: TrainedModel | None = None
+) -> tuple[NgramWeights, NgramWeights]:
     """The ratios of a run for other texts, and those for its training texts."""
     dataset = open_dataset(config.data, config.tokenizer)
     train, names = dataset.split("train"), dataset.label_names
-    encoder = fit_encoder(dataset.tokenizer, train, names, config.model.ngram_order, initial)
-    return encoder.ratios, encoder.for_training(train, len(names)).ratios
+    encoder = fit_encoder(dataset.tokenizer, train, names, config.model, initial)
+    return encoder.ngrams, encoder.for_training(train, len(names)).ngrams
 
 
 def with_ratios(trained: TrainedModel, label_names: Any = None, **changes: Any) -> TrainedModel:
     """The model with other ratios, and perhaps other labels."""
     encoder = trained.metadata.encoder
-    ratios = dataclasses.replace(encoder.ratios, **changes)
+    ratios = dataclasses.replace(encoder.ngrams, **changes)
     metadata = dataclasses.replace(
         trained.metadata,
         encoder=TextEncoder(encoder.tokenizer, ratios),
@@ -88,7 +90,7 @@ def test_killed_and_continued_equals_uninterrupted(
 
 def test_a_checkpoint_holds_the_ratios_it_was_trained_with(config: Config, finished: Path) -> None:
     whole, crossed = fitted(config)
-    kept = load_trained_model(finished).metadata.encoder.ratios
+    kept = load_trained_model(finished).metadata.encoder.ngrams
     assert len(crossed.tables) > 1 == len(whole.tables)
     assert kept.order == 2
     for name in ("keys", "tables", "groups"):
@@ -106,7 +108,7 @@ def test_the_embedding_starts_from_vectors_of_the_training_text(config: Config) 
 
 def test_the_features_reach_the_answer(finished: Path) -> None:
     trained = load_trained_model(finished)
-    silent = np.zeros_like(trained.metadata.encoder.ratios.tables)
+    silent = np.zeros_like(trained.metadata.encoder.ngrams.tables)
     with_them = Predictor(trained).predict(TEXTS)
     without = Predictor(with_ratios(trained, tables=silent)).predict(TEXTS)
     assert any(a.probabilities != b.probabilities for a, b in zip(with_them, without, strict=True))
@@ -124,7 +126,7 @@ def test_a_run_on_other_texts_keeps_the_ratios_of_the_one_it_starts_from(
     assert "started afresh" not in caplog.text
     before, after = load_trained_model(finished), load_trained_model(tmp_path)
     np.testing.assert_array_equal(
-        before.metadata.encoder.ratios.tables, after.metadata.encoder.ratios.tables
+        before.metadata.encoder.ngrams.tables, after.metadata.encoder.ngrams.tables
     )
     assert len(tuned.predict(TEXTS)) == len(TEXTS)
     three = [*labels[:-6], *["mixed"] * 6]
@@ -135,7 +137,7 @@ def test_a_run_on_other_texts_keeps_the_ratios_of_the_one_it_starts_from(
 def test_texts_that_were_counted_before_are_cross_fitted(config: Config, finished: Path) -> None:
     """Also what a run that goes on from a language model finds when it is continued."""
     trained = load_trained_model(finished)
-    there = trained.metadata.encoder.ratios
+    there = trained.metadata.encoder.ngrams
     whole, crossed = fitted(config, trained)
     assert len(whole.tables) == 1 < len(crossed.tables)
     np.testing.assert_array_equal(whole.tables, there.tables)
@@ -165,7 +167,7 @@ def test_a_score_on_the_training_part_does_not_know_its_labels(
     trained = load_trained_model(finished)
 
     def watched(model: Any, encoder: TextEncoder, *rest: Any) -> ClassifierEvaluator:
-        used.append(encoder.ratios)
+        used.append(encoder.ngrams)
         return ClassifierEvaluator(model, encoder, rest[0], rest[-1])
 
     monkeypatch.setattr(evaluate_module, "make_evaluator", watched)

@@ -53,9 +53,7 @@ class ClassifierTask:
         self._frozen = "embedding" if config.model.freeze_embedding else None
         self._recipes = recipes
         split, names = dataset.split("train"), dataset.label_names
-        self.encoder = fit_encoder(
-            dataset.tokenizer, split, names, config.model.ngram_order, initial
-        )
+        self.encoder = fit_encoder(dataset.tokenizer, split, names, config.model, initial)
         self._batcher = Batcher.from_config(
             split, self.encoder.for_training(split, len(names)), config.data
         )
