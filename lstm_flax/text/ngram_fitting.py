@@ -42,7 +42,7 @@ def fit_ngram_weights(
     >>> texts = [np.array([4, 5]), np.array([6, 5])] * 2
     >>> split = TokenizedSplit.from_sequences(texts, [1, 0] * 2)
     >>> whole, _ = fit_ngram_weights(split, num_classes=2, order=1)
-    >>> sorted(whole.tables[0, :-1, 0].round(1).tolist())  # of tokens 6, 5 and 4
+    >>> sorted(whole.tables[0, :-1, 0].astype(float).round(1).tolist())  # of tokens 6, 5 and 4
     [-1.1, 0.0, 1.1]
 
     Args:
