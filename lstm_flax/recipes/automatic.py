@@ -84,7 +84,7 @@ def choose(
         "tokenizer.max_training_texts": 100_000,
         "model.embedding_init": "cooccurrence",
         "model.ngram_order": 3,
-        "model.ngram_weights": "ratios" if len(sizes) == 2 else "regression",
+        "model.ngram_weights": "ratios" if len(sizes) <= 2 else "regression",
         "model.ngram_votes": int(fixed.get("model.ngram_order", 3)) > 0,
         "model.hidden_size": 64,
         "model.embedding_dropout": 0.5 if count < 5_000 else 0.4,

@@ -73,6 +73,12 @@ def test_rare_classes_are_weighted() -> None:
     assert "the largest has 270 texts and the smallest 30" in rare.reason
 
 
+def test_n_grams_are_weighed_by_a_regression_for_more_than_two_classes() -> None:
+    for classes, kind in ((2, "ratios"), (3, "regression"), (77, "regression")):
+        labels = [i % classes for i in range(300)]
+        assert choose(_ENGLISH, labels).fields["model.ngram_weights"] == kind
+
+
 def test_no_text_is_an_error() -> None:
     with pytest.raises(UserError, match="training part is empty"):
         choose([], [])
