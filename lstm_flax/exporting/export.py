@@ -113,17 +113,10 @@ def export_model(
         examples: texts, and the probabilities that the runner's `--check` is to find.
 
     Raises:
-        UserError: see `check_export`; or the format cannot merge directions as the model does, or
-            the folder cannot be written.
+        UserError: see `check_export`; or the folder cannot be written.
     """
     check_export(format, weights, folder)
     assert isinstance(trained.model, TextClassifier)
-    merge = trained.model.direction_merge
-    if merge != "concat" and format != "stablehlo":
-        raise UserError(
-            f"direction_merge = {merge!r}: {format} joins the directions by 'concat' alone; choose "
-            "the format stablehlo"
-        )
     metadata, chosen = trained.metadata, FORMATS[format]
     params = jax.tree.map(np.asarray, jax.device_get(trained.params))
     about = describe_model(

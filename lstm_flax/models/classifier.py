@@ -24,12 +24,10 @@ from lstm_flax.models.pooling import POOLINGS, Pooling
 from lstm_flax.models.votes import NgramVotes
 from lstm_flax.recurrent.layers import GRU, LSTM, RNN
 from lstm_flax.recurrent.processor import products_dtype
-from lstm_flax.recurrent.truncated import run_truncated
 from lstm_flax.types import Batch
 
 CELLS = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
 HEADS = ("softmax", "sigmoid")
-MERGES = ("concat", "sum", "mean")
 
 
 class TextClassifier(nn.Module):
@@ -72,10 +70,6 @@ class TextClassifier(nn.Module):
             of class 1; the logits are [0, z]). `sigmoid` needs C = 2.
         embedding_dropout: rate on embeddings, one mask over all time steps of a row.
         word_dropout: rate at which rows of the vocabulary are zeroed for a whole batch.
-        direction_merge: how the two directions of the last layer become one vector a step:
-            `concat`, `sum` or `mean`.
-        truncate_gradient: steps after which the gradient is cut in training (truncated
-            backpropagation, see `recurrent/truncated.py`); 0 for the full one.
         dropout: rate between recurrent layers.
         recurrent_dropout: rate on h_{t-1} before the gates.
         recurrent_dropout_per_step: a new mask each step instead of one per sequence.
@@ -89,8 +83,8 @@ class TextClassifier(nn.Module):
         dtype: of computation; parameters and logits are float32.
 
     Raises:
-        UserError: cell, pooling, head or merge is none of the above, or a sigmoid head meets other
-            than two classes; or `votes_order` and the features do not fit.
+        UserError: cell, pooling or head is none of the above, or a sigmoid head meets other than
+            two classes; or `votes_order` and the features do not fit.
     """
 
     vocab_size: int
@@ -102,8 +96,6 @@ class TextClassifier(nn.Module):
     cell: str = "lstm"
     pooling: str = "last"
     head: str = "softmax"
-    direction_merge: str = "concat"
-    truncate_gradient: int = 0
     embedding_dropout: float = 0.0
     word_dropout: float = 0.0
     dropout: float = 0.0
@@ -120,7 +112,6 @@ class TextClassifier(nn.Module):
         _check_choice("cell", self.cell, tuple(CELLS))
         _check_choice("pooling", self.pooling, POOLINGS)
         _check_choice("head", self.head, HEADS)
-        _check_choice("direction_merge", self.direction_merge, MERGES)
         if self.head == "sigmoid" and self.num_classes != 2:
             raise UserError(
                 f"model.head = 'sigmoid' with {self.num_classes} classes: one logit separates two "
@@ -160,8 +151,6 @@ class TextClassifier(nn.Module):
             cell=config.cell,
             pooling=config.pooling,
             head=config.head,
-            direction_merge=config.direction_merge,
-            truncate_gradient=config.truncate_gradient,
             num_token_features=num_token_features,
             votes_order=config.ngram_order if config.ngram_votes else 0,
             votes_scale=1.0 if config.ngram_weights == "regression" else 0.3,
@@ -203,7 +192,7 @@ class TextClassifier(nn.Module):
         if token_features is not None:
             linear = nn.Dense(self.embedding_size, use_bias=False, name="ngrams")
             embedded = (embedded + linear(token_features)).astype(self.dtype)
-        recurrent = CELLS[self.cell](
+        outputs, final = CELLS[self.cell](
             self.hidden_size,
             num_layers=self.num_layers,
             bidirectional=self.bidirectional,
@@ -213,17 +202,10 @@ class TextClassifier(nn.Module):
             implementation=self.implementation,
             dtype=self.dtype,
             name="recurrent",
-        )
-        if self.truncate_gradient > 0 and not deterministic and not self.is_initializing():
-            params, key = recurrent.variables["params"], self.make_rng("dropout")
-            every = self.truncate_gradient
-            outputs, final = run_truncated(recurrent, params, embedded, lengths, every, key)
-        else:
-            outputs, final = recurrent(embedded, lengths, deterministic=deterministic)
+        )(embedded, lengths, deterministic=deterministic)
         h_n = final[0] if self.cell == "lstm" else final
         directions = 2 if self.bidirectional else 1
         last = jnp.concatenate(list(h_n[-directions:]), axis=-1)
-        outputs, last = (self._merge_directions(array) for array in (outputs, last))
         pooled = Pooling(self.pooling, name="pooling")(outputs, last, lengths)
         pooled = nn.Dropout(self.head_dropout)(pooled, deterministic=deterministic)
         num_outputs = self.num_classes if self.head == "softmax" else 1
@@ -234,13 +216,6 @@ class TextClassifier(nn.Module):
         if self.head == "softmax":
             return logits
         return jnp.concatenate([jnp.zeros_like(logits), logits], axis=-1)
-
-    def _merge_directions(self, both: jax.Array) -> jax.Array:
-        """[..., D*H] -> [..., H], or as it is for `concat` and a single direction."""
-        if not self.bidirectional or self.direction_merge == "concat":
-            return both
-        merge = jnp.sum if self.direction_merge == "sum" else jnp.mean
-        return merge(both.reshape(*both.shape[:-1], 2, self.hidden_size), axis=-2)
 
     def _check_token_features(self, features: Any, shape: Sequence[int]) -> None:
         found = None if features is None else jnp.shape(features)

@@ -62,9 +62,9 @@ class TextEncoder:
         texts: Sequence[str],
         labels: Sequence[int] | np.ndarray,
         ngram_order: int = 0,
+        ngram_weights: str = "ratios",
         tokenizer: TokenizerConfig | None = None,
         lowercase: bool = True,
-        ngram_weights: str = "ratios",
     ) -> "TextEncoder":
         """Trains the tokenizer and, if `ngram_order` > 0, fits the weights of n-grams.
 
@@ -72,9 +72,9 @@ class TextEncoder:
             texts: raw texts of the training part alone.
             labels: i32[N], the class of each text, from 0; used for the weights alone.
             ngram_order: n of the longest n-grams with weights; 0 for no token features.
+            ngram_weights: `ratios` or `regression`, see `text/ngram_fitting.py`.
             tokenizer: its settings; None for words, at most 30,000 of them.
             lowercase: fold texts to lower case.
-            ngram_weights: `ratios` or `regression`, see `text/ngram_fitting.py`.
 
         Raises:
             UserError: there is no text, or the vocabulary is larger than the texts support.

@@ -1,6 +1,5 @@
 """Exported programs, in processes without this package, answer as the predictor does."""
 
-import dataclasses
 import importlib.util
 import json
 import sys
@@ -217,10 +216,6 @@ def test_mistakes_are_one_line(
         predictor.export(tmp_path / "out", "tflite")
     with pytest.raises(UserError, match="torch has float32 alone"):
         predictor.export(tmp_path / "out", "torch", "int8")
-    summed = predictor.trained.model.clone(direction_merge="sum")
-    merged = Predictor(dataclasses.replace(predictor.trained, model=summed))
-    with pytest.raises(UserError, match="direction_merge = 'sum': torch joins"):
-        merged.export(tmp_path / "out", "torch")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'lstm-flax\[export\]'"):
         predictor.export(tmp_path / "out", "onnx")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +15,6 @@ from lstm_flax.models.classifier import TextClassifier, shared_attributes
 from lstm_flax.models.embedding import TokenEmbedding
 from lstm_flax.models.head import class_probabilities, log_probabilities, predicted_class
 from lstm_flax.models.pooling import Pooling
-from lstm_flax.recurrent.layers import LSTM
 from lstm_flax.types import PAD_ID
 from tests.recurrent.recurrent_cases import random_variables
 
@@ -217,8 +215,6 @@ def test_a_configuration_gives_every_attribute_it_has() -> None:
         bidirectional=False,
         pooling="mean",
         head="sigmoid",
-        direction_merge="sum",
-        truncate_gradient=7,
         embedding_dropout=0.1,
         word_dropout=0.2,
         dropout=0.3,
@@ -314,58 +310,3 @@ def test_attention_weights_are_a_masked_softmax() -> None:
         )
         scores = np.exp(hidden @ inner["attention_score"]["kernel"])[:, 0]
         np.testing.assert_allclose(got[row], scores @ valid / scores.sum(), rtol=1e-5)
-
-
-@pytest.mark.parametrize("merge", ["sum", "mean"])
-@pytest.mark.parametrize("pooling", ["last", "concat"])
-def test_merged_directions_are_the_sum_or_mean_of_both(merge: str, pooling: str) -> None:
-    """Of the last layer; against the layer's own outputs, pooled by hand."""
-    model = TextClassifier(
-        VOCAB, 2, 4, 3, num_layers=2, bidirectional=True, pooling=pooling, direction_merge=merge
-    )
-    token_ids, lengths = jnp.array([[4, 5, 6, 7], [8, 9, 0, 0]]), jnp.array([4, 2])
-    params = model.init(jax.random.key(0), token_ids, lengths)["params"]
-    assert params["head"]["kernel"].shape == ((3, 2) if pooling == "last" else (9, 2))
-    embedded = params["embedding"]["embedding"][token_ids]
-    layer = LSTM(3, num_layers=2, bidirectional=True)
-    outputs, (h_n, _) = layer.apply({"params": params["recurrent"]}, embedded, lengths)
-    factor = 1.0 if merge == "sum" else 0.5
-    both = np.asarray(factor * (outputs[..., :3] + outputs[..., 3:]))
-    pooled = [np.asarray(factor * (h_n[-2] + h_n[-1]))]
-    if pooling == "concat":
-        rows = [row[:length] for row, length in zip(both, lengths.tolist(), strict=True)]
-        pooled += [np.stack([row.max(axis=0) for row in rows])]
-        pooled += [np.stack([row.mean(axis=0) for row in rows])]
-    expected = np.concatenate(pooled, axis=-1) @ params["head"]["kernel"]
-    found = model.apply({"params": params}, token_ids, lengths)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-
-
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_truncated_backpropagation_changes_gradients_and_no_logits(cell: str) -> None:
-    token_ids = jnp.arange(4, 28).reshape(2, 12)
-    lengths = jnp.array([12, 5])
-    full = TextClassifier(VOCAB, 2, 4, 3, cell=cell, bidirectional=True, num_layers=2)
-    params = full.init(jax.random.key(0), token_ids, lengths)["params"]
-
-    def gradient(every: int, deterministic: bool = False) -> Any:
-        model = full.clone(truncate_gradient=every)
-
-        def loss(params: Any) -> jax.Array:
-            rngs = {"dropout": jax.random.key(1)}
-            logits = model.apply(
-                {"params": params}, token_ids, lengths, deterministic=deterministic, rngs=rngs
-            )
-            return jnp.sum(logits * jnp.array([1.0, -2.0])), logits
-
-        return jax.jit(jax.grad(loss, has_aux=True))(params)
-
-    def largest_difference(a: Any, b: Any) -> float:
-        return max(map(float, jax.tree.leaves(jax.tree.map(lambda x, y: abs(x - y).max(), a, b))))
-
-    (whole, logits), (cut, same_logits), (uncut, _) = gradient(0), gradient(4), gradient(12)
-    np.testing.assert_allclose(same_logits, logits, atol=1e-6)
-    assert largest_difference(whole["recurrent"], cut["recurrent"]) > 1e-4
-    assert largest_difference(whole, uncut) < 1e-6
-    explained, _ = gradient(4, deterministic=True)  # outside training gradients are whole
-    assert largest_difference(whole, explained) < 1e-6

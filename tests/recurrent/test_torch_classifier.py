@@ -194,8 +194,6 @@ def test_classifiers_without_a_counterpart_are_refused() -> None:
     attributes, params = torch_weights.classifier_from_torch(classifier())
     with pytest.raises(UserError, match="concat"):
         torch_weights.classifier_to_torch(attributes | {"pooling": "concat"}, params)
-    with pytest.raises(UserError, match="direction_merge = 'sum'"):
-        torch_weights.classifier_to_torch(attributes | {"direction_merge": "sum"}, params)
     with pytest.raises(UserError, match=r"ngrams.*left over"):
         torch_weights.classifier_to_torch(attributes, params | {"ngrams": {}})
     with pytest.raises(UserError, match=r"head.*missing"):
