@@ -94,6 +94,11 @@ class Config(Section):
                 "a language model learns its embedding; leave it out",
             )
         self.require(
+            classifier or self.model.direction_merge == "concat",
+            "model.direction_merge",
+            "the directions of a language model never meet; leave it out",
+        )
+        self.require(
             self.init_from is None or self.model.pretrained_vectors is None,
             "model.pretrained_vectors",
             "config.init_from gives the run its embedding; leave one of them out",

@@ -24,6 +24,8 @@ class ModelConfig(Section, at="model"):
         hidden_size: H, of one direction.
         num_layers: L.
         bidirectional: a second stack reads each row from its last token to its first.
+        direction_merge: of the two directions' outputs, in every layer, and of their final states:
+            `concat`, `sum` or `mean`.
         pooling: `last` (final states), `mean`, `max`, `attention`, or `concat` (last, max, mean).
         head: `softmax` (C logits) or `sigmoid` (one logit; two classes only).
         embedding_dropout: rate on embeddings, one mask over all time steps of a row.
@@ -49,6 +51,7 @@ class ModelConfig(Section, at="model"):
     hidden_size: int = field(128, at_least=1)
     num_layers: int = field(1, at_least=1, at_most=1000)
     bidirectional: bool = True
+    direction_merge: str = field("concat", choices=("concat", "sum", "mean"))
     pooling: str = field("concat", choices=("last", "mean", "max", "attention", "concat"))
     head: str = field("softmax", choices=("softmax", "sigmoid"))
     embedding_dropout: float = field(0.5, at_least=0, below=1)

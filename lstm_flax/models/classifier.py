@@ -23,6 +23,7 @@ from lstm_flax.models.embedding import TokenEmbedding
 from lstm_flax.models.pooling import POOLINGS, Pooling
 from lstm_flax.models.votes import NgramVotes
 from lstm_flax.recurrent.layers import GRU, LSTM, RNN
+from lstm_flax.recurrent.merging import MERGES, merge_directions
 from lstm_flax.recurrent.processor import products_dtype
 from lstm_flax.types import Batch
 
@@ -64,6 +65,8 @@ class TextClassifier(nn.Module):
         hidden_size: H, of one direction.
         num_layers: L.
         bidirectional: a second direction reads each row from its last token to its first (D = 2).
+        direction_merge: of the two directions, of every layer's outputs and of the last states:
+            `concat`, `sum` or `mean`. With the latter two, D*H below is H.
         cell: `lstm`, `gru` or `rnn`.
         pooling: `last` (final states), `mean`, `max`, `attention`, or `concat` (last, max, mean).
         head: `softmax` (a Dense layer of C features) or `sigmoid` (of one feature z, the log-odds
@@ -92,6 +95,7 @@ class TextClassifier(nn.Module):
     hidden_size: int = 128
     num_layers: int = 1
     bidirectional: bool = False
+    direction_merge: str = "concat"
     cell: str = "lstm"
     pooling: str = "last"
     head: str = "softmax"
@@ -108,6 +112,7 @@ class TextClassifier(nn.Module):
 
     def __post_init__(self) -> None:
         _check_choice("cell", self.cell, tuple(CELLS))
+        _check_choice("direction_merge", self.direction_merge, MERGES)
         _check_choice("pooling", self.pooling, POOLINGS)
         _check_choice("head", self.head, HEADS)
         if self.head == "sigmoid" and self.num_classes != 2:
@@ -147,6 +152,7 @@ class TextClassifier(nn.Module):
             vocab_size,
             num_classes,
             cell=config.cell,
+            direction_merge=config.direction_merge,
             pooling=config.pooling,
             head=config.head,
             num_token_features=num_token_features,
@@ -193,6 +199,7 @@ class TextClassifier(nn.Module):
             self.hidden_size,
             num_layers=self.num_layers,
             bidirectional=self.bidirectional,
+            direction_merge=self.direction_merge,
             dropout=self.dropout,
             recurrent_dropout=self.recurrent_dropout,
             recurrent_dropout_per_step=self.recurrent_dropout_per_step,
@@ -201,8 +208,9 @@ class TextClassifier(nn.Module):
             name="recurrent",
         )(embedded, lengths, deterministic=deterministic)
         h_n = final[0] if self.cell == "lstm" else final
-        directions = 2 if self.bidirectional else 1
-        last = jnp.concatenate(list(h_n[-directions:]), axis=-1)
+        last = h_n[-1]
+        if self.bidirectional:
+            last = merge_directions(jnp.concatenate(list(h_n[-2:]), axis=-1), self.direction_merge)
         pooled = Pooling(self.pooling, name="pooling")(outputs, last, lengths)
         pooled = nn.Dropout(self.head_dropout)(pooled, deterministic=deterministic)
         num_outputs = self.num_classes if self.head == "softmax" else 1

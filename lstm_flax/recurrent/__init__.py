@@ -7,6 +7,7 @@
     processor      the dtype in which products are fast here
     gates          what happens inside the cells, from a layer's inputs and outputs
     masking        masks from lengths
+    merging        the outputs of two directions as one
     cells          gates and parameter names; variants: cells that Flax does not have
     initializers   orthogonal recurrent kernels
     words          16-bit floats as the words that hold them, for arrays that a loop writes to

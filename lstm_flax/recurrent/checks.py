@@ -15,12 +15,13 @@ import numpy as np
 
 from lstm_flax.errors import UserError, some
 from lstm_flax.recurrent.cells import direction_name
+from lstm_flax.recurrent.merging import MERGES
 
 NONLINEARITIES = ("tanh", "relu")
 
 
 def check_attributes(layer: Any) -> None:
-    """Checks a layer's sizes and rates.
+    """Checks a layer's sizes, rates and choices.
 
     >>> from lstm_flax import LSTM
     >>> check_attributes(LSTM(8))
@@ -46,6 +47,8 @@ def check_attributes(layer: Any) -> None:
             f"proj_size = {proj_size}: must be at least 1 and below hidden_size = "
             f"{layer.hidden_size}, or 0 for no projection"
         )
+    if layer.direction_merge not in MERGES:
+        raise UserError(f"direction_merge = {layer.direction_merge!r}: choose {' or '.join(MERGES)}")
     nonlinearity = getattr(layer, "nonlinearity", "tanh")
     if nonlinearity not in NONLINEARITIES:
         raise UserError(f"nonlinearity = {nonlinearity!r}: choose {' or '.join(NONLINEARITIES)}")

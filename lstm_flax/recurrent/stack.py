@@ -22,6 +22,7 @@ from lstm_flax.recurrent.dispatch import choose_implementation
 from lstm_flax.recurrent.fused import fused_layer
 from lstm_flax.recurrent.initializers import orthogonal
 from lstm_flax.recurrent.masking import sequence_mask
+from lstm_flax.recurrent.merging import merge_directions
 from lstm_flax.recurrent.scan import DirectionStart, scan_layer, to_carry
 from lstm_flax.recurrent.varying import vary_like
 
@@ -33,6 +34,7 @@ class Stack(nn.Module):
     _: dataclasses.KW_ONLY
     num_layers: int = 1
     bidirectional: bool = False
+    direction_merge: str = "concat"
     use_bias: bool = True
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
@@ -86,7 +88,9 @@ class Stack(nn.Module):
         )
         layers = range(self.num_layers)
         # cuDNN takes all layers in one call, unless something has to happen between them.
-        together = implementation == "cudnn" and (deterministic or self.dropout == 0.0)
+        merge = self.direction_merge if self.bidirectional else "concat"
+        between = merge != "concat" or (self.dropout > 0.0 and not deterministic)
+        together = implementation == "cudnn" and not between
         finals: list[tuple[jax.Array, ...]] = []
         for block in [layers] if together else [[layer] for layer in layers]:
             if block[0] > 0:
@@ -101,6 +105,7 @@ class Stack(nn.Module):
                     x, final = fused_layer(x, params, starts, lengths, initial_state is not None)
                 else:
                     x, final = cudnn_layers(x, params, starts, lengths, self.bidirectional)
+            x = merge_directions(x, merge)
             finals.extend(final)
 
         stacked = tuple(jnp.stack(arrays) for arrays in zip(*finals, strict=True))

@@ -36,6 +36,10 @@ KINDS: dict[str, dict[str, Any]] = {
         "bidirectional": False,
     },
 }
+# What only the model itself, as StableHLO, has.
+STABLEHLO_KINDS: dict[str, dict[str, Any]] = {
+    "merged": {"num_layers": 2, "direction_merge": "mean"},
+}
 DEEP_KINDS: dict[str, dict[str, Any]] = {
     f"deep_{cell}": {"cell": cell, "num_layers": 3, "bidirectional": True, "pooling": pooling}
     for cell, pooling in (("lstm", "max"), ("gru", "concat"), ("rnn", "attention"))
@@ -57,7 +61,7 @@ assert not {"lstm_flax", *sys.argv[2:]} & set(sys.modules)
 
 def make_predictor(kind: str, **data: Any) -> Predictor:
     """A classifier with random parameters, as if restored from a checkpoint."""
-    options = dict((KINDS | DEEP_KINDS)[kind])
+    options = dict((KINDS | STABLEHLO_KINDS | DEEP_KINDS)[kind])
     order = options.pop("ngram_order", 0)
     records = templated_texts(60, seed=0)
     labels = [int(record["label"] == "pos") for record in records]

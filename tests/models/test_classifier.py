@@ -178,6 +178,25 @@ def test_sigmoid_head_emits_zero_and_the_log_odds_of_class_1() -> None:
     np.testing.assert_allclose(np.exp(log_probabilities(logits)).sum(axis=1), 1, rtol=1e-6)
 
 
+@pytest.mark.parametrize("merge", ["sum", "mean"])
+def test_merged_directions_meet_before_pooling_and_head(merge: str) -> None:
+    config = dataclasses.replace(CONFIG, direction_merge=merge, pooling="last")
+    model, params = make(config)
+    assert params["params"]["head"]["kernel"].shape == (8, 3)
+    apart, _ = make(dataclasses.replace(CONFIG, pooling="last"))
+    twice = jax.tree.map(lambda a: a, params)
+    head = params["params"]["head"]
+    scale = 0.5 if merge == "mean" else 1.0
+    kernel = scale * jnp.concatenate([head["kernel"], head["kernel"]])
+    twice["params"]["head"] = {"kernel": kernel, "bias": head["bias"]}
+    np.testing.assert_allclose(
+        apply(model, params, padded(96), LENGTHS),
+        apply(apart, twice, padded(32), LENGTHS),
+        rtol=0,
+        atol=1e-6,
+    )
+
+
 @pytest.mark.smoke
 def test_parameters_have_their_names_and_shapes() -> None:
     model = TextClassifier(VOCAB, 3, 8, 6, bidirectional=True, num_token_features=4)
@@ -213,6 +232,7 @@ def test_a_configuration_gives_every_attribute_it_has() -> None:
         hidden_size=6,
         num_layers=2,
         bidirectional=False,
+        direction_merge="mean",
         pooling="mean",
         head="sigmoid",
         embedding_dropout=0.1,
@@ -242,6 +262,7 @@ def test_a_configuration_gives_every_attribute_it_has() -> None:
     [
         ({"cell": "LSTM"}, ["cell", "'LSTM'", "lstm", "gru", "rnn"]),
         ({"pooling": "first"}, ["pooling", "'first'", "last", "mean", "max", "attention"]),
+        ({"direction_merge": "ave"}, ["direction_merge", "'ave'", "concat", "sum", "mean"]),
         ({"head": "linear"}, ["head", "'linear'", "softmax", "sigmoid"]),
         ({"head": "sigmoid"}, ["head", "sigmoid", "3 classes", "softmax"]),
     ],
