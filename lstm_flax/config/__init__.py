@@ -99,6 +99,11 @@ class Config(Section):
             "the directions of a language model never meet; leave it out",
         )
         self.require(
+            classifier or self.model.truncate_gradient_every == 0,
+            "model.truncate_gradient_every",
+            "a language model is cut every config.language_model.bptt_length tokens; leave it out",
+        )
+        self.require(
             self.init_from is None or self.model.pretrained_vectors is None,
             "model.pretrained_vectors",
             "config.init_from gives the run its embedding; leave one of them out",

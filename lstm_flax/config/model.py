@@ -34,6 +34,9 @@ class ModelConfig(Section, at="model"):
         recurrent_dropout: rate on h_{t-1} before the gates.
         recurrent_dropout_per_step: a new mask each step instead of one per sequence.
         head_dropout: rate on the pooled vector.
+        truncate_gradient_every: k, tokens after which the gradient of the recurrent states is cut
+            in training, counted in each direction from where it starts to read
+            (`recurrent/truncation.py`): less memory for long texts. 0 for the whole gradient.
         implementation: of the recurrence: `auto`, `scan`, `fused` or `cudnn` (for one GPU: several
             would each compute the whole batch).
         dtype: of products and outputs: `float32`, `bfloat16`, or `auto` for the faster one here: a
@@ -60,6 +63,7 @@ class ModelConfig(Section, at="model"):
     recurrent_dropout: float = field(0.0, at_least=0, below=1)
     recurrent_dropout_per_step: bool = False
     head_dropout: float = field(0.5, at_least=0, below=1)
+    truncate_gradient_every: int = field(0, at_least=0)
     implementation: str = field("auto", choices=("auto", "scan", "fused", "cudnn"))
     dtype: str = field("float32", choices=("float32", "bfloat16", "auto"))
 

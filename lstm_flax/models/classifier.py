@@ -77,6 +77,9 @@ class TextClassifier(nn.Module):
         recurrent_dropout: rate on h_{t-1} before the gates.
         recurrent_dropout_per_step: a new mask each step instead of one per sequence.
         head_dropout: rate on the pooled vector.
+        truncate_gradient_every: k, tokens after which the gradient of the recurrent states is cut
+            in training (`recurrent/truncation.py`); 0 for the whole gradient. With `deterministic`
+            nothing is cut: values are the same, and explanations need the whole gradient.
         num_token_features: F, numbers given with each token; a linear map of them is added to the
             embeddings. 0 for none.
         votes_order: n of the longest n-grams whose features, F of them, are also summed straight
@@ -105,6 +108,7 @@ class TextClassifier(nn.Module):
     recurrent_dropout: float = 0.0
     recurrent_dropout_per_step: bool = False
     head_dropout: float = 0.0
+    truncate_gradient_every: int = 0
     num_token_features: int = 0
     votes_order: int = 0
     implementation: str = "auto"
@@ -153,6 +157,7 @@ class TextClassifier(nn.Module):
             num_classes,
             cell=config.cell,
             direction_merge=config.direction_merge,
+            truncate_gradient_every=config.truncate_gradient_every,
             pooling=config.pooling,
             head=config.head,
             num_token_features=num_token_features,
@@ -203,6 +208,7 @@ class TextClassifier(nn.Module):
             dropout=self.dropout,
             recurrent_dropout=self.recurrent_dropout,
             recurrent_dropout_per_step=self.recurrent_dropout_per_step,
+            truncate_gradient_every=0 if deterministic else self.truncate_gradient_every,
             implementation=self.implementation,
             dtype=self.dtype,
             name="recurrent",

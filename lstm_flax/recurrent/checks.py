@@ -41,6 +41,11 @@ def check_attributes(layer: Any) -> None:
     for name in ("hidden_size", "num_layers"):
         if getattr(layer, name) < 1:
             raise UserError(f"{name} = {getattr(layer, name)}: must be at least 1")
+    if layer.truncate_gradient_every < 0:
+        raise UserError(
+            f"truncate_gradient_every = {layer.truncate_gradient_every}: must be a number of "
+            "steps, or 0 for the whole gradient"
+        )
     proj_size = getattr(layer, "proj_size", 0)
     if not 0 <= proj_size < layer.hidden_size:
         raise UserError(
@@ -48,7 +53,9 @@ def check_attributes(layer: Any) -> None:
             f"{layer.hidden_size}, or 0 for no projection"
         )
     if layer.direction_merge not in MERGES:
-        raise UserError(f"direction_merge = {layer.direction_merge!r}: choose {' or '.join(MERGES)}")
+        raise UserError(
+            f"direction_merge = {layer.direction_merge!r}: choose {' or '.join(MERGES)}"
+        )
     nonlinearity = getattr(layer, "nonlinearity", "tanh")
     if nonlinearity not in NONLINEARITIES:
         raise UserError(f"nonlinearity = {nonlinearity!r}: choose {' or '.join(NONLINEARITIES)}")

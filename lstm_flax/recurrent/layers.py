@@ -83,6 +83,9 @@ class LSTM(Stack):
         dropout: rate on the outputs of every layer but the last.
         recurrent_dropout: rate on h_{t-1} before the gates (Gal & Ghahramani 2016).
         recurrent_dropout_per_step: a new mask each step instead of one per sequence.
+        truncate_gradient_every: k, steps after which the gradient of the states is cut, in each
+            direction from where it starts to read (`truncation.py`); values stay as they are. 0
+            for the whole gradient.
         time_major: inputs and outputs are [T, B, ...] instead of [B, T, ...].
         implementation: `scan`, `fused`, `cudnn`, or `auto` for the fastest that can run the layer.
             Parameters and results are the same. Only `scan` has projections.

@@ -241,6 +241,7 @@ def test_a_configuration_gives_every_attribute_it_has() -> None:
         recurrent_dropout=0.4,
         recurrent_dropout_per_step=True,
         head_dropout=0.6,
+        truncate_gradient_every=7,
         implementation="scan",
         dtype="bfloat16",
     )
