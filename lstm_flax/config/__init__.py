@@ -108,6 +108,11 @@ class Config(Section):
             "model.pretrained_vectors",
             "config.init_from gives the run its embedding; leave one of them out",
         )
+        self.require(
+            classifier or self.model.hierarchy == "none",
+            "model.hierarchy",
+            "a language model reads running text; leave it out",
+        )
         for name in CLASSIFIERS_ALONE:
             self.require(
                 classifier or getattr(self.recipes, name) is None,

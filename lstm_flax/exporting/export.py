@@ -90,11 +90,15 @@ def check_export(format: str, weights: str, folder: Path) -> None:
 
 def _check_model(model: TextClassifier, format: str) -> None:
     """Makes sure that a format's program has all that the model has: StableHLO is the model."""
-    if format != "stablehlo" and model.bidirectional and model.direction_merge != "concat":
-        raise UserError(
-            f"format {format!r}: has no model.direction_merge = {model.direction_merge!r}; choose "
-            "the format stablehlo"
-        )
+    merge = model.direction_merge if model.bidirectional else "concat"
+    for name, value, only in (
+        ("direction_merge", merge, "concat"),
+        ("hierarchy", model.hierarchy, "none"),
+    ):
+        if format != "stablehlo" and value != only:
+            raise UserError(
+                f"format {format!r}: has no model.{name} = {value!r}; choose the format stablehlo"
+            )
 
 
 def missing_runtime(format: str) -> str | None:

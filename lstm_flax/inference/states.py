@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lstm_flax.checkpoints.restore import TrainedModel
+from lstm_flax.errors import UserError
 from lstm_flax.inference.reading import Token, read_text
 from lstm_flax.models.classifier import CELLS, TextClassifier
 from lstm_flax.models.inputs import input_vectors
@@ -59,10 +60,18 @@ class StateReader:
 
     Args:
         trained: a restored classifier.
+
+    Raises:
+        UserError: it is hierarchical.
     """
 
     def __init__(self, trained: TrainedModel) -> None:
         assert isinstance(trained.model, TextClassifier)
+        if trained.model.hierarchy != "none":
+            raise UserError(
+                f"{trained.path}: reads sentence by sentence (model.hierarchy), so that its states "
+                "are not those of one sequence of tokens; name a run without a hierarchy"
+            )
         self._metadata = trained.metadata
         self._model = model = trained.model
         self._params = jax.device_put(trained.params, jax.devices()[0])
