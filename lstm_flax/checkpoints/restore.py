@@ -59,7 +59,11 @@ def build_model(
     if config.task == "language_model":
         return LanguageModel.from_config(config.model, config.language_model, encoder.vocab_size)
     return TextClassifier.from_config(
-        config.model, encoder.vocab_size, num_classes, encoder.num_token_features
+        config.model,
+        encoder.vocab_size,
+        num_classes,
+        encoder.num_token_features,
+        encoder.sentence_ends,
     )
 
 

@@ -75,7 +75,9 @@ def run(arguments: argparse.Namespace) -> int:
         from lstm_flax.files import write_text
         from lstm_flax.reports.explanation_page import explanation_page
 
-        states = [predictor.states(text) for text in texts[:_WITH_STATES]]
+        hierarchical = predictor.trained.metadata.config.model.hierarchy != "none"
+        shown = [] if hierarchical else texts[:_WITH_STATES]
+        states = [predictor.states(text) for text in shown]
         write_text(arguments.html.expanduser(), explanation_page(explanations, states))
         count = "1 text" if len(texts) == 1 else f"{len(texts)} texts"
         print(f"{arguments.html}: {count}", file=sys.stderr)

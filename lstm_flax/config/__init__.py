@@ -94,9 +94,24 @@ class Config(Section):
                 "a language model learns its embedding; leave it out",
             )
         self.require(
+            classifier or self.model.direction_merge == "concat",
+            "model.direction_merge",
+            "the directions of a language model never meet; leave it out",
+        )
+        self.require(
+            classifier or self.model.truncate_gradient_every == 0,
+            "model.truncate_gradient_every",
+            "a language model is cut every config.language_model.bptt_length tokens; leave it out",
+        )
+        self.require(
             self.init_from is None or self.model.pretrained_vectors is None,
             "model.pretrained_vectors",
             "config.init_from gives the run its embedding; leave one of them out",
+        )
+        self.require(
+            classifier or self.model.hierarchy == "none",
+            "model.hierarchy",
+            "a language model reads running text; leave it out",
         )
         for name in CLASSIFIERS_ALONE:
             self.require(

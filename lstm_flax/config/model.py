@@ -26,6 +26,8 @@ class ModelConfig(Section, at="model"):
         hidden_size: H, of one direction.
         num_layers: L.
         bidirectional: a second stack reads each row from its last token to its first.
+        direction_merge: of the two directions' outputs, in every layer, and of their final states:
+            `concat`, `sum` or `mean`.
         pooling: `last` (final states), `mean`, `max`, `attention`, or `concat` (last, max, mean).
         head: `softmax` (C logits) or `sigmoid` (one logit; two classes only).
         embedding_dropout: rate on embeddings, one mask over all time steps of a row.
@@ -34,6 +36,13 @@ class ModelConfig(Section, at="model"):
         recurrent_dropout: rate on h_{t-1} before the gates.
         recurrent_dropout_per_step: a new mask each step instead of one per sequence.
         head_dropout: rate on the pooled vector.
+        truncate_gradient_every: k, tokens after which the gradient of the recurrent states is cut
+            in training, counted in each direction from where it starts to read
+            (`recurrent/truncation.py`): less memory for long texts. 0 for the whole gradient.
+        hierarchy: `none`, or `sentences`: the layers read each sentence by itself, and one more
+            layer of H reads the pooled sentences (`models/hierarchical.py`).
+        sentence_length: the most tokens of a sentence; a longer one is split, and one of less than
+            half as many is read together with the next.
         implementation: of the recurrence: `auto`, `scan`, `fused` or `cudnn` (for one GPU: several
             would each compute the whole batch).
         dtype: of products and outputs: `float32`, `bfloat16`, or `auto` for the faster one here: a
@@ -52,6 +61,7 @@ class ModelConfig(Section, at="model"):
     hidden_size: int = field(128, at_least=1)
     num_layers: int = field(1, at_least=1, at_most=1000)
     bidirectional: bool = True
+    direction_merge: str = field("concat", choices=("concat", "sum", "mean"))
     pooling: str = field("concat", choices=("last", "mean", "max", "attention", "concat"))
     head: str = field("softmax", choices=("softmax", "sigmoid"))
     embedding_dropout: float = field(0.5, at_least=0, below=1)
@@ -60,6 +70,9 @@ class ModelConfig(Section, at="model"):
     recurrent_dropout: float = field(0.0, at_least=0, below=1)
     recurrent_dropout_per_step: bool = False
     head_dropout: float = field(0.5, at_least=0, below=1)
+    truncate_gradient_every: int = field(0, at_least=0)
+    hierarchy: str = field("none", choices=("none", "sentences"))
+    sentence_length: int = field(50, at_least=2)
     implementation: str = field("auto", choices=("auto", "scan", "fused", "cudnn"))
     dtype: str = field("float32", choices=("float32", "bfloat16", "auto"))
 
@@ -69,4 +82,9 @@ class ModelConfig(Section, at="model"):
             self.ngram_order > 0 or not self.ngram_votes,
             "ngram_votes",
             "no n-grams are counted; set config.model.ngram_order to 1 or more",
+        )
+        self.require(
+            self.hierarchy == "none" or self.truncate_gradient_every == 0,
+            "truncate_gradient_every",
+            "a hierarchy reads no more than a sentence at a time; leave one of them out",
         )

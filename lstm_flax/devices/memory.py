@@ -29,7 +29,7 @@ def least_memory(config: Config, vocab_size: int, training: bool) -> dict[str, i
     """
     model, data = config.model, config.data
     directions = 2 if model.bidirectional else 1
-    inner = directions * model.hidden_size
+    inner = model.hidden_size * (directions if model.direction_merge == "concat" else 1)
     inputs = model.embedding_size + (model.num_layers - 1) * inner
     cells = directions * _GATES[model.cell] * model.hidden_size
     weights = vocab_size * model.embedding_size + cells * (

@@ -88,6 +88,19 @@ def check_export(format: str, weights: str, folder: Path) -> None:
         raise UserError(f"{folder}: is there already; name a new folder, or remove it first")
 
 
+def _check_model(model: TextClassifier, format: str) -> None:
+    """Makes sure that a format's program has all that the model has: StableHLO is the model."""
+    merge = model.direction_merge if model.bidirectional else "concat"
+    for name, value, only in (
+        ("direction_merge", merge, "concat"),
+        ("hierarchy", model.hierarchy, "none"),
+    ):
+        if format != "stablehlo" and value != only:
+            raise UserError(
+                f"format {format!r}: has no model.{name} = {value!r}; choose the format stablehlo"
+            )
+
+
 def missing_runtime(format: str) -> str | None:
     """The package that the runner of a format lacks here; None if it can run."""
     for package in FORMATS[format].runtime:
@@ -113,10 +126,12 @@ def export_model(
         examples: texts, and the probabilities that the runner's `--check` is to find.
 
     Raises:
-        UserError: see `check_export`; or the folder cannot be written.
+        UserError: see `check_export`; the format has not what the model has; or the folder cannot
+            be written.
     """
     check_export(format, weights, folder)
     assert isinstance(trained.model, TextClassifier)
+    _check_model(trained.model, format)
     metadata, chosen = trained.metadata, FORMATS[format]
     params = jax.tree.map(np.asarray, jax.device_get(trained.params))
     about = describe_model(

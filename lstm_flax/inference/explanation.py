@@ -133,12 +133,14 @@ class Explainer:
         model = trained.model.clone(dtype=jnp.float32)
         self._votes = model.votes_order > 0
 
-        def rows(params: Any, x: Any, lengths: Any, weights: Any, label: Any) -> tuple[Any, Any]:
+        def rows(
+            params: Any, x: Any, token_ids: Any, lengths: Any, weights: Any, label: Any
+        ) -> tuple[Any, Any]:
             """Logits f32[B, C], and the weighted sum of the gradients of the log-odds f32[T, I]."""
 
             def weighted(x: jax.Array) -> tuple[jax.Array, jax.Array]:
                 vectors, votes = jnp.split(x, [model.embedding_size], axis=-1)
-                logits = logits_of_inputs(model, params, vectors, lengths, votes)
+                logits = logits_of_inputs(model, params, vectors, lengths, votes, token_ids)
                 logits /= self._temperature
                 return jnp.sum(weights * log_odds(logits, label)), logits
 
@@ -159,7 +161,7 @@ class Explainer:
         """Explains one answer; see `Predictor.explain`."""
         reading = self.read(text)
         inputs = self._inputs(reading.batch)
-        ends = self._logits([inputs, 0 * inputs], int(reading.batch.lengths[0]))
+        ends = self._logits([(inputs, reading.batch), (0 * inputs, reading.batch)])
         chosen = int(np.argmax(ends[0])) if label is None else self._labels.index(label)
         answered, empty = (float(log_odds(row, chosen)) for row in ends)
         points, weights = np.polynomial.legendre.leggauss(steps)
@@ -201,8 +203,9 @@ class Explainer:
         for first in range(0, len(points), _ROWS):
             some = slice(first, first + _ROWS)
             rows = _filled(points[some])[:, None, None] * x
+            ids = np.repeat(reading.batch.token_ids, _ROWS, axis=0)
             lengths = np.full(_ROWS, length, np.int32)
-            _, summed = self._rows(self._params, rows, lengths, _filled(weights[some]), label)
+            _, summed = self._rows(self._params, rows, ids, lengths, _filled(weights[some]), label)
             gradient += np.asarray(summed)
         return self._share(reading, gradient)
 
@@ -214,14 +217,15 @@ class Explainer:
             return vectors
         return np.concatenate([vectors, np.asarray(batch.token_features)[0]], axis=-1)
 
-    def _logits(self, rows: Sequence[np.ndarray], lengths: int | Sequence[int]) -> np.ndarray:
-        """Calibrated logits f32[k, C] of up to `_ROWS` rows f32[T, I]."""
-        padded = np.ones(_ROWS, np.int32)
-        padded[: len(rows)] = lengths
-        x = np.zeros((_ROWS, max(map(len, rows)), rows[0].shape[1]), np.float32)
-        for i, row in enumerate(rows):
-            x[i, : len(row)] = row
-        logits, _ = self._rows(self._params, x, padded, np.zeros(_ROWS, np.float32), 0)
+    def _logits(self, rows: Sequence[tuple[np.ndarray, Batch]]) -> np.ndarray:
+        """Calibrated logits f32[k, C] of up to `_ROWS` rows: inputs f32[T, I], and their batch."""
+        lengths = np.ones(_ROWS, np.int32)
+        x = np.zeros((_ROWS, max(len(row) for row, _ in rows), rows[0][0].shape[1]), np.float32)
+        ids = np.zeros(x.shape[:2], np.int32)
+        for i, (row, batch) in enumerate(rows):
+            x[i, : len(row)], ids[i, : len(row)] = row, batch.token_ids[0]
+            lengths[i] = batch.lengths[0]
+        logits, _ = self._rows(self._params, x, ids, lengths, np.zeros(_ROWS, np.float32), 0)
         return np.asarray(logits)[: len(rows)]
 
     def _share(self, reading: Reading, gradient: np.ndarray) -> "Shares":
@@ -265,19 +269,15 @@ class Explainer:
         A text of which nothing is left is read as the unknown token, as ever.
         """
         starts = np.array([token.start for token in reading.tokens])
-        rows, lengths = [], []
+        rows = []
         for words in deletions:
             keep = np.ones(len(starts), bool)
             for word in words:
                 keep &= (starts < word.start) | (starts >= max(word.end, word.start + 1))
             ids = reading.split[0][keep] if keep.any() else self._encoder.encode([""])[0]
             _, batch, _ = encode_row(ids, self._encoder, self._data)
-            rows.append(self._inputs(batch))
-            lengths.append(int(batch.lengths[0]))
-        logits = [
-            self._logits(rows[i : i + _ROWS], lengths[i : i + _ROWS])
-            for i in range(0, len(rows), _ROWS)
-        ]
+            rows.append((self._inputs(batch), batch))
+        logits = [self._logits(rows[i : i + _ROWS]) for i in range(0, len(rows), _ROWS)]
         return np.asarray(log_odds(np.concatenate(logits), label), np.float64)
 
 

@@ -219,7 +219,8 @@ class Predictor:
             direction, from the implementation that the model runs.
 
         Raises:
-            UserError: the text is empty, or the predictor has several classifiers.
+            UserError: the text is empty, the classifier is hierarchical, or the predictor has
+                several classifiers.
         """
         check_texts([text])
         self._refuse_several("states")

@@ -8,11 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from lstm_flax.checkpoints.restore import TrainedModel
+from lstm_flax.errors import UserError
 from lstm_flax.inference.reading import Token, read_text
 from lstm_flax.models.classifier import CELLS, TextClassifier
 from lstm_flax.models.inputs import input_vectors
 from lstm_flax.recurrent.cells import direction_name
 from lstm_flax.recurrent.gates import Inside, look_inside
+from lstm_flax.recurrent.merging import merge_directions
 from lstm_flax.types import Batch
 
 
@@ -43,7 +45,7 @@ class States:
     Attributes:
         text: as it was given.
         tokens: the T tokens that the model reads, with their places in the text.
-        outputs: of the last layer, f32[T, D*H], forward then backward.
+        outputs: of the last layer, f32[T, D*H], forward then backward, before they are merged.
         directions: each layer's, forward then backward, the first layer first.
     """
 
@@ -58,10 +60,18 @@ class StateReader:
 
     Args:
         trained: a restored classifier.
+
+    Raises:
+        UserError: it is hierarchical.
     """
 
     def __init__(self, trained: TrainedModel) -> None:
         assert isinstance(trained.model, TextClassifier)
+        if trained.model.hierarchy != "none":
+            raise UserError(
+                f"{trained.path}: reads sentence by sentence (model.hierarchy), so that its states "
+                "are not those of one sequence of tokens; name a run without a hierarchy"
+            )
         self._metadata = trained.metadata
         self._model = model = trained.model
         self._params = jax.device_put(trained.params, jax.devices()[0])
@@ -73,7 +83,8 @@ class StateReader:
             for layer in range(model.num_layers):
                 outputs, inside = _read_layer(model, params["recurrent"], layer, x, batch.lengths)
                 layers.append((outputs, inside))
-                x = outputs
+                merge = model.direction_merge if model.bidirectional else "concat"
+                x = merge_directions(outputs, merge)
             return layers
 
         self._read = jax.jit(read)
@@ -104,7 +115,7 @@ class StateReader:
 def _read_layer(
     model: TextClassifier, params: Any, layer: int, x: jax.Array, lengths: jax.Array
 ) -> tuple[jax.Array, list[Inside]]:
-    """Outputs [B, T, D*H] of one layer, and what each of its directions holds."""
+    """Outputs [B, T, D*H] of one layer, not merged, and what each of its directions holds."""
     recurrent: Any = CELLS[model.cell](
         model.hidden_size,
         bidirectional=model.bidirectional,

@@ -1,6 +1,7 @@
 """The classifier and the language model.
 
     classifier       TextClassifier: embedding -> recurrent layers -> pooling -> head
+    hierarchical     the sentences in a row of tokens
     inputs           the classifier from its input vectors on, for explanations
     pooling          one vector a text, from the outputs at each token
     head             probabilities and labels from logits

@@ -3,6 +3,11 @@
     token_ids i32[B, T] -> TokenEmbedding [B, T, E] -> LSTM [B, T, D*H] -> Pooling [B, D*H]
         (3*D*H with `concat`) -> Dense [B, C]
 
+With `hierarchy="sentences"` the layers read each sentence by itself, pooling makes one vector of
+it, and one more layer reads these vectors:
+
+    [B, T, E] -> [B*S, n, E] -> LSTM -> Pooling [B, S, P] -> LSTM [B, S, D*H] -> Pooling -> Dense
+
 >>> model = TextClassifier(vocab_size=100, num_classes=3, embedding_size=8, hidden_size=8)
 >>> token_ids, lengths = jnp.array([[4, 5, 6], [7, 0, 0]]), jnp.array([3, 1])
 >>> variables = model.init(jax.random.key(0), token_ids, lengths)
@@ -20,14 +25,17 @@ import jax.numpy as jnp
 from lstm_flax.config import ModelConfig
 from lstm_flax.errors import UserError
 from lstm_flax.models.embedding import TokenEmbedding
+from lstm_flax.models.hierarchical import gather_sentences, split_sentences
 from lstm_flax.models.pooling import POOLINGS, Pooling
 from lstm_flax.models.votes import NgramVotes
 from lstm_flax.recurrent.layers import GRU, LSTM, RNN
+from lstm_flax.recurrent.merging import MERGES, merge_directions
 from lstm_flax.recurrent.processor import products_dtype
 from lstm_flax.types import Batch
 
 CELLS = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
 HEADS = ("softmax", "sigmoid")
+HIERARCHIES = ("none", "sentences")
 
 
 class TextClassifier(nn.Module):
@@ -64,6 +72,8 @@ class TextClassifier(nn.Module):
         hidden_size: H, of one direction.
         num_layers: L.
         bidirectional: a second direction reads each row from its last token to its first (D = 2).
+        direction_merge: of the two directions, of every layer's outputs and of the last states:
+            `concat`, `sum` or `mean`. With the latter two, D*H below is H.
         cell: `lstm`, `gru` or `rnn`.
         pooling: `last` (final states), `mean`, `max`, `attention`, or `concat` (last, max, mean).
         head: `softmax` (a Dense layer of C features) or `sigmoid` (of one feature z, the log-odds
@@ -74,6 +84,14 @@ class TextClassifier(nn.Module):
         recurrent_dropout: rate on h_{t-1} before the gates.
         recurrent_dropout_per_step: a new mask each step instead of one per sequence.
         head_dropout: rate on the pooled vector.
+        truncate_gradient_every: k, tokens after which the gradient of the recurrent states is cut
+            in training (`recurrent/truncation.py`); 0 for the whole gradient. With `deterministic`
+            nothing is cut: values are the same, and explanations need the whole gradient.
+        hierarchy: `none`, or `sentences`: the layers read each sentence by itself, and one more
+            layer of H reads the pooled sentences (Yang et al. 2016; with `pooling="attention"`
+            their attention). Both levels pool alike.
+        sentence_length: n, the most tokens of a sentence, see `split_sentences`.
+        sentence_ends: ids of the tokens that end a sentence.
         num_token_features: F, numbers given with each token; a linear map of them is added to the
             embeddings. 0 for none.
         votes_order: n of the longest n-grams whose features, F of them, are also summed straight
@@ -93,6 +111,7 @@ class TextClassifier(nn.Module):
     hidden_size: int = 128
     num_layers: int = 1
     bidirectional: bool = False
+    direction_merge: str = "concat"
     cell: str = "lstm"
     pooling: str = "last"
     head: str = "softmax"
@@ -102,6 +121,10 @@ class TextClassifier(nn.Module):
     recurrent_dropout: float = 0.0
     recurrent_dropout_per_step: bool = False
     head_dropout: float = 0.0
+    truncate_gradient_every: int = 0
+    hierarchy: str = "none"
+    sentence_length: int = 50
+    sentence_ends: tuple[int, ...] = ()
     num_token_features: int = 0
     votes_order: int = 0
     votes_scale: float = 0.3
@@ -110,8 +133,10 @@ class TextClassifier(nn.Module):
 
     def __post_init__(self) -> None:
         _check_choice("cell", self.cell, tuple(CELLS))
+        _check_choice("direction_merge", self.direction_merge, MERGES)
         _check_choice("pooling", self.pooling, POOLINGS)
         _check_choice("head", self.head, HEADS)
+        _check_choice("hierarchy", self.hierarchy, HIERARCHIES)
         if self.head == "sigmoid" and self.num_classes != 2:
             raise UserError(
                 f"model.head = 'sigmoid' with {self.num_classes} classes: one logit separates two "
@@ -128,7 +153,12 @@ class TextClassifier(nn.Module):
 
     @classmethod
     def from_config(
-        cls, config: ModelConfig, vocab_size: int, num_classes: int, num_token_features: int = 0
+        cls,
+        config: ModelConfig,
+        vocab_size: int,
+        num_classes: int,
+        num_token_features: int = 0,
+        sentence_ends: tuple[int, ...] = (),
     ) -> "TextClassifier":
         """Builds the classifier that a configuration describes.
 
@@ -141,6 +171,7 @@ class TextClassifier(nn.Module):
             vocab_size: V, of the tokenizer.
             num_classes: C, of the data set.
             num_token_features: F, of the text encoder.
+            sentence_ends: of the text encoder; for a hierarchy of sentences.
 
         Raises:
             UserError: a sigmoid head meets other than two classes.
@@ -149,6 +180,11 @@ class TextClassifier(nn.Module):
             vocab_size,
             num_classes,
             cell=config.cell,
+            direction_merge=config.direction_merge,
+            truncate_gradient_every=config.truncate_gradient_every,
+            hierarchy=config.hierarchy,
+            sentence_length=config.sentence_length,
+            sentence_ends=sentence_ends if config.hierarchy == "sentences" else (),
             pooling=config.pooling,
             head=config.head,
             num_token_features=num_token_features,
@@ -192,21 +228,21 @@ class TextClassifier(nn.Module):
         if token_features is not None:
             linear = nn.Dense(self.embedding_size, use_bias=False, name="ngrams")
             embedded = (embedded + linear(token_features)).astype(self.dtype)
-        outputs, final = CELLS[self.cell](
-            self.hidden_size,
-            num_layers=self.num_layers,
-            bidirectional=self.bidirectional,
-            dropout=self.dropout,
-            recurrent_dropout=self.recurrent_dropout,
-            recurrent_dropout_per_step=self.recurrent_dropout_per_step,
-            implementation=self.implementation,
-            dtype=self.dtype,
-            name="recurrent",
-        )(embedded, lengths, deterministic=deterministic)
-        h_n = final[0] if self.cell == "lstm" else final
-        directions = 2 if self.bidirectional else 1
-        last = jnp.concatenate(list(h_n[-directions:]), axis=-1)
-        pooled = Pooling(self.pooling, name="pooling")(outputs, last, lengths)
+        if self.hierarchy == "sentences":
+            sentences = split_sentences(
+                token_ids, lengths, self.sentence_ends, self.sentence_length
+            )
+            rows, row_lengths = gather_sentences(embedded, sentences, self.sentence_length)
+            outputs, last = self._read(rows, row_lengths, self.num_layers, deterministic)
+            vectors = Pooling(self.pooling, name="sentence_pooling")(outputs, last, row_lengths)
+            read = vectors.reshape(*sentences.lengths.shape, -1).astype(self.dtype)
+            read = nn.Dropout(self.dropout)(read, deterministic=deterministic)
+            units = sentences.counts
+            outputs, last = self._read(read, units, 1, deterministic, "document")
+        else:
+            units = lengths
+            outputs, last = self._read(embedded, units, self.num_layers, deterministic)
+        pooled = Pooling(self.pooling, name="pooling")(outputs, last, units)
         pooled = nn.Dropout(self.head_dropout)(pooled, deterministic=deterministic)
         num_outputs = self.num_classes if self.head == "softmax" else 1
         logits = nn.Dense(num_outputs, name="head")(pooled)
@@ -216,6 +252,34 @@ class TextClassifier(nn.Module):
         if self.head == "softmax":
             return logits
         return jnp.concatenate([jnp.zeros_like(logits), logits], axis=-1)
+
+    def _read(
+        self,
+        x: jax.Array,
+        lengths: jax.Array,
+        num_layers: int,
+        deterministic: bool,
+        name: str = "recurrent",
+    ) -> tuple[jax.Array, jax.Array]:
+        """Recurrent layers over [B, T, E]: outputs [B, T, D*H] and the last states [B, D*H]."""
+        outputs, final = CELLS[self.cell](
+            self.hidden_size,
+            num_layers=num_layers,
+            bidirectional=self.bidirectional,
+            direction_merge=self.direction_merge,
+            dropout=self.dropout,
+            recurrent_dropout=self.recurrent_dropout,
+            recurrent_dropout_per_step=self.recurrent_dropout_per_step,
+            truncate_gradient_every=0 if deterministic else self.truncate_gradient_every,
+            implementation=self.implementation,
+            dtype=self.dtype,
+            name=name,
+        )(x, lengths, deterministic=deterministic)
+        h_n = final[0] if self.cell == "lstm" else final
+        last = h_n[-1]
+        if self.bidirectional:
+            last = merge_directions(jnp.concatenate(list(h_n[-2:]), axis=-1), self.direction_merge)
+        return outputs, last
 
     def _check_token_features(self, features: Any, shape: Sequence[int]) -> None:
         found = None if features is None else jnp.shape(features)

@@ -46,6 +46,7 @@ def logits_of_inputs(
     inputs: jax.Array,
     lengths: jax.Array,
     voting_features: jax.Array | None = None,
+    token_ids: jax.Array | None = None,
 ) -> jax.Array:
     """Logits f32[B, C] of rows that are given as input vectors, dropout off.
 
@@ -55,6 +56,7 @@ def logits_of_inputs(
         inputs: [B, T, E].
         lengths: i32[B], from 1 to T.
         voting_features: f32[B, T, F], for a model with votes: their only way to the logits.
+        token_ids: i32[B, T], for a hierarchical model, which finds the sentences by them.
     """
 
     def replace(next_call: Any, args: Any, kwargs: Any, context: Any) -> Any:
@@ -67,7 +69,7 @@ def logits_of_inputs(
     with nn.intercept_methods(replace):
         if model.votes_order == 0:
             model, voting_features = model.clone(num_token_features=0), None
-        logits = model.apply(
-            {"params": params}, jnp.zeros(inputs.shape[:2], jnp.int32), lengths, voting_features
-        )
+        if token_ids is None:
+            token_ids = jnp.zeros(inputs.shape[:2], jnp.int32)
+        logits = model.apply({"params": params}, token_ids, lengths, voting_features)
     return cast(jax.Array, logits)

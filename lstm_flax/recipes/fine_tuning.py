@@ -84,15 +84,18 @@ def unfreeze_gradually(interval: int) -> optax.GradientTransformation:
 def output_depths(params: Any) -> Any:
     """Layers between each parameter and the output, as a tree like that of the parameters.
 
-    The head, and all that is not named below, has depth 0; the top recurrent layer 1, the layer
-    below 2, and so on; the embedding and what is added to it come last.
+    The head, and all that is not named below, has depth 0; the top recurrent layer 1 (that of the
+    document, in a hierarchy), the layer below 2, and so on; the embedding and what is added to it
+    come last.
     """
-    layers = 1 + max(layer_of(name) for name in params["recurrent"])
+    layers = 1 + max(layer_of(name) for name in params["recurrent"]) + ("document" in params)
 
     def depth(path: tuple[Any, ...], _: jax.Array) -> int:
         match path[0].key:
             case "recurrent":
                 return layers - layer_of(path[1].key)
+            case "document" | "sentence_pooling":
+                return 1
             case "embedding" | "ngrams":
                 return layers + 1
             case _:

@@ -6,7 +6,9 @@
     dispatch       the choice between them
     processor      the dtype in which products are fast here
     gates          what happens inside the cells, from a layer's inputs and outputs
+    truncation     truncated backpropagation through time
     masking        masks from lengths
+    merging        the outputs of two directions as one
     cells          gates and parameter names; variants: cells that Flax does not have
     initializers   orthogonal recurrent kernels
     words          16-bit floats as the words that hold them, for arrays that a loop writes to

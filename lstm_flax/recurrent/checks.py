@@ -15,12 +15,13 @@ import numpy as np
 
 from lstm_flax.errors import UserError, some
 from lstm_flax.recurrent.cells import direction_name
+from lstm_flax.recurrent.merging import MERGES
 
 NONLINEARITIES = ("tanh", "relu")
 
 
 def check_attributes(layer: Any) -> None:
-    """Checks a layer's sizes and rates.
+    """Checks a layer's sizes, rates and choices.
 
     >>> from lstm_flax import LSTM
     >>> check_attributes(LSTM(8))
@@ -40,11 +41,20 @@ def check_attributes(layer: Any) -> None:
     for name in ("hidden_size", "num_layers"):
         if getattr(layer, name) < 1:
             raise UserError(f"{name} = {getattr(layer, name)}: must be at least 1")
+    if layer.truncate_gradient_every < 0:
+        raise UserError(
+            f"truncate_gradient_every = {layer.truncate_gradient_every}: must be a number of "
+            "steps, or 0 for the whole gradient"
+        )
     proj_size = getattr(layer, "proj_size", 0)
     if not 0 <= proj_size < layer.hidden_size:
         raise UserError(
             f"proj_size = {proj_size}: must be at least 1 and below hidden_size = "
             f"{layer.hidden_size}, or 0 for no projection"
+        )
+    if layer.direction_merge not in MERGES:
+        raise UserError(
+            f"direction_merge = {layer.direction_merge!r}: choose {' or '.join(MERGES)}"
         )
     nonlinearity = getattr(layer, "nonlinearity", "tanh")
     if nonlinearity not in NONLINEARITIES:

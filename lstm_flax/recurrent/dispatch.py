@@ -1,4 +1,4 @@
-"""The choice of the implementation that computes a recurrent layer.
+"""The choice of the implementation that computes a recurrent layer, and the call of it.
 
 >>> choose_implementation("scan", "LSTM", jnp.float32, recurrent_dropout=True)
 'scan'
@@ -6,13 +6,19 @@
 
 import functools
 import logging
+from collections.abc import Sequence
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from lstm_flax.errors import UserError
-from lstm_flax.recurrent.cudnn import why_not_cudnn
+from lstm_flax.recurrent.cudnn import cudnn_layers, why_not_cudnn
+from lstm_flax.recurrent.fused import fused_layer
+from lstm_flax.recurrent.masking import sequence_mask
+from lstm_flax.recurrent.scan import DirectionStart, scan_layer
+from lstm_flax.recurrent.varying import vary_like
 
 _logger = logging.getLogger(__name__)
 
@@ -64,6 +70,38 @@ def choose_implementation(
             f"implementation={requested!r} cannot run here: {obstacles[requested]}; choose auto"
         )
     return requested
+
+
+def run_layers(
+    implementation: str,
+    x: jax.Array,
+    cells: Sequence[nn.Module],
+    starts: Sequence[DirectionStart],
+    lengths: jax.Array | None,
+    has_initial_h: bool,
+    bidirectional: bool = False,
+) -> tuple[jax.Array, Sequence[tuple[jax.Array, ...]]]:
+    """Computes one layer, with `cudnn` one or more, by an implementation that can.
+
+    Args:
+        implementation: that `choose_implementation` chose.
+        x: [T, B, E].
+        cells: Flax's cells, bound, one for each direction, layer by layer.
+        starts: initial states and dropout, likewise.
+        lengths: i32[B] from 1 to T, or None if all steps are valid.
+        has_initial_h: False if h_0 is known to be zero.
+        bidirectional: D = 2.
+
+    Returns:
+        outputs [T, B, D*H], zero past each row's length, and each direction's final states.
+    """
+    if implementation == "scan":
+        mask = None if lengths is None else sequence_mask(lengths, x.shape[0]).T[..., None]
+        return scan_layer(x, cells, starts, mask)
+    params = vary_like([cell.variables["params"] for cell in cells], x)
+    if implementation == "fused":
+        return fused_layer(x, params, starts, lengths, has_initial_h)
+    return cudnn_layers(x, params, starts, lengths, bidirectional)
 
 
 @functools.cache

@@ -74,12 +74,18 @@ class LSTM(Stack):
         hidden_size: H; the others are given by name.
         num_layers: L.
         bidirectional: a second direction, from each row's last token to its first (D = 2).
+        direction_merge: of the outputs of the two directions of every layer, the last one's as
+            those that the next layer reads: `concat` as in torch, `sum` or `mean`, with which
+            outputs are as wide as those of one direction. States are never merged.
         use_bias: False leaves all biases out, as torch's `bias=False`.
         proj_size: P, from 1 to H - 1: h_t is projected to this size before it enters outputs,
             gates and the next layer (Sak et al. 2014, equation 7). 0 for none, then P = H below.
         dropout: rate on the outputs of every layer but the last.
         recurrent_dropout: rate on h_{t-1} before the gates (Gal & Ghahramani 2016).
         recurrent_dropout_per_step: a new mask each step instead of one per sequence.
+        truncate_gradient_every: k, steps after which the gradient of the states is cut, in each
+            direction from where it starts to read (`truncation.py`); values stay as they are. 0
+            for the whole gradient.
         time_major: inputs and outputs are [T, B, ...] instead of [B, T, ...].
         implementation: `scan`, `fused`, `cudnn`, or `auto` for the fastest that can run the layer.
             Parameters and results are the same. Only `scan` has projections.
@@ -113,9 +119,10 @@ class LSTM(Stack):
             deterministic: True turns dropout off; False needs a `dropout` key.
 
         Returns:
-            outputs [B, T, D*P], or [T, B, D*P] if time-major, forward then backward, and
-            (h_n [L*D, B, P], c_n [L*D, B, H]), the states after each row's last step in its
-            direction. For one sequence [T, D*P], [L*D, P] and [L*D, H].
+            outputs [B, T, D*P], or [T, B, D*P] if time-major, forward then backward (P in place
+            of D*P if they are summed or averaged), and (h_n [L*D, B, P], c_n [L*D, B, H]), the
+            states after each row's last step in its direction. For one sequence [T, D*P],
+            [L*D, P] and [L*D, H].
 
         Raises:
             UserError: shapes do not fit, lengths (if their values are known) are not within 1 to T,

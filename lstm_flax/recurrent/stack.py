@@ -1,6 +1,7 @@
 """Layers and directions of one kind of cell: what `LSTM`, `GRU` and `RNN` have in common."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -17,12 +18,12 @@ from lstm_flax.recurrent.checks import (
     checked_inputs,
     checked_state,
 )
-from lstm_flax.recurrent.cudnn import cudnn_layers
-from lstm_flax.recurrent.dispatch import choose_implementation
-from lstm_flax.recurrent.fused import fused_layer
+from lstm_flax.recurrent.dispatch import choose_implementation, run_layers
 from lstm_flax.recurrent.initializers import orthogonal
 from lstm_flax.recurrent.masking import sequence_mask
-from lstm_flax.recurrent.scan import DirectionStart, scan_layer, to_carry
+from lstm_flax.recurrent.merging import merge_directions
+from lstm_flax.recurrent.scan import DirectionStart, to_carry
+from lstm_flax.recurrent.truncation import truncated_layer
 from lstm_flax.recurrent.varying import vary_like
 
 
@@ -33,10 +34,12 @@ class Stack(nn.Module):
     _: dataclasses.KW_ONLY
     num_layers: int = 1
     bidirectional: bool = False
+    direction_merge: str = "concat"
     use_bias: bool = True
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
     recurrent_dropout_per_step: bool = False
+    truncate_gradient_every: int = 0
     time_major: bool = False
     implementation: str = "scan"
     dtype: Any = None
@@ -69,7 +72,6 @@ class Stack(nn.Module):
         unbatched = jnp.ndim(inputs) == 2
         x, lengths = checked_inputs(inputs, lengths, self.time_major)
         x = x.astype(self.dtype or jnp.result_type(x.dtype, self.param_dtype))
-        mask = None
         if lengths is not None:
             mask = sequence_mask(lengths, x.shape[0]).T[..., None]
             # Whatever stands in the padding, NaN included, cannot reach a product.
@@ -85,22 +87,27 @@ class Stack(nn.Module):
             self._output_size != self.hidden_size,
         )
         layers = range(self.num_layers)
+        truncated = 0 < self.truncate_gradient_every < x.shape[0]
         # cuDNN takes all layers in one call, unless something has to happen between them.
-        together = implementation == "cudnn" and (deterministic or self.dropout == 0.0)
+        merge = self.direction_merge if self.bidirectional else "concat"
+        between = truncated or merge != "concat" or (self.dropout > 0.0 and not deterministic)
+        together = implementation == "cudnn" and not between
         finals: list[tuple[jax.Array, ...]] = []
         for block in [layers] if together else [[layer] for layer in layers]:
             if block[0] > 0:
                 x = nn.Dropout(self.dropout)(x, deterministic=deterministic)
             cells, starts = self._make_block(block, x, states, recurrent_dropout)
-            final: Sequence[tuple[jax.Array, ...]]
-            if implementation == "scan":
-                x, final = scan_layer(x, cells, starts, mask)
+            if truncated:
+                # The state that a chunk starts from is that of the chunk before.
+                run = functools.partial(run_layers, implementation, has_initial_h=True)
+                every = self.truncate_gradient_every
+                x, final = truncated_layer(run, x, cells, starts, lengths, every)
             else:
-                params = vary_like([cell.variables["params"] for cell in cells], x)
-                if implementation == "fused":
-                    x, final = fused_layer(x, params, starts, lengths, initial_state is not None)
-                else:
-                    x, final = cudnn_layers(x, params, starts, lengths, self.bidirectional)
+                given = initial_state is not None
+                x, final = run_layers(
+                    implementation, x, cells, starts, lengths, given, self.bidirectional
+                )
+            x = merge_directions(x, merge)
             finals.extend(final)
 
         stacked = tuple(jnp.stack(arrays) for arrays in zip(*finals, strict=True))

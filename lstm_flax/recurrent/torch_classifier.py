@@ -153,11 +153,16 @@ def classifier_to_torch(
         Names to numpy arrays.
 
     Raises:
-        UserError: the classifier has another pooling than `last`, or token features.
+        UserError: the classifier has another pooling than `last`, directions that are merged, or
+            token features.
     """
-    cell, pooling = attributes.get("cell", "lstm"), attributes.get("pooling", "last")
-    if pooling != "last":
-        raise UserError(f"pooling = {pooling!r}: only 'last' has a counterpart in the torch module")
+    cell = attributes.get("cell", "lstm")
+    for name, only in (("pooling", "last"), ("direction_merge", "concat")):
+        value = attributes.get(name, only)
+        if value != only:
+            raise UserError(
+                f"{name} = {value!r}: only {only!r} has a counterpart in the torch module"
+            )
     expected = {"embedding", "recurrent", "head"}
     if set(params) != expected:
         wrong = sorted(set(params) ^ expected)

@@ -106,7 +106,8 @@ def to_torch(params: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str,
         Names to numpy arrays; `{k: torch.from_numpy(v) for k, v in ...}` loads into torch.
 
     Raises:
-        UserError: the tree is not that of one recurrent layer.
+        UserError: the tree is not that of one recurrent layer, or its directions are merged, which
+            torch's are not.
     """
     layers = 1 + max((layer_of(n) for n in params if re.match(r"layers_\d+_", n)), default=-1)
     directions = 2 if direction_name(0, 1) in params else 1
@@ -119,8 +120,16 @@ def to_torch(params: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str,
         )
     state_dict: dict[str, np.ndarray] = {}
     for layer, direction in order:
-        cell = params[direction_name(layer, direction)]
-        state_dict |= _direction_to_torch(cell, _suffix(layer, direction == 1))
+        cell, suffix = params[direction_name(layer, direction)], _suffix(layer, direction == 1)
+        arrays = _direction_to_torch(cell, suffix)
+        width, size = (arrays[f"weight_{side}{suffix}"].shape[1] for side in ("ih", "hh"))
+        if layer > 0 and width == size < directions * size:
+            raise UserError(
+                f"{direction_name(layer, direction)}: reads {width} features of a layer with two "
+                f"directions of {size}, as with direction_merge = 'sum' or 'mean'; torch only "
+                "concatenates: convert a layer with direction_merge = 'concat'"
+            )
+        state_dict |= arrays
     return state_dict
 
 

@@ -127,6 +127,11 @@ class TextEncoder:
         """F, features per token; 0 where there are none."""
         return 0 if self.ngrams is None else self.ngrams.size
 
+    @property
+    def sentence_ends(self) -> tuple[int, ...]:
+        """Ids of the tokens that end a sentence, see `Tokenizer.sentence_ends`."""
+        return self.tokenizer.sentence_ends
+
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Token ids of N raw texts: N arrays i32[length], see `Tokenizer.encode_batch`."""
         return self.tokenizer.encode_batch(texts)

@@ -35,6 +35,8 @@ _MAGIC = b"lstm_flax tokenizer 1\n"
 _SEGMENT = re.compile(r".{1,4096}(?= |$)|.{1,4096}")
 _SYMBOL = re.compile(r"[^\w\s]")
 _SYMBOL_MIN_COUNT = 5
+# A piece of signs alone, one of them a full stop or the like: `.`, `?!`, `."`.
+_SENTENCE_END = re.compile(r"[^\w\s]*[.!?…。！？]+[^\w\s]*")
 
 
 class Tokenizer:
@@ -177,6 +179,20 @@ class Tokenizer:
         lengths = np.array([len(piece.replace(_SPACE, "")) for piece in pieces])
         lengths[: END_ID + 1] = 0
         return lengths
+
+    @functools.cached_property
+    def sentence_ends(self) -> tuple[int, ...]:
+        """Ids of the pieces that end a sentence: signs alone, a full stop or the like among them.
+
+        The full stop of an abbreviation is taken for one too; and nothing ends a sentence if the
+        texts were split into pieces that hold words and signs together.
+        """
+        pieces = self.pieces(range(END_ID + 1, self.vocab_size))
+        return tuple(
+            index + END_ID + 1
+            for index, piece in enumerate(pieces)
+            if _SENTENCE_END.fullmatch(piece.replace(_SPACE, ""))
+        )
 
     def _prepare(self, text: str) -> str:
         normalized = normalize(text, self.lowercase)

@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from lstm_flax.checkpoints.metadata import History, Metadata
-from lstm_flax.checkpoints.restore import TrainedModel
+from lstm_flax.checkpoints.restore import TrainedModel, build_model
 from lstm_flax.config import Config
 from lstm_flax.devices.sharding import data_mesh
 from lstm_flax.inference.predictor import Predictor
-from lstm_flax.models import TextClassifier, init_params
+from lstm_flax.models import init_params
 from lstm_flax.text.encoder import TextEncoder
 from tests.conftest import templated_texts
 
@@ -35,6 +35,11 @@ KINDS: dict[str, dict[str, Any]] = {
         "ngram_votes": True,
         "bidirectional": False,
     },
+}
+# What only the model itself, as StableHLO, has.
+STABLEHLO_KINDS: dict[str, dict[str, Any]] = {
+    "merged": {"num_layers": 2, "direction_merge": "mean"},
+    "sentences": {"hierarchy": "sentences", "sentence_length": 8, "pooling": "attention"},
 }
 DEEP_KINDS: dict[str, dict[str, Any]] = {
     f"deep_{cell}": {"cell": cell, "num_layers": 3, "bidirectional": True, "pooling": pooling}
@@ -57,7 +62,7 @@ assert not {"lstm_flax", *sys.argv[2:]} & set(sys.modules)
 
 def make_predictor(kind: str, **data: Any) -> Predictor:
     """A classifier with random parameters, as if restored from a checkpoint."""
-    options = dict((KINDS | DEEP_KINDS)[kind])
+    options = dict((KINDS | STABLEHLO_KINDS | DEEP_KINDS)[kind])
     order = options.pop("ngram_order", 0)
     records = templated_texts(60, seed=0)
     labels = [int(record["label"] == "pos") for record in records]
@@ -71,9 +76,7 @@ def make_predictor(kind: str, **data: Any) -> Predictor:
             config.model, embedding_size=6, hidden_size=5, ngram_order=order, **options
         ),
     )
-    model = TextClassifier.from_config(
-        config.model, encoder.vocab_size, 2, encoder.num_token_features
-    )
+    model = build_model(config, encoder, 2)
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
     # Biases too, which are zero at first.

@@ -21,6 +21,7 @@ from tests.exporting.export_cases import (
     DEEP_KINDS,
     KINDS,
     PYTHONS,
+    STABLEHLO_KINDS,
     make_predictor,
     mixed_texts,
     run_alone,
@@ -61,6 +62,22 @@ def test_every_kind_answers_alike_elsewhere(
 
 def test_jax_alone_runs_the_stablehlo_program(sides: dict, tmp_path: Path) -> None:
     check_alike("bilstm_ngrams", "stablehlo", sides, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", STABLEHLO_KINDS)
+def test_jax_alone_runs_what_other_formats_have_not(kind: str, tmp_path: Path) -> None:
+    predictor = make_predictor(kind)
+    check_alike(kind, "stablehlo", {kind: (predictor, probabilities(predictor))}, tmp_path)
+
+
+@pytest.mark.parametrize("kind", STABLEHLO_KINDS)
+@pytest.mark.parametrize("format", sorted(set(FORMATS) - {"stablehlo"}))
+def test_other_formats_refuse_what_they_have_not(kind: str, format: str, tmp_path: Path) -> None:
+    skip_without(format)
+    with pytest.raises(UserError, match=rf"'{format}': has no model\..*stablehlo"):
+        make_predictor(kind).export(tmp_path / "export", format)
+    assert not (tmp_path / "export").exists()
 
 
 @pytest.mark.slow

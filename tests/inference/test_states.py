@@ -60,7 +60,8 @@ def by_hand(predictor: Predictor, text: str) -> list[dict[str, np.ndarray]]:
             steps = steps[:: -1 if direction else 1]
             found.append({k: np.stack([step[k] for step in steps]) for k in steps[0]})
             outputs.append(found[-1]["h"])
-        x = np.concatenate(outputs, axis=1)
+        merged = model.direction_merge == "sum"
+        x = sum(outputs) if merged else np.concatenate(outputs, axis=1)
     return found
 
 
@@ -83,6 +84,14 @@ def test_two_layers_of_two_directions_hold_what_flax_computes(stacks: dict[str, 
             np.testing.assert_allclose(values, wanted[gate], rtol=0, atol=1e-6)
     last = np.concatenate([d.outputs for d in states.directions[-2:]], axis=1)
     np.testing.assert_array_equal(states.outputs, last)
+
+
+def test_a_merged_layer_hands_on_what_is_merged(ngram_predictor: Predictor) -> None:
+    shape = {"num_layers": 2, "bidirectional": True, "implementation": "scan"}
+    predictor = rebuilt(ngram_predictor, **shape, direction_merge="sum")
+    states, wanted = predictor.states(TEXT), by_hand(predictor, TEXT)
+    for direction, by_step in zip(states.directions, wanted, strict=True):
+        np.testing.assert_allclose(direction.outputs, by_step["h"], rtol=0, atol=1e-6)
 
 
 def test_scan_and_fused_hold_the_same(stacks: dict[str, Predictor]) -> None:

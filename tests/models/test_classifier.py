@@ -178,6 +178,50 @@ def test_sigmoid_head_emits_zero_and_the_log_odds_of_class_1() -> None:
     np.testing.assert_allclose(np.exp(log_probabilities(logits)).sum(axis=1), 1, rtol=1e-6)
 
 
+def test_the_gradient_is_cut_in_training_alone() -> None:
+    quiet = {"embedding_dropout": 0.0, "word_dropout": 0.0, "head_dropout": 0.0}
+    model, params = make(dataclasses.replace(CONFIG, pooling="last", **quiet))
+    cut = model.clone(truncate_gradient_every=5)
+    token_ids = padded(32)
+
+    def of_embedding(model: TextClassifier, deterministic: bool) -> np.ndarray:
+        def total(params: dict) -> jax.Array:
+            return jnp.sum(model.apply(params, token_ids, LENGTHS, None, deterministic) * WEIGHTS)
+
+        return np.asarray(jax.jit(jax.grad(total))(params)["params"]["embedding"]["embedding"])
+
+    whole = of_embedding(model, deterministic=True)
+    np.testing.assert_array_equal(of_embedding(cut, deterministic=True), whole)
+    assert float(np.abs(of_embedding(cut, deterministic=False) - whole).max()) > 1e-3
+    longer = model.clone(truncate_gradient_every=32)
+    np.testing.assert_allclose(of_embedding(longer, deterministic=False), whole, atol=1e-6)
+    np.testing.assert_allclose(
+        jax.jit(cut.apply, static_argnums=4)(params, token_ids, LENGTHS, None, False),
+        apply(model, params, token_ids, LENGTHS),
+        rtol=0,
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("merge", ["sum", "mean"])
+def test_merged_directions_meet_before_pooling_and_head(merge: str) -> None:
+    config = dataclasses.replace(CONFIG, direction_merge=merge, pooling="last")
+    model, params = make(config)
+    assert params["params"]["head"]["kernel"].shape == (8, 3)
+    apart, _ = make(dataclasses.replace(CONFIG, pooling="last"))
+    twice = jax.tree.map(lambda a: a, params)
+    head = params["params"]["head"]
+    scale = 0.5 if merge == "mean" else 1.0
+    kernel = scale * jnp.concatenate([head["kernel"], head["kernel"]])
+    twice["params"]["head"] = {"kernel": kernel, "bias": head["bias"]}
+    np.testing.assert_allclose(
+        apply(model, params, padded(96), LENGTHS),
+        apply(apart, twice, padded(32), LENGTHS),
+        rtol=0,
+        atol=1e-6,
+    )
+
+
 @pytest.mark.smoke
 def test_parameters_have_their_names_and_shapes() -> None:
     model = TextClassifier(VOCAB, 3, 8, 6, bidirectional=True, num_token_features=4)
@@ -213,6 +257,7 @@ def test_a_configuration_gives_every_attribute_it_has() -> None:
         hidden_size=6,
         num_layers=2,
         bidirectional=False,
+        direction_merge="mean",
         pooling="mean",
         head="sigmoid",
         embedding_dropout=0.1,
@@ -221,14 +266,22 @@ def test_a_configuration_gives_every_attribute_it_has() -> None:
         recurrent_dropout=0.4,
         recurrent_dropout_per_step=True,
         head_dropout=0.6,
+        truncate_gradient_every=7,
         implementation="scan",
         dtype="bfloat16",
     )
-    model = TextClassifier.from_config(config, VOCAB, 2, num_token_features=3)
+    model = TextClassifier.from_config(config, VOCAB, 2, num_token_features=3, sentence_ends=(5,))
     of_training = {"embedding_init", "pretrained_vectors", "freeze_embedding"}
     for field in dataclasses.fields(config):
         if field.name not in {*of_training, "ngram_order", "ngram_weights", "ngram_votes", "dtype"}:
             assert getattr(model, field.name) == getattr(config, field.name)
+    assert model.sentence_ends == ()
+    sentences = dataclasses.replace(
+        config, truncate_gradient_every=0, hierarchy="sentences", sentence_length=9
+    )
+    model_of = TextClassifier.from_config(sentences, VOCAB, 2, sentence_ends=(5,))
+    found = (model_of.hierarchy, model_of.sentence_length, model_of.sentence_ends)
+    assert found == ("sentences", 9, (5,))
     assert model.dtype == jnp.bfloat16
     assert (model.vocab_size, model.num_classes, model.num_token_features) == (VOCAB, 2, 3)
     language_model = LanguageModel.from_config(config, LanguageModelConfig(weight_drop=0.7), VOCAB)
@@ -242,6 +295,7 @@ def test_a_configuration_gives_every_attribute_it_has() -> None:
     [
         ({"cell": "LSTM"}, ["cell", "'LSTM'", "lstm", "gru", "rnn"]),
         ({"pooling": "first"}, ["pooling", "'first'", "last", "mean", "max", "attention"]),
+        ({"direction_merge": "ave"}, ["direction_merge", "'ave'", "concat", "sum", "mean"]),
         ({"head": "linear"}, ["head", "'linear'", "softmax", "sigmoid"]),
         ({"head": "sigmoid"}, ["head", "sigmoid", "3 classes", "softmax"]),
     ],

@@ -13,7 +13,7 @@ from lstm_flax.errors import UserError
 from lstm_flax.recurrent import cudnn, dispatch
 from lstm_flax.recurrent.cudnn import pack_weights, why_not_cudnn
 from lstm_flax.training.train import warn_of_undivided_batches
-from tests.recurrent.recurrent_cases import assert_close, random_case, random_variables, run
+from tests.recurrent.recurrent_cases import assert_close, make, random_case, random_variables, run
 
 OBSTACLE = why_not_cudnn("LSTM", jnp.float32, recurrent_dropout=False)
 needs_gpu = pytest.mark.skipif(OBSTACLE is not None, reason=f"cuDNN cannot run: {OBSTACLE}")
@@ -74,6 +74,14 @@ def test_equals_scan_through_jax_reference(
     for ours, expected in zip(actual, run(case, params, implementation="scan"), strict=True):
         for name in expected:
             assert_close(ours[name], expected[name], 1e-5)
+
+
+def test_merged_layers_are_a_call_each(reference_in_place_of_cudnn: list[int]) -> None:
+    layer, variables, inputs, lengths = make(direction_merge="sum", implementation="cudnn")
+    actual = layer.apply(variables, inputs, lengths)
+    assert set(reference_in_place_of_cudnn) == {1}
+    expected = layer.clone(implementation="scan").apply(variables, inputs, lengths)
+    assert_close(actual, expected, 1e-5)
 
 
 def test_dropout_between_layers_is_ours(reference_in_place_of_cudnn: list[int]) -> None:

@@ -64,7 +64,11 @@ class ClassifierTask:
         self.steps_per_epoch = len(self._batcher.plan(self._settings.seed, 0))
         self.units_per_epoch = len(split)
         self._model = TextClassifier.from_config(
-            config.model, self.encoder.vocab_size, len(names), self.encoder.num_token_features
+            config.model,
+            self.encoder.vocab_size,
+            len(names),
+            self.encoder.num_token_features,
+            self.encoder.sentence_ends,
         )
         self._evaluator = ClassifierEvaluator(self._model, self.encoder, config.data, mesh)
 
