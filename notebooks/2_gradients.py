@@ -230,16 +230,16 @@ for length, runs in learnt.items():
 #
 # ## After training
 #
-# The LSTM that learned to look back 100 words, before and after, over 400 words of the same kind.
+# The default LSTM as it starts, beside the one that learned to look back 100 words, over 400 words.
 
 # %%
 word_ids = jax.random.randint(jax.random.key(5), (1, STEPS), CLASSES, WORDS)
 text = VECTORS[word_ids]
-before = new_params(LSTM, UNITS, VECTORS.shape[1])
-after, _ = learnt[100]["LSTM, biases spread"]
+untrained = new_params(LSTM, UNITS, VECTORS.shape[1])
+trained, _ = learnt[100]["LSTM, biases spread"]
 figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
-for name, params, colour in (("as it starts, forget bias 1", before, GREY),
-                             ("biases spread, trained", after, GREEN)):  # fmt: skip
+for name, params, colour in (("as it starts, forget bias 1", untrained, GREY),
+                             ("biases spread, trained", trained, GREEN)):  # fmt: skip
     axes.semilogy(DISTANCES, gradient_norms(LSTM, params, text), color=colour, label=name)
 axes.spines[["top", "right"]].set_visible(False)
 axes.set(xlabel="distance from the loss, T - t (steps)", ylabel="|dL/dh_t| / |dL/dh_T|")
