@@ -2,7 +2,7 @@
 
     lstm-flax train --config=quickstart --workdir=runs/quickstart
     lstm-flax report runs/quickstart --figures=svg
-    python scripts/draw_report.py runs/quickstart
+    python scripts/draw_report.py runs/quickstart    # without a run: the explanation alone
 
 They are written to docs/pictures: what the terminal shows of an explanation by the packaged model
 (`explain.svg`), and the figures of the run's report (`report_*.svg`).
@@ -38,9 +38,10 @@ def main() -> None:
     svg = console.export_svg(title="lstm-flax explain", theme=DEFAULT_TERMINAL_THEME)
     svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)  # no font from elsewhere
     (PICTURES / "explain.svg").write_text(svg, encoding="utf-8")
-    folder = Path(sys.argv[1]) / "report" / "0"
-    for name in SHOWN:
-        (PICTURES / f"report_{name}.svg").write_bytes((folder / f"{name}.svg").read_bytes())
+    for run in sys.argv[1:2]:
+        folder = Path(run) / "report" / "0"
+        for name in SHOWN:
+            (PICTURES / f"report_{name}.svg").write_bytes((folder / f"{name}.svg").read_bytes())
 
 
 if __name__ == "__main__":

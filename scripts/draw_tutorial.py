@@ -149,7 +149,7 @@ def gradient_picture() -> Any:
         left.semilogy(distance, norms[distance], style, color=colour, label=name)
         print(name, {k: f"{norms[k]:.1e}" for k in (1, 10, 100, 399)})
     left.axhline(1.2e-38, ls=":", color="black", lw=1)
-    left.text(398, 1e-38, "smallest normal float32", ha="right", va="top", fontsize=8)
+    left.text(398, 1e-39, "smallest normal float32", ha="right", va="top", fontsize=8)
     left.set(xlabel="distance from the loss, T - t (steps)", ylabel="|dL/dh_t| relative to t = T",
              title="vanishing: layers as they start", ylim=(1e-60, 1e4))  # fmt: skip
     left.legend(frameon=False, fontsize=8, loc="lower left")

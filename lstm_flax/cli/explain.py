@@ -103,7 +103,8 @@ def coloured(explanation: "Explanation") -> "Text":
     for word in explanation.words:
         text.append(visible(explanation.text[done : word.start]))
         red, green, blue = mixed_colour(word.contribution / largest)
-        ink = "white" if abs(word.contribution) > 0.8 * largest else "black"
+        # Not "white", which is a light grey to many terminals.
+        ink = "rgb(255,255,255)" if abs(word.contribution) > 0.8 * largest else "rgb(0,0,0)"
         text.append(visible(word.text), f"{ink} on rgb({red},{green},{blue})")
         done = word.end
     return text.append(visible(explanation.text[done:]))

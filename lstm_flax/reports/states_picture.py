@@ -16,6 +16,8 @@ from lstm_flax.reports.page import markup
 _LEFT, _CELL, _ROW, _UNIT, _TOP = 96, 34, 20, 2.2, 26
 _LEGEND = 590  # pixels that it needs
 _LETTER = 7.2  # pixels of a letter at 12 pixels, about; a full-width one takes two
+_LONGEST = 150  # pixels of a token: many unknown words side by side are a single one
+_SLANT = 50  # degrees
 _NAMES = {"i": "input gate", "f": "forget gate", "o": "output gate", "r": "reset gate",
           "z": "update gate"}  # fmt: skip
 
@@ -30,31 +32,35 @@ def states_picture(states: States, title: str = "") -> str:
     Returns:
         An SVG document. Gates are means over the units, from 0 (white, closed) to 1 (blue, open).
         States are those of the cell (of the output, without a cell), orange below and blue above
-        zero, relative to the largest of their direction.
+        zero, relative to the largest of their direction. A token of spaces alone is shown as ␣.
     """
     count = len(states.tokens)
     right = _LEFT + _CELL * count
-    longest = max(_width(token.text) for token in states.tokens)
-    slanted = math.ceil(longest * math.sin(math.radians(50))) + 22
+    shown = [_shortened(token.text.strip() or "␣") for token in states.tokens]
+    places = [_LEFT + _CELL * (index + 0.5) for index in range(count)]
+    slanted = math.ceil(max(map(_width, shown)) * math.sin(math.radians(_SLANT))) + 22
+    reach = math.cos(math.radians(_SLANT))  # of a token to the left, for each pixel of its width
+    start = min(
+        0, *(math.floor(x - reach * _width(t)) - 6 for x, t in zip(places, shown, strict=True))
+    )
     y, parts = float(_TOP), []
     for direction in states.directions:
         block, y = _draw_direction(direction, y, right)
         parts += block
-        for index, token in enumerate(states.tokens):
-            x = _LEFT + _CELL * (index + 0.5)
+        for x, token in zip(places, shown, strict=True):
             parts.append(
                 f'<text x="{x:g}" y="{y + 12:g}" text-anchor="end" '
-                f'transform="rotate(-50 {x:g} {y + 12:g})">{markup(token.text)}</text>'
+                f'transform="rotate({-_SLANT} {x:g} {y + 12:g})">{markup(token)}</text>'
             )
         y += slanted + 14
-    height, width = y + 40, max(right + 90, _LEGEND)
+    height, width = y + 40, max(right + 90, _LEGEND) - start
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:g}" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{start} 0 {width} {height:g}" '
             f'width="{width}" height="{height:g}" '
             'font-family="Helvetica, Arial, sans-serif" font-size="12" fill="#222">',
             f"<title>{markup(title or 'gates and states')}</title>",
-            '<rect width="100%" height="100%" fill="white"/>',
+            f'<rect x="{start}" width="100%" height="100%" fill="white"/>',
             *parts,
             *_legend(y + 6),
             "</svg>\n",
@@ -123,3 +129,15 @@ def _legend(y: float) -> list[str]:
 def _width(text: str) -> float:
     """About how wide a text is, in pixels."""
     return _LETTER * sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _shortened(text: str) -> str:
+    """A text, or its beginning and an ellipsis.
+
+    >>> _shortened("film"), _shortened("x" * 60)
+    ('film', 'xxxxxxxxxxxxxxxxxxx…')
+    """
+    if _width(text) <= _LONGEST:
+        return text
+    end = next(end for end in range(len(text)) if _width(text[: end + 2]) > _LONGEST)
+    return text[:end] + "…"
