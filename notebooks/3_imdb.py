@@ -159,8 +159,9 @@ panels[3].set_xticks(range(len(tokens)), tokens, rotation=60, ha="right", rotati
 plt.show()
 
 # %% [markdown]
-# Both lines fall at *dull* and rise at *wonderful*. The mean gates hardly move, for a mean over 64
-# units hides what single ones do; c and h show it. This is one sentence, to show how to look.
+# The LSTM's line falls at *dull* and rises from *wonderful* on; the RNN's ends on the wrong side.
+# The mean gates hardly move, for a mean over 64 units hides what single ones do; c and h show it.
+# This is one sentence of one run, to show how to look.
 #
 # ## Text of other scripts
 #
