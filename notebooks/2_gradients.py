@@ -217,16 +217,20 @@ for axes, (length, runs) in zip(panels, learnt.items(), strict=True):
 panels[0].set(ylabel="accuracy; chance is dotted", ylim=(0, 1.05))
 panels[0].legend(frameon=False, loc="center right")
 plt.show()
-for length, runs in learnt.items():
-    learns = [name for name, (_, accuracy) in runs.items() if accuracy[-40:].mean() > 0.9]
-    print(f"{length} words, learnt after {UPDATES} updates:", "; ".join(learns))
+for runs in learnt.values():
+    last = {name: accuracy[-40:].mean() for name, (_, accuracy) in runs.items()}
+    assert last["LSTM, biases spread"] > 0.9
+    assert max(last["RNN"], last["LSTM, forget bias 1"]) < 0.5
 
 # %% [markdown]
 # Neither the RNN nor the LSTM as it starts by default finds the first word within 400 updates: the
-# word is there, but its gradient is not. The same LSTM learns it once its gates begin open. It is
-# not the cell alone that bridges a distance, but a cell whose gates *can* stay open, and do. (One
-# seed and one size. With words that differ less, as one-hot vectors, an RNN whose kernel is
-# orthogonal learned 50 words as well: nothing then drives its units into the flat part of tanh.)
+# word is there, but its gradient is not. The same LSTM learns it once its gates begin open. With
+# forget bias 3 it learns 50 words; 100 words it did not learn here, and did when the same program
+# was compiled without optimisations: the last digits of sums decide. It is not the cell alone that
+# bridges a distance, but a cell whose gates *can* stay open, and do.
+#
+# One seed and one size. With words that differ less, as one-hot vectors, the RNN learned 50 words
+# as well: its kernel is orthogonal, and nothing then drives its units into the flat part of tanh.
 #
 # ## After training
 #

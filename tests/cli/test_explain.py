@@ -34,7 +34,7 @@ def test_colours_say_for_and_against(ngram_predictor: Predictor) -> None:
     spans = coloured(explanation).spans
     assert len(spans) == len(explanation.words)
     for span, word in zip(spans, explanation.words, strict=True):
-        red, _, blue = str(span.style).split("rgb(")[1].rstrip(")").split(",")
+        red, _, blue = str(span.style).split("on rgb(")[1].rstrip(")").split(",")
         assert (int(blue) >= int(red)) == (word.contribution >= 0)
 
 
