@@ -64,14 +64,14 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _train_joined(arguments: argparse.Namespace, config: "Config") -> int:
-    from lstm_flax.checkpoints.counters import leave_counters_alone
+    from lstm_flax.checkpoints.tensorstore_leak import avoid_leaks
     from lstm_flax.devices.processes import is_first
     from lstm_flax.devices.settings import prepare_jax
     from lstm_flax.recipes import make_recipes
     from lstm_flax.training.train import train
 
     prepare_jax()
-    leave_counters_alone()
+    avoid_leaks()
     board = None
     if arguments.tensorboard and is_first():
         from lstm_flax.training.tensorboard import TensorBoardLog
