@@ -2,16 +2,19 @@
 
 import contextlib
 import errno
+import json
 import os
 import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from lstm_flax.errors import UserError, one_line
 
-LARGEST_TEXT = 50_000_000  # bytes of a small file: a configuration, results, a description
+LARGEST_FILE = 50_000_000  # bytes of what is read whole, such as a tokenizer
+LARGEST_JSON = 10_000_000  # a configuration, results; lists in it take 20 times as much memory
+LARGEST_LINE = 1_000_000  # of a log
 _NOT_PLAIN = "a link, pipe or device, not a file or folder of its own"
 
 
@@ -121,7 +124,7 @@ def cache_folder(field: str | None = None) -> Path:
     return base / "lstm_flax"
 
 
-def read_plain(path: Path, largest: int = LARGEST_TEXT) -> bytes:
+def read_plain(path: Path, largest: int = LARGEST_FILE) -> bytes:
     """Reads a file that someone else may have made: no link, no device, no pipe, not endless.
 
     Args:
@@ -135,6 +138,38 @@ def read_plain(path: Path, largest: int = LARGEST_TEXT) -> bytes:
         if os.fstat(file.fileno()).st_size > largest:
             raise OSError(errno.EFBIG, f"more than the {largest:,} bytes expected", str(path))
         return file.read(largest)
+
+
+def read_json(path: Path) -> Any:
+    """Reads a small JSON file that someone else may have made, as `read_plain` does.
+
+    Raises:
+        OSError: it cannot be read, or is larger than any that a program here writes.
+        ValueError: it is not JSON.
+        RecursionError: it is nested too deeply.
+    """
+    return json.loads(read_plain(path, LARGEST_JSON))
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """Reads the whole lines of a text file that someone else may have made, one at a time.
+
+    A line of more than `LARGEST_LINE` bytes comes empty. The last line is left out if it has no
+    end, since a kill may have cut it.
+
+    Raises:
+        OSError: it cannot be read, or is no plain file.
+    """
+    with open_plain(path, os.O_RDONLY) as file:
+        while line := file.readline(LARGEST_LINE):
+            whole = line.endswith(b"\n")
+            if whole:
+                yield line[:-1].decode(errors="replace")
+            elif len(line) == LARGEST_LINE:
+                while line and not line.endswith(b"\n"):
+                    line = file.readline(LARGEST_LINE)
+                if line:
+                    yield ""
 
 
 def open_plain(path: Path, flags: int) -> BinaryIO:

@@ -1,7 +1,6 @@
 """Checkpoints of format 1: no manifest, and the encoder kept as values and arrays."""
 
 import base64
-import json
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from lstm_flax.checkpoints.manifest import MANIFEST, DamagedCheckpoint
 from lstm_flax.errors import UserError, one_line
-from lstm_flax.files import read_plain
+from lstm_flax.files import read_json
 from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.text.ngrams import NgramWeights
 from lstm_flax.text.tokenizer import Tokenizer
@@ -23,7 +22,7 @@ def is_checkpoint(path: Path) -> bool:
     if (path / MANIFEST).exists():
         return False
     try:
-        return json.loads(read_plain(path / "metadata" / "metadata"))["format_version"] == 1
+        return read_json(path / "metadata" / "metadata")["format_version"] == 1
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 

@@ -15,10 +15,11 @@ from typing import Any
 
 import orbax.checkpoint as ocp
 
+from lstm_flax.files import LARGEST_JSON
+
 MANIFEST = "verification"  # Orbax finishes items in the order of their names, so this is the last
 _FILE = "manifest.json"
 _MARKS = ("commit_success.txt", "_CHECKPOINT_METADATA")
-_LARGEST = 10_000_000  # bytes; a checkpoint of a few hundred files has a manifest of 50 kB
 
 
 class DamagedCheckpoint(Exception):
@@ -101,7 +102,7 @@ def verify(checkpoint: Path) -> Manifest:
     name = f"{MANIFEST}/{_FILE}"
     if name not in there:
         raise DamagedCheckpoint(f"{name} is missing")
-    if there[name].stat().st_size > _LARGEST:
+    if there[name].stat().st_size > LARGEST_JSON:
         raise DamagedCheckpoint(f"{name} is no manifest")
     try:
         manifest = json.loads(there[name].read_bytes())

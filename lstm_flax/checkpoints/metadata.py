@@ -12,7 +12,7 @@ import jax
 from lstm_flax.checkpoints.arrays import library_versions
 from lstm_flax.config import Config
 from lstm_flax.errors import UserError, one_line
-from lstm_flax.files import read_plain
+from lstm_flax.files import LARGEST_JSON, read_plain
 from lstm_flax.text.encoder import TextEncoder
 
 FORMAT_VERSION = 2
@@ -137,7 +137,9 @@ def read_values(checkpoint: Path) -> dict[str, Any]:
             another type, or impossible.
     """
     try:
-        return parse_values(read_plain(checkpoint / "metadata" / "metadata"), checkpoint)
+        return parse_values(
+            read_plain(checkpoint / "metadata" / "metadata", LARGEST_JSON), checkpoint
+        )
     except OSError as error:
         raise _unusable(checkpoint, error) from error
 

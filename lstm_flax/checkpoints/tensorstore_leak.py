@@ -1,9 +1,9 @@
 """A leak of TensorStore, kept away from long runs.
 
-TensorStore (0.1.86) never frees the keys and strings of what it answers as JSON. Orbax asks it twice
-in a save: for its counters, before and after each write, to log the speed (15 kB a save); and,
-for each array, for the specification of the folder that it has just specified (30 to 40 kB a save of
-a small state).
+TensorStore (0.1.86) never frees the keys and strings of what it answers as JSON. Orbax asks it
+twice a save: for counters, before and after each write, to log the speed (15 kB a save); and, for
+each array, for the specification of the folder that it has just specified (40 kB a save of a small
+state).
 """
 
 import types
@@ -25,7 +25,7 @@ def _nothing_counted(*_: Any, **__: Any) -> int:
 
 
 def _specify(values: dict[str, Any]) -> Any:
-    """A specification of a key-value store, which of a plain folder gives back what it was given."""
+    """The specification of a key-value store; a plain folder's gives back what it was given."""
     if values.get("driver") == "file" and values.keys() == {"driver", "path"}:
         return types.SimpleNamespace(to_json=lambda: dict(values))
     return tensorstore.KvStore.Spec(values)

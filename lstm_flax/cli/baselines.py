@@ -7,7 +7,7 @@ from lstm_flax.cli.arguments import Commands, add_command, add_overrides, given_
 from lstm_flax.cli.own_data import add_data, config_of_data
 from lstm_flax.display import escaped_lines
 from lstm_flax.errors import UserError
-from lstm_flax.files import read_plain
+from lstm_flax.files import read_json
 
 
 def add_to(commands: Commands) -> None:
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.workdir is not None:
         path = arguments.workdir / "results.json"
         try:
-            results = json.loads(read_plain(path))
+            results = read_json(path)
             beside = [(f"{arguments.workdir}, {results['split']}", float(results["accuracy"]))]
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise UserError(

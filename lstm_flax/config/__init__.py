@@ -7,7 +7,6 @@ with its name.
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ from lstm_flax.config.tokenizer import TokenizerConfig
 from lstm_flax.config.training import TrainingConfig
 from lstm_flax.config.upgrade import upgrade
 from lstm_flax.errors import UserError, one_line
-from lstm_flax.files import read_plain
+from lstm_flax.files import read_json
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -166,7 +165,7 @@ def read_config(path: Path) -> Config:
         UserError: it cannot be read, or is something else.
     """
     try:
-        values = json.loads(read_plain(path))
+        values = read_json(path)
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             f"{path}: cannot be read as a run's configuration ({one_line(error)}); restore the "

@@ -9,7 +9,7 @@ from typing import Any
 
 from lstm_flax.data.loading import SPLITS
 from lstm_flax.errors import UserError
-from lstm_flax.files import read_plain, replace_file
+from lstm_flax.files import read_json, read_plain, replace_file
 from lstm_flax.text.tokenizer import Tokenizer
 
 
@@ -21,7 +21,7 @@ def digest(values: Any) -> str:
 def read_manifest(folder: Path, version: int) -> dict[str, Any] | None:
     """The `dataset.json` of a folder; None where there is none, or one of another version."""
     try:
-        manifest = json.loads(read_plain(folder / "dataset.json"))
+        manifest = read_json(folder / "dataset.json")
     except (OSError, ValueError, RecursionError):
         return None
     usable = isinstance(manifest, dict) and manifest.get("format") == version

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from lstm_flax.errors import one_line
-from lstm_flax.files import read_plain, require_own_files
+from lstm_flax.files import read_json, require_own_files
 from lstm_flax.text.tokenized import TokenizedSplit, flatten
 
 FORMAT_VERSION = 2
@@ -116,7 +116,7 @@ def read_split(
     """
     try:
         require_own_files(folder)
-        manifest = json.loads(read_plain(folder / "split.json"))
+        manifest = read_json(folder / "split.json")
         if manifest["format"] != FORMAT_VERSION:
             return None
         if fingerprint is not None and manifest["fingerprint"] != fingerprint:

@@ -5,10 +5,12 @@ first process is the one that reads for all, writes and prints.
 """
 
 import contextlib
+import ctypes
 import itertools
 import json
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -86,15 +88,36 @@ def joined(
         return
     _initialise(coordinator, num_processes, process_id)
     watch = _Watch()
-    try:
-        yield
-    except Exception as error:
-        if is_loss(error):
-            _leave(f"another process is lost ({one_line(error)[:200]})")
-        raise
-    watch.stop()
+    with _abort_is_loss():
+        try:
+            yield
+        except Exception as error:
+            if is_loss(error):
+                _leave(f"another process is lost ({one_line(error)[:200]})")
+            raise
+        watch.stop()
     with contextlib.suppress(RuntimeError):  # another has left before, and nothing is left to do
         jax.distributed.shutdown()
+
+
+@contextlib.contextmanager
+def _abort_is_loss() -> Iterator[None]:
+    """Ends this process with our line and status where JAX would abort it.
+
+    JAX's thread that listens to the first process aborts at once when the connection closes, often
+    before the watch or a failed sum has told. Its Python callback for that cannot be used (jaxlib
+    0.10.2 ends in std::bad_cast). Python's own handlers run too late, hence the C library's call.
+    """
+    handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(
+        lambda _: _leave("JAX has given up, as it does where another process is lost (see above)")
+    )
+    set_handler = ctypes.CDLL(None).signal
+    set_handler.argtypes, set_handler.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_void_p
+    before = set_handler(signal.SIGABRT, ctypes.cast(handler, ctypes.c_void_p))
+    try:
+        yield
+    finally:
+        set_handler(signal.SIGABRT, before)
 
 
 def _initialise(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:

@@ -19,6 +19,7 @@ from lstm_flax.data.dataset import Dataset, open_dataset
 from lstm_flax.errors import UserError
 from lstm_flax.evaluation.classifier import ClassifierEvaluator
 from lstm_flax.evaluation.metrics import class_probabilities, classification_metrics
+from lstm_flax.files import read_json, read_lines
 from lstm_flax.models.classifier import TextClassifier
 from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.text.tokenized import TokenizedSplit, flatten
@@ -140,7 +141,7 @@ def score_run(workdir: Path, split: str, checkpoint: str = "best") -> ScoredRun:
         own,
         metrics,
         _read_lines(workdir / "log.jsonl"),
-        next(iter(_read_lines(workdir / "results.json")), {}),
+        _read_results(workdir / "results.json"),
         audit(dataset, config.data.max_length),
     )
 
@@ -172,10 +173,18 @@ def _subset(split: TokenizedSplit, indices: np.ndarray) -> TokenizedSplit:
     return TokenizedSplit(token_ids, offsets, split.labels[indices], split.groups[indices])
 
 
+def _read_results(path: Path) -> dict[str, Any]:
+    """The results of a run that has ended; none where they are absent or damaged."""
+    try:
+        results = read_json(path)
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return results if isinstance(results, dict) else {}
+
+
 def _read_lines(path: Path) -> list[dict[str, Any]]:
     """The JSON objects of a file; none where it is absent, or a line was cut by a kill."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines if line.endswith("}")]
+        return [json.loads(line) for line in read_lines(path) if line.endswith("}")]
     except (OSError, ValueError):
         return []

@@ -18,6 +18,7 @@ import numpy as np
 
 from lstm_flax.config import TokenizerConfig
 from lstm_flax.errors import UserError, one_line
+from lstm_flax.files import LARGEST_JSON
 from lstm_flax.text.hashing import text_hashes
 from lstm_flax.text.ngram_fitting import fit_ngram_weights
 from lstm_flax.text.ngrams import NgramWeights
@@ -203,6 +204,8 @@ class TextEncoder:
             UserError: a file is missing, damaged, or of another version of this program.
         """
         try:
+            if len(files[_DESCRIPTION]) > LARGEST_JSON:
+                raise ValueError(f"{_DESCRIPTION} is far too large")
             description = json.loads(files[_DESCRIPTION])
             _check_description(description, files)
             tokenizer = Tokenizer(description["kind"], description["lowercase"], files[_TOKENIZER])

@@ -2,13 +2,13 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from tqdm.auto import tqdm
 
-from lstm_flax.files import cannot_write, write_text
+from lstm_flax.files import cannot_write, read_lines, writing_file
 
 logger = logging.getLogger(__name__)
 # Follows a run: takes the step and the values of a line of the log.
@@ -33,7 +33,9 @@ class RunLog:
         self._on_log = on_log
         try:
             if path.exists():
-                write_text(path, "".join(_lines_up_to(path, resumed_step)))
+                with writing_file(path) as file:
+                    for line in _lines_up_to(path, resumed_step):
+                        file.write(f"{line}\n".encode())
             self._file = path.open("a", encoding="utf-8")
         except OSError as error:
             raise cannot_write(path, error) from error
@@ -69,15 +71,16 @@ class NoLog(RunLog):
         """Closes nothing."""
 
 
-def _lines_up_to(path: Path, step: int) -> list[str]:
-    """The lines of steps up to this one; a kill may have cut the last, which is dropped."""
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    steps = [_step_of(line) for line in lines[:-1]]
-    if None in steps:
-        number = steps.index(None) + 1
-        logger.warning("%s:%d: not a line of this log; it is dropped", path, number)
-    kept = zip(lines, steps, strict=False)
-    return [f"{line}\n" for line, found in kept if found is not None and found <= step]
+def _lines_up_to(path: Path, step: int) -> Iterator[str]:
+    """The lines of steps up to this one; warns of the first that is none of a log."""
+    warned = False
+    for number, line in enumerate(read_lines(path), start=1):
+        found = _step_of(line)
+        if found is None and not warned:
+            logger.warning("%s:%d: not a line of this log; it is dropped", path, number)
+            warned = True
+        if found is not None and found <= step:
+            yield line
 
 
 def _step_of(line: str) -> int | None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import json
 import logging
 import os
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from lstm_flax.files import (
     cannot_write,
     make_folder,
     open_plain,
-    read_plain,
+    read_json,
     require_own_files,
 )
 
@@ -93,7 +92,7 @@ def stored_results(
 ) -> dict[str, Any] | None:
     """The results printed when this training ended; None if they are gone or of another run."""
     try:
-        results: Any = json.loads(read_plain(workdir / "results.json"))
+        results: Any = read_json(workdir / "results.json")
     except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(results, dict):

@@ -109,6 +109,25 @@ def test_of_several_processes_one_that_is_interrupted_asks_the_others() -> None:
     assert steps == [1, 2, 3, 4]
 
 
+ABORT = """
+import os, threading
+from lstm_flax.devices import processes
+with processes._abort_is_loss():
+    if {within}:
+        threading.Thread(target=os.abort).start()
+        threading.Event().wait(60)
+os.abort()
+"""
+
+
+@pytest.mark.parametrize(("within", "status"), [(True, 75), (False, -signal.SIGABRT)])
+def test_where_jax_would_abort_a_line_and_the_status_say_so(within: bool, status: int) -> None:
+    program = [sys.executable, "-c", ABORT.format(within=within)]
+    ended = subprocess.run(program, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == status
+    assert ("error: JAX has given up" in ended.stderr) is within
+
+
 def start(number: int, command: str, *words: str, devices: int = 1) -> list[subprocess.Popen[str]]:
     """Starts so many processes of a command over loopback."""
     with socket.socket() as free:

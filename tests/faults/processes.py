@@ -12,6 +12,7 @@ import argparse
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -58,6 +59,12 @@ def start(
     return started
 
 
+def afresh(workdir: Path) -> Path:
+    """Removes what an earlier call of this command has left there: its log would mislead."""
+    shutil.rmtree(workdir, ignore_errors=True)
+    return workdir
+
+
 def ended(processes: list[subprocess.Popen[bytes]]) -> list[int]:
     """Their statuses, when all have ended."""
     return [process.wait(timeout=900) for process in processes]
@@ -90,7 +97,7 @@ def same(run: SmallRun, folder: Path) -> None:
     whole = folder / "devices_1"
     for processes, devices in [(1, n) for n in DEVICES] + [(n, 1) for n in PROCESSES]:
         name = f"devices_{devices}" if processes == 1 else f"processes_{processes}"
-        statuses = ended(start(run, folder / name, processes, devices))
+        statuses = ended(start(run, afresh(folder / name), processes, devices))
         assert statuses == [0] * processes, statuses
         found = difference(whole, folder / name)
         print(json.dumps({"part": "same", "run": name, **found}), flush=True)
@@ -98,7 +105,7 @@ def same(run: SmallRun, folder: Path) -> None:
 
 def continued(run: SmallRun, folder: Path) -> None:
     """Two processes, then one, then four; SIGTERM reaches one of those that stop."""
-    workdir = folder / "continued"
+    workdir = afresh(folder / "continued")
     for processes, stop in ((2, 8), (1, 17)):
         running = start(run, workdir, processes)
         wait_for_step(workdir, stop, running)
@@ -114,7 +121,7 @@ def lost(run: SmallRun, folder: Path) -> None:
     """Kills or halts one of two processes; the other ends, and the run goes on with one."""
     for which in (0, 1):
         for name, number in (("killed", signal.SIGKILL), ("halted", signal.SIGSTOP)):
-            workdir = folder / f"{name}_{which}"
+            workdir = afresh(folder / f"{name}_{which}")
             running = start(run, workdir, 2, 1, "--config.training.epochs=400")
             wait_for_step(workdir, 9, running)
             began = time.monotonic()
@@ -127,7 +134,7 @@ def lost(run: SmallRun, folder: Path) -> None:
             found = {"process": which, "what": name, "status": status, "seconds": round(seconds, 1)}
             print(json.dumps({"part": "lost", **found, "line": line}), flush=True)
             assert seconds < 60
-            assert status in (75, 134)
+            assert status == 75
 
 
 def restored(run: SmallRun, folder: Path) -> None:

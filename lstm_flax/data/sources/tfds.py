@@ -17,7 +17,7 @@ from lstm_flax.config import DataConfig
 from lstm_flax.data.examples import Examples, sorted_label_names
 from lstm_flax.data.sources.base import Source
 from lstm_flax.errors import UserError, one_line
-from lstm_flax.files import read_plain
+from lstm_flax.files import read_json
 
 _NAME = re.compile(r"[A-Za-z0-9_]+(/[A-Za-z0-9_+-][A-Za-z0-9_.+-]*)?(:[0-9]+\.[0-9]+\.[0-9]+)?")
 _OWN = "tensorflow_datasets.core.features."
@@ -47,7 +47,7 @@ def require_known_features(folder: Path) -> None:
     for path in sorted(folder.rglob("features.json")):
         try:
             # The user named this folder: a link in it to a plain file is the user's own.
-            described = json.loads(read_plain(path.resolve()))
+            described = read_json(path.resolve())
             foreign = [name for name in _class_names(described) if not name.startswith(_OWN)]
         except (OSError, ValueError, RecursionError) as error:
             raise UserError(
