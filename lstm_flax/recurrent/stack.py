@@ -97,6 +97,7 @@ class Stack(nn.Module):
             if block[0] > 0:
                 x = nn.Dropout(self.dropout)(x, deterministic=deterministic)
             cells, starts = self._make_block(block, x, states, recurrent_dropout)
+            final: Sequence[tuple[jax.Array, ...]]
             if truncated:
                 # The state that a chunk starts from is that of the chunk before.
                 run = functools.partial(run_layers, implementation, has_initial_h=True)
