@@ -24,7 +24,8 @@ def model_card(run: ScoredRun, baselines: Mapping[str, Mapping[str, Any]] | None
         "architecture": f"{metadata.encoder.vocab_size:,} {config.tokenizer.kind} tokens x "
         f"{model.embedding_size}{ngrams}, {model.num_layers} "
         f"{'bidirectional ' if model.bidirectional else ''}{model.cell.upper()} layer(s) of "
-        f"{model.hidden_size}, pooling {_code(model.pooling)}",
+        f"{model.hidden_size}, pooling {_code(model.pooling)}"
+        + (", sentence by sentence" if model.hierarchy == "sentences" else ""),
         "trained on": f"{train.examples:,} texts of {_code(data.source)}"
         + (f", {_code(data.train_path)}" if data.train_path else ""),
         "starts from": _code(config.init_from) if config.init_from else "random weights",

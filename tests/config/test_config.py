@@ -98,6 +98,14 @@ def test_a_penalty_on_changes_needs_two_tokens() -> None:
         (lambda: ModelConfig(dropout=1.0), r"model\.dropout = 1\.0: .*at least 0 and below 1$"),
         (lambda: ModelConfig(dropout=float("nan")), r"model\.dropout = nan: "),
         (lambda: ModelConfig(cell="sru"), r"model\.cell = 'sru': .*lstm, gru or rnn$"),
+        (lambda: ModelConfig(direction_merge="ave"), r"merge = 'ave': .*concat, sum or mean$"),
+        (lambda: ModelConfig(truncate_gradient_every=-1), r"every = -1: .*at least 0$"),
+        (lambda: ModelConfig(hierarchy="words"), r"hierarchy = 'words': .*none or sentences$"),
+        (lambda: ModelConfig(sentence_length=1), r"sentence_length = 1: .*at least 2$"),
+        (
+            lambda: ModelConfig(hierarchy="sentences", truncate_gradient_every=9),
+            r"model\.truncate_gradient_every = 9: .*leave one of them out$",
+        ),
         (lambda: FineTuningConfig(layer_decay=0.0), r"fine_tuning\.layer_decay = 0\.0: .*above 0"),
         (lambda: Config(task="regression"), r"task = 'regression': .*classifier or language_model"),
         (lambda: LanguageModelConfig(softmax_samples=1), r"softmax_samples = 1: .* 0 "),
@@ -114,6 +122,15 @@ def test_weight_decay_without_adamw_is_refused() -> None:
     config.optimizer.name = "adam"
     with pytest.raises(UserError, match="weight_decay"):
         Config.from_config_dict(config)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("direction_merge", "sum"), ("truncate_gradient_every", 9), ("hierarchy", "sentences")],
+)
+def test_a_language_model_has_none_of_what_long_reviews_need(name: str, value: object) -> None:
+    with pytest.raises(UserError, match=rf"^config\.model\.{name} = {value!r}: .*leave it out$"):
+        Config(task="language_model", model=ModelConfig(**{name: value}))
 
 
 @pytest.mark.parametrize("values", [{"modle": {}}, {"model": {"hidden": 3}}])

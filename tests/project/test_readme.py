@@ -66,7 +66,7 @@ DOCUMENTS = {
     "docs/your_data.md": Expected(blocks=4, answers=1),
     "docs/language_model.md": Expected(blocks=2, answers=0),
     "docs/explanations.md": Expected(blocks=3, answers=1),
-    "docs/tutorial.md": Expected(blocks=25, answers=0, tutorial=True),
+    "docs/tutorial.md": Expected(blocks=30, answers=0, tutorial=True),
 }
 
 
