@@ -115,7 +115,7 @@ plt.show()
 # The RNN again, its recurrent kernel twice as large. Clipping scales the whole gradient down, so
 # that its direction stays and its size is bounded. It mends exploding, not vanishing.
 
-# %%
+# %% tags=["varies"]
 exploding = gradient_norms(RNN, new_params(RNN, scale=2.0), x)
 gradient = {"w": jnp.asarray(exploding)}
 clip = optax.clip_by_global_norm(1.0)
