@@ -43,7 +43,8 @@ def test_train_evaluate_predict_and_explain(
     assert why.log_odds - strongest.occlusion == pytest.approx(
         np.log(after / (1 - after)), abs=1e-3
     )
-    assert main(["evaluate", f"--workdir={tmp_path / 'run'}"]) == 0
+    run = tmp_path / "run"
+    assert main(["evaluate", f"--workdir={run}", f"--config={run / 'config.json'}"]) == 0
     assert (
         json.loads((tmp_path / "run" / "evaluation.json").read_text())["accuracy"]
         == (results["accuracy"])
