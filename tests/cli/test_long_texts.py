@@ -22,6 +22,7 @@ CHOICES: dict[str, dict[str, Any]] = {
 TEXT = "A superb film. The story is moving! And the music, too, is warm and gentle."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choice", CHOICES)
 def test_train_evaluate_predict_and_explain(
     choice: str, brief_config: Config, tmp_path: Path, capsys: pytest.CaptureFixture
