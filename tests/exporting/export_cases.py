@@ -39,7 +39,7 @@ KINDS: dict[str, dict[str, Any]] = {
 # What only the model itself, as StableHLO, has.
 STABLEHLO_KINDS: dict[str, dict[str, Any]] = {
     "merged": {"num_layers": 2, "direction_merge": "mean"},
-    "sentences": {"hierarchy": "sentences", "sentence_length": 8, "pooling": "attention"},
+    "sentences": {"hierarchy": "sentences", "sentence_length": 8, "pooling": "concat"},
 }
 DEEP_KINDS: dict[str, dict[str, Any]] = {
     f"deep_{cell}": {"cell": cell, "num_layers": 3, "bidirectional": True, "pooling": pooling}
