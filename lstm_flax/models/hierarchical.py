@@ -22,7 +22,7 @@ from lstm_flax.recurrent.masking import sequence_mask
 
 
 class Sentences(NamedTuple):
-    """Where the sentences of B rows stand.
+    """The places of the sentences in B rows.
 
     Attributes:
         starts: i32[B, S], each sentence's first token.

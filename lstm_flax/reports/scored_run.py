@@ -60,7 +60,7 @@ class Answers:
 
 @dataclasses.dataclass(frozen=True)
 class Audit:
-    """What `lstm-flax inspect` says of the data.
+    """The statistics and doubts that `lstm-flax inspect` prints of the data.
 
     Attributes:
         statistics: by split.

@@ -11,7 +11,7 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Metrics:
-    """What a server has answered; for one thread.
+    """Counts and times of a server's answers; for one thread.
 
     >>> metrics = Metrics()
     >>> metrics.add_request("/predict", 200, seconds=0.004)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What a request may take.
+    """The largest that a request may be.
 
     Attributes:
         body: bytes of a request's body.

@@ -19,8 +19,6 @@ the label off them: its n-grams are in its own class once more. The texts are de
 group, as a film, and each fold has weights of its own, made without it.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import scipy.optimize
 import scipy.sparse
@@ -57,11 +55,14 @@ def fit_ngram_weights(
     keys, counts = count_ngrams(split, order)
     if kind == "regression":
         keys, counts = _most_frequent(keys, counts, _MOST_WEIGHTS // num_classes)
-    fit: Callable[..., np.ndarray] = {"ratios": log_count_ratios, "regression": regression}[kind]
     folds = fold_of(split.groups)
 
     def table(rows: np.ndarray) -> np.ndarray:
-        weights = fit(counts[rows], split.lengths[rows], split.labels[rows], num_classes)
+        if kind == "regression":
+            lengths = split.lengths[rows]
+            weights = regression(counts[rows], lengths, split.labels[rows], num_classes)
+        else:
+            weights = log_count_ratios(counts[rows], split.labels[rows], num_classes)
         return np.concatenate([weights, np.zeros((1, weights.shape[1]))]).astype(np.float16)
 
     whole = table(np.full(len(split), True))
@@ -74,7 +75,7 @@ def fit_ngram_weights(
 
 
 def count_ngrams(split: TokenizedSplit, order: int) -> tuple[np.ndarray, scipy.sparse.csr_matrix]:
-    """How often each text has each n-gram that at least `MIN_COUNT` texts have.
+    """Counts, text by text, the n-grams that at least `MIN_COUNT` texts have.
 
     >>> split = TokenizedSplit.from_sequences([np.array([4, 4, 5]), np.array([4])], [1, 0])
     >>> keys, counts = count_ngrams(split, order=2)
@@ -115,13 +116,12 @@ def count_ngrams(split: TokenizedSplit, order: int) -> tuple[np.ndarray, scipy.s
 
 
 def log_count_ratios(
-    counts: scipy.sparse.csr_matrix, lengths: np.ndarray, labels: np.ndarray, num_classes: int
+    counts: scipy.sparse.csr_matrix, labels: np.ndarray, num_classes: int
 ) -> np.ndarray:
     """Naive-Bayes log-count ratios; 0 for an n-gram that fewer than `MIN_COUNT` texts hold.
 
     Args:
         counts: f32[N, U]; what counts is whether a text holds an n-gram, not how often.
-        lengths: i64[N], not used.
         labels: i32[N].
         num_classes: C.
 

@@ -27,7 +27,7 @@ class SortedHashes:
         self._walks = longest <= _LONGEST_WALK
 
     def positions(self, queries: np.ndarray) -> np.ndarray:
-        """Where the first hash stands that is not below each query, or else the last one.
+        """The place of the first hash that is not below each query, or else of the last.
 
         Args:
             queries: u32[...].

@@ -1,4 +1,4 @@
-"""Where each character of a normalised text, and each token, stands in the raw text.
+"""Places in the raw text of each character of a normalised text, and of each token.
 
 >>> normalized, spans = normalize_with_spans("A<br />fine &amp; sad ﬁlm", lowercase=True)
 >>> normalized
