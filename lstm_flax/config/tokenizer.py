@@ -21,7 +21,7 @@ class TokenizerConfig(Section, at="tokenizer"):
     """
 
     kind: str = field("unigram", choices=("unigram", "bpe", "word", "char"))
-    vocab_size: int = field(16_000, at_least=8, at_most=10_000_000)
+    vocab_size: int = field(16_000, at_least=8, at_most=1_000_000)
     character_coverage: float = field(0.9995, at_least=0.98, at_most=1)
     max_training_texts: int = field(25_000, at_least=1)
     num_threads: int = field(2, at_least=1)

@@ -23,6 +23,8 @@ from lstm_flax.text.normalization import normalize
 
 logger = logging.getLogger(__name__)
 
+_LARGEST_NAMES = 1_000_000  # bytes of the labels; files with them are read up to a bound
+
 SPLITS = ("train", "development", "test", "unsupervised")
 
 
@@ -187,6 +189,14 @@ def _check_training_examples(examples: Examples, config: DataConfig) -> None:
             f"different numbers, {some(examples.label_names, 3)}: that is regression, which this "
             "does not do; name a column of classes in config.data.label_column, or make a few "
             "classes of the numbers"
+        )
+    size = sum(len(name.encode()) for name in examples.label_names)
+    if size > _LARGEST_NAMES:
+        raise UserError(
+            f"{where}: the {len(examples.label_names):,} different labels in "
+            f"{config.label_column!r} have {size:,} bytes, more than the {_LARGEST_NAMES:,} that a "
+            "checkpoint keeps; name a column of classes in config.data.label_column, or shorten "
+            "the labels"
         )
     # A long text cannot consist of breaks and invisible characters alone, for all we care.
     empty = [

@@ -2,12 +2,13 @@
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from lstm_flax.errors import UserError
+from lstm_flax.reports.curves import Curves
 from lstm_flax.reports.page import visible
 
 _BLUE, _ORANGE, _GREY = "#0050b3", "#c85500", "#888888"
@@ -42,25 +43,16 @@ def as_address(svg: bytes) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
 
 
-def learning_curves(log: Sequence[Mapping[str, Any]]) -> Any:
+def learning_curves(curves: Curves) -> Any:
     """Loss by step, and the development part's accuracy by epoch."""
     figure, (left, right) = _axes(2)
-    train = [line for line in log if line.get("event") == "train"]
-    epochs = [line for line in log if line.get("event") == "epoch"]
-    left.plot([e["step"] for e in train], [e["loss"] for e in train], color=_GREY, label="training")
-    scored = [e for e in epochs if "development_loss" in e]
-    steps = [e["step"] for e in scored]
-    left.plot(
-        steps, [e["development_loss"] for e in scored], "o-", color=_BLUE, label="development"
-    )
+    steps, loss, accuracy = curves.development.T
+    every = len(curves.loss) // 2_000 + 1  # more points than can be seen
+    left.plot(*curves.loss[::every].T, color=_GREY, label="training")
+    left.plot(steps, loss, "o-", color=_BLUE, label="development")
     left.set(xlabel="step", ylabel="loss (nats)", ylim=(0, None))
-    right.plot(
-        [e["step"] for e in epochs], [e["train_accuracy"] for e in epochs], "o-", color=_GREY,
-        label="training",
-    )  # fmt: skip
-    right.plot(
-        steps, [e["development_accuracy"] for e in scored], "o-", color=_BLUE, label="development"
-    )
+    right.plot(*curves.training.T, "o-", color=_GREY, label="training")
+    right.plot(steps, accuracy, "o-", color=_BLUE, label="development")
     right.set(xlabel="step", ylabel="accuracy at an epoch's end")
     for axes in (left, right):
         axes.legend(frameon=False)

@@ -27,7 +27,7 @@ def draw_figures(run: ScoredRun) -> dict[str, Any]:
     right = probabilities.argmax(axis=1) == labels
     groups = [(names[c], labels == c) for c in np.argsort(-np.bincount(labels))[:10]]
     return {
-        "learning_curves": figures.learning_curves(run.log),
+        "learning_curves": figures.learning_curves(run.curves),
         "confusion": figures.confusion(np.array(run.metrics["confusion"]), names),
         "rankings": figures.rankings(probabilities, labels, names),
         "reliability": figures.reliability(

@@ -1,7 +1,6 @@
 """A finished run with everything that its report shows: log, scores, answers text by text."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,9 @@ from lstm_flax.data.dataset import Dataset, open_dataset
 from lstm_flax.errors import UserError
 from lstm_flax.evaluation.classifier import ClassifierEvaluator
 from lstm_flax.evaluation.metrics import class_probabilities, classification_metrics
-from lstm_flax.files import read_json, read_lines
+from lstm_flax.files import read_json
 from lstm_flax.models.classifier import TextClassifier
+from lstm_flax.reports.curves import Curves, read_curves
 from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.text.tokenized import TokenizedSplit, flatten
 
@@ -82,7 +82,7 @@ class ScoredRun:
         answers: to that part.
         training_answers: to a random sample of the training part, its own texts.
         metrics: see `classification_metrics`.
-        log: the lines of `log.jsonl`.
+        curves: of its log.
         results: of `results.json`; empty if there is none.
         audit: of the data.
     """
@@ -93,7 +93,7 @@ class ScoredRun:
     answers: Answers
     training_answers: Answers
     metrics: dict[str, Any]
-    log: list[dict[str, Any]]
+    curves: Curves
     results: dict[str, Any]
     audit: Audit
 
@@ -140,7 +140,7 @@ def score_run(workdir: Path, split: str, checkpoint: str = "best") -> ScoredRun:
         answers,
         own,
         metrics,
-        _read_lines(workdir / "log.jsonl"),
+        read_curves(workdir / "log.jsonl"),
         _read_results(workdir / "results.json"),
         audit(dataset, config.data.max_length),
     )
@@ -180,11 +180,3 @@ def _read_results(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return results if isinstance(results, dict) else {}
-
-
-def _read_lines(path: Path) -> list[dict[str, Any]]:
-    """The JSON objects of a file; none where it is absent, or a line was cut by a kill."""
-    try:
-        return [json.loads(line) for line in read_lines(path) if line.endswith("}")]
-    except (OSError, ValueError):
-        return []

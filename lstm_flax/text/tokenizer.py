@@ -20,6 +20,7 @@ from lstm_flax.config import TokenizerConfig
 from lstm_flax.errors import UserError, one_line
 from lstm_flax.text.normalization import NORMALIZATION_VERSION, normalize
 from lstm_flax.text.script import WORD
+from lstm_flax.text.sentencepiece_model import check_size, normalizer_spec
 from lstm_flax.types import PAD_ID
 
 UNKNOWN_ID = 1
@@ -55,6 +56,7 @@ class Tokenizer:
         self.kind = kind
         self.lowercase = lowercase
         self.model = model
+        check_size(model)
         self._processor = sentencepiece.SentencePieceProcessor()
         self._processor.LoadFromSerializedProto(model)
         self.vocab_size: int = self._processor.GetPieceSize()
@@ -238,7 +240,7 @@ class Tokenizer:
         digest = hashlib.sha256()
         header = (self.kind, self.lowercase, NORMALIZATION_VERSION, WORD.pattern)
         digest.update(repr(header).encode())
-        digest.update(_normalizer_spec(self.model))
+        digest.update(normalizer_spec(self.model))
         for i in range(self.vocab_size):
             digest.update(self._processor.IdToPiece(i).encode() + b"\0")
             digest.update(struct.pack("<f", self._processor.GetScore(i)))
@@ -299,32 +301,3 @@ def _training_error(error: RuntimeError, config: TokenizerConfig) -> UserError:
         f"the tokenizer could not be trained on this text ({' '.join(message.split())}); "
         "try a smaller config.tokenizer.vocab_size"
     )
-
-
-def _normalizer_spec(model: bytes) -> bytes:
-    """Field 3 of the serialised `ModelProto`, read without the protobuf package.
-
-    Format: https://protobuf.dev/programming-guides/encoding/
-    """
-    position, found = 0, b""
-
-    def varint() -> int:
-        nonlocal position
-        value = shift = 0
-        while True:
-            byte = model[position]
-            position += 1
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return value
-            shift += 7
-
-    while position < len(model):
-        tag = varint()
-        if tag & 7 != 2:  # every field of ModelProto is a message
-            raise ValueError("not a SentencePiece model")
-        size = varint()
-        if tag >> 3 == 3:
-            found = model[position : position + size]
-        position += size
-    return found

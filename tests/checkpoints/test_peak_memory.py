@@ -1,8 +1,11 @@
 """Files from elsewhere take no more memory than their size justifies, whatever lies in them."""
 
+import itertools
 import json
+import string
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,7 @@ READERS = {
         "stored_results(folder, 'test', 1, 1)"
     ),
     "log": "from lstm_flax.training.progress import RunLog; RunLog(folder / 'log.jsonl', 5)",
+    "curves": "from lstm_flax.reports.curves import read_curves; read_curves(folder / 'log.jsonl')",
     "data set": "from lstm_flax.data.cache_files import read_manifest; read_manifest(folder, 1)",
     "split": ("from lstm_flax.data.token_cache import read_split; read_split(folder)"),
     "encoder": (
@@ -40,6 +44,7 @@ FILES = {
     "configuration": "config.json",
     "results": "results.json",
     "log": "log.jsonl",
+    "curves": "log.jsonl",
     "data set": "dataset.json",
     "split": "split.json",
     "encoder": "encoder.json",
@@ -47,12 +52,37 @@ FILES = {
 CONTENTS = {
     "many lists": LISTS,
     "five times as many": b"[" + b"[]," * (5 * MOST // 3 - 100) + b"[]]\n",  # just below 50 MB
+    "points": b'{"event":"train","step":1,"loss":1}\n' * 1_000_000,
     "short lines": b"ab\n" * (5 * MOST // 3),
     "a long line": b"x" * (20 * MOST) + b"\n",
+}
+
+
+def message(field: int, content: bytes) -> bytes:
+    """A field, from 1 to 2,047, of a serialised protobuf message, of at most 127 bytes."""
+    tag = field << 3 | 2
+    head = [tag] if tag < 128 else [tag & 127 | 128, tag >> 7]
+    return bytes([*head, len(content)]) + content
+
+
+# SentencePiece models of up to 50 MB, each with what takes most memory for its bytes.
+SPECIAL = b"".join(
+    message(1, message(1, piece) + bytes([3 << 3, kind]))
+    for piece, kind in ((b"<pad>", 3), (b"<unk>", 2), (b"<s>", 3), (b"</s>", 3))
+)
+WORDS = message(2, bytes([3 << 3, 3]))  # a trainer's settings: model_type = WORD
+TOKENIZERS: dict[str, Callable[[], bytes]] = {
+    "many pieces": lambda: b"".join(
+        message(1, message(1, "".join(word).encode()))
+        for word in itertools.islice(itertools.product(string.ascii_letters, repeat=4), 6_000_000)
+    ),
+    "empty pieces": lambda: message(1, b"") * 25_000_000,
+    "many settings": lambda: message(2, message(31, b"") * 40) * 400_000,  # symbols of the user
 }
 # The peak that reading adds, from the kernel: writing 5 sets it back to what is held now.
 PROGRAM = """
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from lstm_flax.errors import UserError
 folder = Path(sys.argv[1])
@@ -89,7 +119,8 @@ def peak(reader: str, folder: Path) -> int:
 @pytest.mark.parametrize(
     ("name", "content"),
     [(name, content) for name in READERS for content in ("many lists", "five times as many")]
-    + [("log", "short lines"), ("log", "a long line")],
+    + [(name, content) for name in ("log", "curves") for content in ("short lines", "a long line")]
+    + [("curves", "points")],
 )
 def test_what_is_read_takes_twice_its_size_and_a_constant(
     name: str, content: str, tmp_path: Path
@@ -98,3 +129,16 @@ def test_what_is_read_takes_twice_its_size_and_a_constant(
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(CONTENTS[content])
     assert peak(READERS[name], tmp_path) < 2 * len(CONTENTS[content]) + CONSTANT
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks are read from /proc")
+@pytest.mark.parametrize("content", TOKENIZERS)
+def test_a_tokenizer_takes_twice_its_size_and_a_constant(content: str, tmp_path: Path) -> None:
+    model = SPECIAL + TOKENIZERS[content]() + WORDS
+    (tmp_path / "tokenizer.model").write_bytes(model)
+    reader = (
+        "from lstm_flax.text.tokenizer import Tokenizer\n"
+        "Tokenizer('word', True, (folder / 'tokenizer.model').read_bytes())"
+    )
+    assert peak(reader, tmp_path) < 2 * len(model) + CONSTANT

@@ -111,3 +111,12 @@ def test_many_different_numbers_are_regression(step: float, tmp_path: Path) -> N
         load_examples(config, "train")
     path.write_text("text,price\n" + "".join(f"text {i},{i % 40}\n" for i in range(400)))
     assert len(load_examples(config, "train").label_names) == 40
+
+
+def test_labels_that_a_checkpoint_could_not_hold_are_refused(tmp_path: Path) -> None:
+    rows = [{"text": f"text {i}", "label": f"{i % 600} " + "long " * 400} for i in range(1_200)]
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = DataConfig(source="files", train_path=str(path))
+    with pytest.raises(UserError, match=r"600 different labels in 'label' have 1,20\d,\d{3} bytes"):
+        load_examples(config, "train")

@@ -106,8 +106,10 @@ def call(words: list[str]) -> tuple[int | str, str, str]:
                 status: int | str = lstm_flax(words)
         except SystemExit as leaving:
             status = int(leaving.code or 0)
-        except BaseException:
+        except Exception:
             status = traceback.format_exc()
+    if status == 130:
+        raise KeyboardInterrupt  # of this program, not what the damage led to
     return status, out.getvalue(), err.getvalue()
 
 

@@ -1,0 +1,76 @@
+"""The learning curves of a run, read from its log."""
+
+import dataclasses
+import json
+from array import array
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstm_flax.files import read_lines
+
+
+@dataclasses.dataclass(frozen=True)
+class Curves:
+    """Numbers of `log.jsonl` by step.
+
+    Attributes:
+        loss: f64[N, 2], step and training loss.
+        training: f64[N, 2], step and training accuracy at an epoch's end.
+        development: f64[N, 3], step, loss and accuracy of the development part.
+    """
+
+    loss: np.ndarray
+    training: np.ndarray
+    development: np.ndarray
+
+
+_CURVES = {
+    "loss": ("train", ("step", "loss")),
+    "training": ("epoch", ("step", "train_accuracy")),
+    "development": ("epoch", ("step", "development_loss", "development_accuracy")),
+}
+
+
+def read_curves(path: Path) -> Curves:
+    r"""Reads a log; what is no line of one is passed over, and an absent log has no curves.
+
+    It takes no more memory than the file has bytes, since the log may be someone else's.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "log.jsonl")
+    ...     _ = path.write_text('{"event": "train", "step": 50, "loss": 0.5}\n')
+    ...     read_curves(path).loss.tolist()
+    [[50.0, 0.5]]
+    """
+    found = {name: array("d") for name in _CURVES}
+    try:
+        for line in read_lines(path):
+            values = _object(line)
+            for name, (event, fields) in _CURVES.items():
+                numbers = [values.get(field) for field in fields]
+                if values.get("event") == event and all(_is_number(n) for n in numbers):
+                    found[name].extend(numbers)
+    except OSError:
+        pass
+    return Curves(
+        **{
+            name: np.array(found[name]).reshape(-1, len(fields))
+            for name, (_, fields) in _CURVES.items()
+        }
+    )
+
+
+def _object(line: str) -> dict[str, Any]:
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _is_number(value: Any) -> bool:
+    """A number that a float64 holds; the log has NaN where a loss was."""
+    return isinstance(value, float) or (type(value) is int and abs(value) < 2**53)

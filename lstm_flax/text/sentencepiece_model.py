@@ -1,0 +1,65 @@
+"""SentencePiece's model files, as far as they are read here: a serialised `ModelProto`.
+
+Read without the protobuf package: https://protobuf.dev/programming-guides/encoding/
+"""
+
+from collections.abc import Iterator
+
+LARGEST_VOCABULARY = 1_000_000  # pieces; `config.tokenizer.vocab_size` has the same bound
+_LARGEST_REST = 5_000_000  # bytes beside the pieces; SentencePiece's own normalisers have 250,000
+_PIECE, _NORMALIZER_SPEC = 1, 3  # fields of `ModelProto`
+
+
+def check_size(model: bytes) -> None:
+    """Bounds what SentencePiece allocates for a model, some 200 bytes a piece, before it does.
+
+    Raises:
+        ValueError: more pieces, or more beside them, than any tokenizer of this program has.
+    """
+    pieces = beside = 0
+    for field, start, end in _messages(model):
+        if field == _PIECE:
+            pieces += 1
+        else:
+            beside += end - start
+        if pieces > LARGEST_VOCABULARY or beside > _LARGEST_REST:
+            raise ValueError("it is larger than any tokenizer of this program")
+
+
+def normalizer_spec(model: bytes) -> bytes:
+    """The part of a model that says how SentencePiece normalises text, serialised.
+
+    Raises:
+        ValueError: it is no model.
+    """
+    found = b""
+    for field, start, end in _messages(model):
+        if field == _NORMALIZER_SPEC:
+            found = model[start:end]
+    return found
+
+
+def _messages(model: bytes) -> Iterator[tuple[int, int, int]]:
+    """The fields of a model, and where each starts and ends."""
+    position = 0
+
+    def varint() -> int:
+        nonlocal position
+        value = shift = 0
+        while True:
+            if position >= len(model) or shift > 63:
+                raise ValueError("not a SentencePiece model")
+            byte = model[position]
+            position += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+            shift += 7
+
+    while position < len(model):
+        tag = varint()
+        if tag & 7 != 2:  # every field of ModelProto is a message
+            raise ValueError("not a SentencePiece model")
+        size = varint()
+        yield tag >> 3, position, position + size
+        position += size
