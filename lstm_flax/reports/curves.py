@@ -50,8 +50,8 @@ def read_curves(path: Path) -> Curves:
         for line in read_lines(path):
             values = _object(line)
             for name, (event, fields) in _CURVES.items():
-                numbers = [values.get(field) for field in fields]
-                if values.get("event") == event and all(_is_number(n) for n in numbers):
+                numbers = [values[field] for field in fields if _is_number(values.get(field))]
+                if values.get("event") == event and len(numbers) == len(fields):
                     found[name].extend(numbers)
     except OSError:
         pass
