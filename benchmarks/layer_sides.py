@@ -12,7 +12,7 @@ from measuring import HAS_TORCH, torch_device
 
 from lstm_flax import LSTM, torch_weights
 from lstm_flax.recurrent.cells import direction_name
-from lstm_flax.recurrent.cudnn import why_not_cudnn
+from lstm_flax.recurrent.implementations.cudnn import why_not_cudnn
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,7 @@ from lstm_flax.checkpoints.pretrained import SHIPPED
 from lstm_flax.checkpoints.restore import load_trained_model
 from lstm_flax.config import Config
 from lstm_flax.text.encoder import TextEncoder
-from lstm_flax.text.ngrams import NgramWeights
+from lstm_flax.text.ngrams.weights import NgramWeights
 
 NEGLIGIBLE = 0.25
 

@@ -4,7 +4,7 @@ import argparse
 import json
 
 from lstm_flax.cli.arguments import Commands, add_command, add_overrides, given_path
-from lstm_flax.cli.own_data import add_data, config_of_data
+from lstm_flax.cli.arguments.own_data import add_data, config_of_data
 from lstm_flax.display import escaped_lines
 from lstm_flax.errors import UserError
 from lstm_flax.files import read_json

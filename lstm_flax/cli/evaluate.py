@@ -100,7 +100,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 def _on_split(
     arguments: argparse.Namespace, workdir: Path, trained: "TrainedModel", show_progress: bool
 ) -> dict[str, Any]:
-    from lstm_flax.cli.data_of_model import config_of_model
+    from lstm_flax.cli.arguments.data_of_model import config_of_model
     from lstm_flax.evaluation.evaluate import default_split, evaluate_split
 
     config = config_of_model(

@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 
 from lstm_flax.cli.arguments import Commands, add_command, add_overrides
-from lstm_flax.cli.own_data import add_data, config_of_data
+from lstm_flax.cli.arguments.own_data import add_data, config_of_data
 from lstm_flax.display import escaped, escaped_lines, to_json
 
 

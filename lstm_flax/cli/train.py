@@ -14,7 +14,7 @@ from lstm_flax.cli.arguments import (
     add_split,
     given_path,
 )
-from lstm_flax.cli.own_data import add_data, config_of_data
+from lstm_flax.cli.arguments.own_data import add_data, config_of_data
 from lstm_flax.training.interruption import EXIT_STATUS, Interrupted, leaving_at_once
 
 if TYPE_CHECKING:

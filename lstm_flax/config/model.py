@@ -18,9 +18,9 @@ class ModelConfig(Section, at="model"):
             embedding from, or `glove-50d` (`text/vectors.py`); absent for `embedding_init`.
         freeze_embedding: keep the embedding as it starts.
         ngram_order: n of the longest n-grams whose weights are inputs beside the embeddings
-            (`text/ngrams.py`); 0 for none.
+            (`text/ngrams/weights.py`); 0 for none.
         ngram_weights: `ratios` (naive-Bayes log-count ratios) or `regression` (of a logistic
-            regression), cross-fitted (`text/ngram_fitting.py`).
+            regression), cross-fitted (`text/ngrams/fitting.py`).
         ngram_votes: the weights of a text's n-grams are also summed straight into the logits
             (`models/votes.py`).
         hidden_size: H, of one direction.
@@ -37,8 +37,8 @@ class ModelConfig(Section, at="model"):
         recurrent_dropout_per_step: a new mask each step instead of one per sequence.
         head_dropout: rate on the pooled vector.
         truncate_gradient_every: k, tokens after which the gradient of the recurrent states is cut
-            in training, counted in each direction from where it starts to read
-            (`recurrent/truncation.py`): less memory for long texts. 0 for the whole gradient.
+            in training, counted in each direction from where it starts to read: less memory for
+            long texts. 0 for the whole gradient.
         hierarchy: `none`, or `sentences`: the layers read each sentence by itself, and one more
             layer of H reads the pooled sentences (`models/hierarchical.py`).
         sentence_length: the most tokens of a sentence; a longer one is split, and one of less than

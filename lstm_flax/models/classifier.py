@@ -85,8 +85,8 @@ class TextClassifier(nn.Module):
         recurrent_dropout_per_step: a new mask each step instead of one per sequence.
         head_dropout: rate on the pooled vector.
         truncate_gradient_every: k, tokens after which the gradient of the recurrent states is cut
-            in training (`recurrent/truncation.py`); 0 for the whole gradient. With `deterministic`
-            nothing is cut: values are the same, and explanations need the whole gradient.
+            in training; 0 for the whole gradient. With `deterministic` nothing is cut: values are
+            the same, and explanations need the whole gradient.
         hierarchy: `none`, or `sentences`: the layers read each sentence by itself, and one more
             layer of H reads the pooled sentences (Yang et al. 2016; with `pooling="attention"`
             their attention). Both levels pool alike.

@@ -18,13 +18,13 @@ from lstm_flax.recurrent.checks import (
     checked_inputs,
     checked_state,
 )
-from lstm_flax.recurrent.dispatch import choose_implementation, run_layers
+from lstm_flax.recurrent.implementations.dispatch import choose_implementation, run_layers
+from lstm_flax.recurrent.implementations.scan import DirectionStart, to_carry
+from lstm_flax.recurrent.implementations.truncation import truncated_layer
+from lstm_flax.recurrent.implementations.varying import vary_like
 from lstm_flax.recurrent.initializers import orthogonal
 from lstm_flax.recurrent.masking import sequence_mask
 from lstm_flax.recurrent.merging import merge_directions
-from lstm_flax.recurrent.scan import DirectionStart, to_carry
-from lstm_flax.recurrent.truncation import truncated_layer
-from lstm_flax.recurrent.varying import vary_like
 
 
 class Stack(nn.Module):

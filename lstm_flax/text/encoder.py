@@ -20,8 +20,8 @@ from lstm_flax.config import TokenizerConfig
 from lstm_flax.errors import UserError, one_line
 from lstm_flax.files import LARGEST_JSON
 from lstm_flax.text.hashing import text_hashes
-from lstm_flax.text.ngram_fitting import fit_ngram_weights
-from lstm_flax.text.ngrams import NgramWeights
+from lstm_flax.text.ngrams.fitting import fit_ngram_weights
+from lstm_flax.text.ngrams.weights import NgramWeights
 from lstm_flax.text.normalization import NORMALIZATION_VERSION
 from lstm_flax.text.tokenized import TokenizedSplit
 from lstm_flax.text.tokenizer import KINDS, Tokenizer
@@ -73,7 +73,7 @@ class TextEncoder:
             texts: raw texts of the training part alone.
             labels: i32[N], the class of each text, from 0; used for the weights alone.
             ngram_order: n of the longest n-grams with weights; 0 for no token features.
-            ngram_weights: `ratios` or `regression`, see `text/ngram_fitting.py`.
+            ngram_weights: `ratios` or `regression`, see `text/ngrams/fitting.py`.
             tokenizer: its settings; None for words, at most 30,000 of them.
             lowercase: fold texts to lower case.
 

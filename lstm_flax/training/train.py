@@ -24,7 +24,7 @@ from lstm_flax.errors import UserError
 from lstm_flax.evaluation.evaluate import default_split, evaluate_split
 from lstm_flax.evaluation.tables import result_table
 from lstm_flax.files import write_text
-from lstm_flax.recurrent.dispatch import choose_implementation
+from lstm_flax.recurrent.implementations.dispatch import choose_implementation
 from lstm_flax.recurrent.processor import products_dtype, warn_of_slow_dtype
 from lstm_flax.text.tokenizer import Tokenizer
 from lstm_flax.text.vectors import require_vectors

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lstm_flax.cli import _parser, main
-from lstm_flax.cli.own_data import config_of_data
+from lstm_flax.cli.arguments.own_data import config_of_data
 from lstm_flax.config import Config
 from tests.cli.mistake_cases import mistake
 from tests.conftest import templated_texts

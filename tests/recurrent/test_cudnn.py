@@ -10,8 +10,8 @@ from jax.experimental import rnn
 
 from lstm_flax import LSTM
 from lstm_flax.errors import UserError
-from lstm_flax.recurrent import cudnn, dispatch
-from lstm_flax.recurrent.cudnn import pack_weights, why_not_cudnn
+from lstm_flax.recurrent.implementations import cudnn, dispatch
+from lstm_flax.recurrent.implementations.cudnn import pack_weights, why_not_cudnn
 from lstm_flax.training.train import warn_of_undivided_batches
 from tests.recurrent.recurrent_cases import assert_close, make, random_case, random_variables, run
 

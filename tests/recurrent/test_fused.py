@@ -16,10 +16,10 @@ from jax.test_util import check_grads
 
 from lstm_flax import GRU, LSTM
 from lstm_flax.errors import UserError
-from lstm_flax.recurrent import dispatch
-from lstm_flax.recurrent.dispatch import choose_implementation
-from lstm_flax.recurrent.fused import fused_layer
-from lstm_flax.recurrent.scan import DirectionStart
+from lstm_flax.recurrent.implementations import dispatch
+from lstm_flax.recurrent.implementations.dispatch import choose_implementation
+from lstm_flax.recurrent.implementations.fused import fused_layer
+from lstm_flax.recurrent.implementations.scan import DirectionStart
 from tests.recurrent.recurrent_cases import apply, assert_close, random_case, random_variables, run
 from tests.recurrent.torch_reference import compare_with_torch, load_case
 

@@ -10,8 +10,8 @@ import pytest
 from flax.linen import OptimizedLSTMCell
 
 from lstm_flax.errors import UserError
-from lstm_flax.recurrent import cudnn, dispatch
 from lstm_flax.recurrent.cells import direction_name
+from lstm_flax.recurrent.implementations import cudnn, dispatch
 from tests.recurrent.recurrent_cases import (
     LAYERS,
     Case,

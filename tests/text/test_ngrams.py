@@ -8,16 +8,16 @@ from sklearn.linear_model import LogisticRegression
 
 from lstm_flax.config import TokenizerConfig
 from lstm_flax.data.batching import Batcher
-from lstm_flax.text import ngram_fitting
+from lstm_flax.text.ngrams import fitting as ngram_fitting
 from lstm_flax.text.encoder import TextEncoder
-from lstm_flax.text.ngram_fitting import (
+from lstm_flax.text.ngrams.fitting import (
     MIN_COUNT,
     STRENGTH,
     count_ngrams,
     fit_ngram_weights,
     regression,
 )
-from lstm_flax.text.ngrams import FOLDS, fold_of
+from lstm_flax.text.ngrams.weights import FOLDS, fold_of
 from lstm_flax.text.tokenized import TokenizedSplit
 from lstm_flax.text.tokenizer import Tokenizer
 

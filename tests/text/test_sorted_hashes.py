@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lstm_flax.text.sorted_hashes import SortedHashes
+from lstm_flax.text.ngrams.sorted_hashes import SortedHashes
 
 TOP = 2**32 - 1
 

@@ -17,7 +17,7 @@ from lstm_flax.evaluation.classifier import ClassifierEvaluator
 from lstm_flax.evaluation.evaluate import evaluate_split
 from lstm_flax.inference.predictor import Predictor
 from lstm_flax.text.encoder import TextEncoder
-from lstm_flax.text.ngrams import NgramWeights
+from lstm_flax.text.ngrams.weights import NgramWeights
 from lstm_flax.text.ppmi_svd import DEVIATION
 from lstm_flax.text.tokenizer import UNKNOWN_ID
 from lstm_flax.training.fine_tune import fine_tune

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 from jax.experimental import rnn
 
 from lstm_flax.recurrent.cells import CellParams
-from lstm_flax.recurrent.fused import join_weights
-from lstm_flax.recurrent.scan import DirectionStart
+from lstm_flax.recurrent.implementations.fused import join_weights
+from lstm_flax.recurrent.implementations.scan import DirectionStart
 
 
 def why_not_cudnn(cell: str, dtype: Any, recurrent_dropout: bool) -> str | None:

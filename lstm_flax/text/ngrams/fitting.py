@@ -24,7 +24,7 @@ import scipy.optimize
 import scipy.sparse
 import scipy.special
 
-from lstm_flax.text.ngrams import FOLDS, NgramWeights, fold_of, ngram_keys
+from lstm_flax.text.ngrams.weights import FOLDS, NgramWeights, fold_of, ngram_keys
 from lstm_flax.text.tokenized import TokenizedSplit
 
 MIN_COUNT = 2

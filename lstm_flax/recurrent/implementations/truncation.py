@@ -31,9 +31,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from lstm_flax.recurrent.implementations.scan import DirectionStart
+from lstm_flax.recurrent.implementations.varying import vary_like
 from lstm_flax.recurrent.masking import sequence_mask
-from lstm_flax.recurrent.scan import DirectionStart
-from lstm_flax.recurrent.varying import vary_like
 
 
 def truncated_layer(

@@ -24,7 +24,7 @@ import numpy as np
 
 from lstm_flax.errors import UserError, some
 from lstm_flax.recurrent.cells import CellSpec, direction_name
-from lstm_flax.recurrent.torch_layers import KEY, from_torch, spec_of, to_arrays, to_torch
+from lstm_flax.recurrent.torch_weights.layers import KEY, from_torch, spec_of, to_arrays, to_torch
 
 
 def classifier_from_torch(state_dict: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

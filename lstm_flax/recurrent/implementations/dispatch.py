@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 
 from lstm_flax.errors import UserError
-from lstm_flax.recurrent.cudnn import cudnn_layers, why_not_cudnn
-from lstm_flax.recurrent.fused import fused_layer
+from lstm_flax.recurrent.implementations.cudnn import cudnn_layers, why_not_cudnn
+from lstm_flax.recurrent.implementations.fused import fused_layer
+from lstm_flax.recurrent.implementations.scan import DirectionStart, scan_layer
+from lstm_flax.recurrent.implementations.varying import vary_like
 from lstm_flax.recurrent.masking import sequence_mask
-from lstm_flax.recurrent.scan import DirectionStart, scan_layer
-from lstm_flax.recurrent.varying import vary_like
 
 _logger = logging.getLogger(__name__)
 

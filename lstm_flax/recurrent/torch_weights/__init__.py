@@ -1,4 +1,4 @@
-"""Weights to and from torch: recurrent layers (`torch_layers`), classifiers (`torch_classifier`).
+"""Weights to and from torch: recurrent layers (`layers`), classifiers (`classifier`).
 
 >>> import numpy as np
 >>> arrays = {"weight_ih_l0": np.ones((8, 3)), "weight_hh_l0": np.ones((8, 2))}
@@ -8,7 +8,7 @@
 Importing it loads neither torch nor jax.
 """
 
-from lstm_flax.recurrent.torch_classifier import classifier_from_torch, classifier_to_torch
-from lstm_flax.recurrent.torch_layers import from_torch, to_torch
+from lstm_flax.recurrent.torch_weights.classifier import classifier_from_torch, classifier_to_torch
+from lstm_flax.recurrent.torch_weights.layers import from_torch, to_torch
 
 __all__ = ["classifier_from_torch", "classifier_to_torch", "from_torch", "to_torch"]

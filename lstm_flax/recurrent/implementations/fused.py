@@ -41,9 +41,9 @@ from jax import lax
 
 from lstm_flax.errors import UserError
 from lstm_flax.recurrent.cells import LSTM_SPEC, CellParams
-from lstm_flax.recurrent.scan import DirectionStart
-from lstm_flax.recurrent.varying import vary_like
-from lstm_flax.recurrent.words import as_words, from_words, word_dtype
+from lstm_flax.recurrent.implementations.scan import DirectionStart
+from lstm_flax.recurrent.implementations.varying import vary_like
+from lstm_flax.recurrent.implementations.words import as_words, from_words, word_dtype
 
 SATURATED = 1e4  # far beyond where tanh rounds to one
 FIRST_ORDER_ONLY = (

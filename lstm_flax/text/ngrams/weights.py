@@ -1,7 +1,7 @@
 """The weights of a text's n-grams as evidence for the classes: features of its tokens.
 
 Each token has the weights of the n-grams that end at it. Zero says nothing: an n-gram that too few
-training texts hold has that. `text/ngram_fitting.py` fits the weights.
+training texts hold has that. `text/ngrams/fitting.py` fits the weights.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ import functools
 import numpy as np
 
 from lstm_flax.text.hashing import mix
-from lstm_flax.text.sorted_hashes import SortedHashes
+from lstm_flax.text.ngrams.sorted_hashes import SortedHashes
 from lstm_flax.text.tokenized import TokenizedSplit
 
 KINDS = ("ratios", "regression")
@@ -30,7 +30,7 @@ class NgramWeights:
             all unknown ones. K is 1, or `FOLDS`: table k was made without the texts of fold k. R is
             1 for two classes (the weight for class 1), else the number of classes.
         groups: u64[g], ascending: the groups of the texts that were counted.
-        kind: `ratios` or `regression`, see `text/ngram_fitting.py`.
+        kind: `ratios` or `regression`, see `text/ngrams/fitting.py`.
     """
 
     order: int
