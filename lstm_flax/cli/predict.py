@@ -105,13 +105,13 @@ def _answer(
 ) -> int:
     """Answers a split, a table or plain lines; the exit status."""
     from lstm_flax.cli.predicting import tables
-    from lstm_flax.cli.predicting.lines import predict_lines, record_of
+    from lstm_flax.cli.predicting.lines import predict_lines
 
     output, column = arguments.output, arguments.text_column
     found: tables.TextTable | Iterable[bytes]
     if source is None:
         answers = predictor.predict_stream(_texts_of(predictor, arguments))
-        return _put(output, ([{"text": a.text} | record_of(a)] for a in answers))
+        return _put(output, ([{"text": a.text} | a.to_dict()] for a in answers))
     if isinstance(source, Path):
         found = tables.open_text_table(source, column, _usual_column(predictor))
     elif arguments.texts:

@@ -56,6 +56,19 @@ class Prediction:
         """The warning for a text that the model mostly does not know."""
         return unknown_warning(self.unknown)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Label and probabilities, `warning` and `truncated` where they say something.
+
+        >>> Prediction("so good", "pos", {"neg": 0.1, "pos": 0.9}, unknown=0.0).to_dict()
+        {'label': 'pos', 'probabilities': {'neg': 0.1, 'pos': 0.9}}
+        """
+        record: dict[str, Any] = {"label": self.label, "probabilities": self.probabilities}
+        if self.warning is not None:
+            record["warning"] = self.warning
+        if self.truncated:
+            record["truncated"] = True
+        return record
+
 
 class Predictor:
     """One trained classifier or several, with text encoders; safe to share between threads.

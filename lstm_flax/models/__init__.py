@@ -7,7 +7,7 @@
     head             probabilities and labels from logits
     language_model   LanguageModel: predicts the next token, in one or both directions
     sampled_softmax  cross-entropy over a large vocabulary
-    initialization   freshly drawn parameters of either
+    initialization   freshly drawn parameters of either; attributes: what a configuration gives
 
 >>> import jax
 >>> import jax.numpy as jnp

@@ -24,13 +24,13 @@ import jax.numpy as jnp
 
 from lstm_flax.config import ModelConfig
 from lstm_flax.errors import UserError
+from lstm_flax.models.attributes import shared_attributes
 from lstm_flax.models.embedding import TokenEmbedding
 from lstm_flax.models.hierarchical import gather_sentences, split_sentences
 from lstm_flax.models.pooling import POOLINGS, Pooling
 from lstm_flax.models.votes import NgramVotes
 from lstm_flax.recurrent.layers import GRU, LSTM, RNN
 from lstm_flax.recurrent.merging import MERGES, merge_directions
-from lstm_flax.recurrent.processor import products_dtype
 from lstm_flax.types import Batch
 
 CELLS = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
@@ -295,24 +295,6 @@ class TextClassifier(nn.Module):
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
         raise UserError(f"model.{name} = {value!r}: choose {' or '.join(choices)}")
-
-
-def shared_attributes(config: ModelConfig) -> dict[str, Any]:
-    """The attributes that classifier and language model take alike from a configuration."""
-    return {
-        "embedding_size": config.embedding_size,
-        "hidden_size": config.hidden_size,
-        "num_layers": config.num_layers,
-        "bidirectional": config.bidirectional,
-        "embedding_dropout": config.embedding_dropout,
-        "word_dropout": config.word_dropout,
-        "dropout": config.dropout,
-        "recurrent_dropout": config.recurrent_dropout,
-        "recurrent_dropout_per_step": config.recurrent_dropout_per_step,
-        "head_dropout": config.head_dropout,
-        "implementation": config.implementation,
-        "dtype": products_dtype(config.dtype),
-    }
 
 
 def apply_classifier(

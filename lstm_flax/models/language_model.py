@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from lstm_flax.config import LanguageModelConfig, ModelConfig
-from lstm_flax.models.classifier import shared_attributes
+from lstm_flax.models.attributes import shared_attributes
 from lstm_flax.models.embedding import TokenEmbedding
 from lstm_flax.recurrent.cells import direction_name
 from lstm_flax.recurrent.layers import LSTM

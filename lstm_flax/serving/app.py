@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from lstm_flax.inference.predictor import Prediction, Predictor
+from lstm_flax.inference.predictor import Predictor
 from lstm_flax.serving.metrics import Metrics
 from lstm_flax.serving.openapi import describe_interface
 from lstm_flax.serving.request_batching import BusyError, RequestBatcher
@@ -47,7 +47,7 @@ class _Server:
 
     async def predict(self, request: Request) -> Response:
         answers = await self._ask(self.batcher, await read_texts(request, self.limits))
-        return JSONResponse({"predictions": [_record(answer) for answer in answers]})
+        return JSONResponse({"predictions": [answer.to_dict() for answer in answers]})
 
     async def explain(self, request: Request) -> Response:
         most = min(self.limits.texts, self.limits.explained)
@@ -145,12 +145,3 @@ async def _http_error(request: Request, error: Exception) -> Response:
     """Of starlette itself: no such path, or another method."""
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, error.headers)
-
-
-def _record(answer: Prediction) -> dict[str, object]:
-    record: dict[str, object] = {"label": answer.label, "probabilities": answer.probabilities}
-    if answer.warning is not None:
-        record["warning"] = answer.warning
-    if answer.truncated:
-        record["truncated"] = True
-    return record

@@ -11,7 +11,8 @@ import pytest
 from lstm_flax.config import LanguageModelConfig, ModelConfig
 from lstm_flax.errors import UserError
 from lstm_flax.models import LanguageModel, init_params
-from lstm_flax.models.classifier import TextClassifier, shared_attributes
+from lstm_flax.models.attributes import shared_attributes
+from lstm_flax.models.classifier import TextClassifier
 from lstm_flax.models.embedding import TokenEmbedding
 from lstm_flax.models.head import class_probabilities, log_probabilities, predicted_class
 from lstm_flax.models.pooling import Pooling

@@ -8,8 +8,8 @@ from sklearn.linear_model import LogisticRegression
 
 from lstm_flax.config import TokenizerConfig
 from lstm_flax.data.batching import Batcher
-from lstm_flax.text.ngrams import fitting as ngram_fitting
 from lstm_flax.text.encoder import TextEncoder
+from lstm_flax.text.ngrams import fitting as ngram_fitting
 from lstm_flax.text.ngrams.fitting import (
     MIN_COUNT,
     STRENGTH,

@@ -80,18 +80,8 @@ def predict_lines(
         good = [record for record in records if "error" not in record]
         answers = predictor.predict([record["text"] for record in good])
         for record, answer in zip(good, answers, strict=True):
-            record |= record_of(answer)
+            record |= answer.to_dict()
         yield records
-
-
-def record_of(answer: Any) -> dict[str, Any]:
-    """A `Prediction` as printed: label, probabilities, a warning for a mostly unknown text."""
-    record = {"label": answer.label, "probabilities": answer.probabilities}
-    if answer.warning is not None:
-        record["warning"] = answer.warning
-    if answer.truncated:
-        record["truncated"] = True
-    return record
 
 
 def _read_line(line: bytes, where: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lstm_flax.cli.predicting.lines import Predicts, chunks_at_hand, record_of
+from lstm_flax.cli.predicting.lines import Predicts, chunks_at_hand
 from lstm_flax.data.sources.rows import is_empty, sample_records
 from lstm_flax.data.tables.columns import find_text_column, is_header, text_column_by_name
 from lstm_flax.data.tables.delimited import find_separator, read_csv, split_header
@@ -185,7 +185,7 @@ def printed(row: Answered) -> dict[str, Any]:
     names = row.record.names
     added = {"error": row.error} if row.error else {}
     if row.answer is not None:
-        added = record_of(row.answer)
+        added = row.answer.to_dict()
     taken = set(names) & {"label", "probabilities", "warning", "truncated", "error"}
     prefix = _PREFIX if taken else ""
     own = dict(zip(names, map(plain_value, row.record.values), strict=True))
@@ -236,7 +236,7 @@ def _types(path: Path, table: Table, columns: int) -> list[Any] | None:
 
 
 def _values(row: Answered) -> list[Any]:
-    record = {"error": row.error} if row.answer is None else record_of(row.answer)
+    record = {"error": row.error} if row.answer is None else row.answer.to_dict()
     return _of_record(record)
 
 
