@@ -1,0 +1,122 @@
+"""RNN, GRU and LSTM in one configuration: accuracy, speed, and how far their gradients reach.
+
+    python benchmarks/cells.py runs/tutorial_rnn runs/tutorial_gru runs/tutorial_packed
+
+Writes docs/results/cells.json and prints its table; `scripts/draw_tutorial.py` draws it. The runs
+are finished ones of configs/tutorial_*.py, stacks of one direction that read out the last state.
+
+The gradients are those of the trained model's loss with respect to h_t of its last layer, in
+float64, over 32 reviews of the development part that have 401 tokens or more, cut to 401.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lstm_flax.checkpoints.restore import load_trained_model
+from lstm_flax.data.dataset import open_dataset
+from lstm_flax.models import TextClassifier
+from lstm_flax.models.classifier import CELLS
+from lstm_flax.recurrent.cells import direction_name
+
+OUTPUT = Path(__file__).parents[1] / "docs" / "results" / "cells.json"
+TOKENS, ROWS = 401, 32
+DISTANCES = (1, 10, 100, 400)
+
+
+def gradient_norms(
+    model: TextClassifier, params: Any, token_ids: np.ndarray, labels: np.ndarray
+) -> np.ndarray:
+    """Mean norm over the rows of dL/dh_t of the last layer, by T - t, relative to that at T.
+
+    A nudge of zero is added to h at each step: the gradient with respect to it is dL/dh_t.
+
+    Args:
+        model: one direction, pooling `last`, without n-grams.
+        params: its parameters.
+        token_ids: i32[B, T], no padding.
+        labels: i32[B].
+
+    Returns:
+        f64[T].
+    """
+    kind: Any = CELLS[model.cell]
+    double = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), params)
+    cell = kind.cell_class(model.hidden_size, dtype=jnp.float64, param_dtype=jnp.float64)
+    is_lstm = model.cell == "lstm"
+    zeros = jnp.zeros((len(labels), model.hidden_size), jnp.float64)
+    start = (zeros, zeros) if is_lstm else zeros
+
+    def run(layer: int, x: jax.Array, nudges: jax.Array) -> tuple[jax.Array, jax.Array]:
+        weights = double["recurrent"][direction_name(layer, 0)]
+
+        def step(state: Any, at: Any) -> tuple[Any, jax.Array]:
+            state, _ = cell.apply({"params": weights}, state, at[0])
+            state = (state[0], state[1] + at[1]) if is_lstm else state + at[1]
+            return state, state[1] if is_lstm else state
+
+        state, outputs = jax.lax.scan(step, start, (x, nudges))
+        return outputs, state[1] if is_lstm else state
+
+    def loss(nudges: jax.Array) -> jax.Array:
+        x = double["embedding"]["embedding"][token_ids].swapaxes(0, 1)
+        for layer in range(model.num_layers - 1):
+            x, _ = run(layer, x, jnp.zeros_like(nudges))
+        _, last = run(model.num_layers - 1, x, nudges)
+        logits = last @ double["head"]["kernel"] + double["head"]["bias"]
+        return -jnp.sum(jax.nn.log_softmax(logits)[jnp.arange(len(labels)), labels])
+
+    nudges = jnp.zeros((token_ids.shape[1], *zeros.shape), jnp.float64)
+    gradient = jax.jit(jax.grad(loss))(nudges)
+    norms = np.asarray(jnp.linalg.norm(gradient, axis=-1).mean(axis=1))[::-1]
+    return norms / norms[0]
+
+
+def measure(run: Path) -> dict[str, Any]:
+    """What is known of a finished run, and its gradients."""
+    results = json.loads((run / "results.json").read_text())
+    trained = load_trained_model(run)
+    config, model = trained.metadata.config, trained.model
+    assert isinstance(model, TextClassifier)
+    dataset = open_dataset(config.data, config.tokenizer, trained.metadata.encoder.tokenizer)
+    split = dataset.split("development")
+    long = np.flatnonzero(split.lengths >= TOKENS)[:ROWS]
+    with jax.enable_x64(True):
+        norms = gradient_norms(
+            model,
+            trained.params,
+            np.stack([split[int(i)][:TOKENS] for i in long]),
+            split.labels[long],
+        )
+    texts = len(dataset.split("train")) * config.training.epochs
+    return {
+        "cell": model.cell,
+        "development_accuracy": results["development_accuracy"],
+        "test_accuracy": results["accuracy"],
+        "training_seconds": results["training_seconds"],
+        "texts_per_second": round(texts / results["training_seconds"], 1),
+        "gradient_norms": [float(f"{norm:.4g}") for norm in norms],
+    }
+
+
+def main() -> int:
+    """Measures the runs named, writes the file, prints a table in Markdown."""
+    records = [measure(Path(name)) for name in sys.argv[1:]]
+    OUTPUT.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+    header = ["cell", "test", "development", "texts a second", *map(str, DISTANCES)]
+    print(f"| {' | '.join(header)} |\n|{'---|' * len(header)}")
+    for record in records:
+        norms = [f"{record['gradient_norms'][d]:.1e}" for d in DISTANCES]
+        accuracies = [f"{record[k]:.2%}" for k in ("test_accuracy", "development_accuracy")]
+        row = [record["cell"].upper(), *accuracies, str(record["texts_per_second"]), *norms]
+        print(f"| {' | '.join(row)} |")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
