@@ -37,6 +37,20 @@ def evaluated_item(ema_decay: float) -> str:
     return AVERAGED_PARAMS if ema_decay > 0 else PARAMS
 
 
+def require_plain_name(path: Path) -> None:
+    """Makes sure that Orbax takes a path for one: it reads `a:/b` as an address, `a://b`.
+
+    Raises:
+        UserError: a folder of it ends in a colon.
+    """
+    wrong = next((part for part in path.absolute().parts if part.endswith(":")), None)
+    if wrong is not None:
+        raise UserError(
+            f"{path}: no checkpoint can lie below {wrong!r}, a name that ends in a colon; rename "
+            "that folder, or choose another"
+        )
+
+
 class CheckpointFolder:
     """A folder of checkpoints named by their step.
 
@@ -50,7 +64,11 @@ class CheckpointFolder:
             path: the folder; created where absent and `keep` is given.
             keep: how many of the newest checkpoints stay. None opens it to read alone, which
                 leaves what another process is saving there in peace.
+
+        Raises:
+            UserError: a folder of the path ends in a colon.
         """
+        require_plain_name(path)
         self.path = path
         self.unreadable = path.with_name(f"{path.name}-unreadable")
         self._manager: ocp.CheckpointManager | None = None

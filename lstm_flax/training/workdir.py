@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from lstm_flax.checkpoints.folder import holds_checkpoint
+from lstm_flax.checkpoints.folder import holds_checkpoint, require_plain_name
 from lstm_flax.config import Config, read_config, refuse_changes
 from lstm_flax.errors import UserError
 from lstm_flax.files import (
@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 def check_workdir(workdir: Path) -> None:
     """Makes sure that a run can have this folder, without making it; `UserError` if not."""
+    require_plain_name(workdir)
     there = next(path for path in (workdir, *workdir.parents) if os.path.lexists(path))
     if there == workdir:
         require_own_files(workdir)

@@ -170,6 +170,30 @@ def test_an_empty_folder_such_as_an_unset_variable_leaves(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("address", ["gs://bucket/run", "s3://bucket/run", "https://example.org/a"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "report"])
+def test_an_address_is_no_folder(
+    capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, address: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    named = [address] if command == "report" else [f"--workdir={address}"]
+    line = mistake(capsys, command, *named)
+    assert f"{address} is an address" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["gs:", "a:/b"])
+def test_a_name_that_orbax_takes_for_an_address(
+    capsys: Any, tmp_path: Path, good_file: Path, name: str
+) -> None:
+    folder = tmp_path / name
+    arguments = train_arguments(folder, train_path=good_file)
+    assert "ends in a colon" in mistake(capsys, *arguments)
+    assert list(tmp_path.iterdir()) == [good_file]
+    (folder / "best" / "3").mkdir(parents=True)
+    assert "ends in a colon" in mistake(capsys, "predict", f"--workdir={folder}", "a text")
+
+
 def test_an_implementation_that_cannot_run_is_told_before_any_text_is_read(
     capsys: Any, tmp_path: Path, good_file: Path
 ) -> None:

@@ -18,9 +18,17 @@ DEFAULT_MODEL = "; default: the model that comes with the package"
 
 
 def given_path(value: str) -> Path:
-    """A path with `~` expanded; an empty one, as an unset variable leaves, is a mistake."""
+    """A path with `~` expanded; an empty one, as an unset variable leaves, is a mistake.
+
+    So is an address: `gs://bucket/run` would otherwise be a folder `gs:` here.
+    """
     if not value:
         raise argparse.ArgumentTypeError("is empty; give a path")
+    if re.match(r"[a-z][a-z0-9+.-]+://", value, re.IGNORECASE):
+        raise argparse.ArgumentTypeError(
+            f"{value} is an address, not a path on a file system; mount it as a folder, or copy "
+            "what is there"
+        )
     return Path(value).expanduser()
 
 
