@@ -9,6 +9,9 @@ and compiled for a description of the target. The table has, for each: seconds t
 arguments and of temporary memory on a device; the loops over time with the kernels that one step of
 each starts; conversions and copies of whole sequences in a loop; collectives in a loop and outside.
 Nothing runs.
+
+`--implementation cudnn` is for GPUs. cuDNN asks the GPU how much memory a call needs; here a
+formula answers in its place, so that its temporary memory is an estimate.
 """
 
 import os
@@ -42,6 +45,7 @@ from lstm_flax.config import Config
 from lstm_flax.config.files import load_config
 from lstm_flax.evaluation.metrics import MetricSums
 from lstm_flax.models import TextClassifier, init_params
+from lstm_flax.recurrent.implementations import dispatch
 from lstm_flax.training.optimizer import make_optimizer
 from lstm_flax.training.train_state import TrainState, make_key
 from lstm_flax.types import Batch
@@ -129,6 +133,27 @@ def described_devices(target: str, count: int) -> list[Any]:
         ) from error
 
 
+def stand_in_for_cudnn() -> None:
+    """Lets a layer be lowered for cuDNN where no GPU can be asked.
+
+    Raises:
+        SystemExit: JAX's CUDA plugin is not installed.
+    """
+    from jax._src.lib import gpu_rnn
+
+    if not hasattr(gpu_rnn, "compute_rnn_workspace_reserve_space_sizes"):
+        raise SystemExit("cudnn: JAX's CUDA plugin is not here; pip install -e '.[aot-cuda]'")
+
+    def sizes(
+        inputs: int, hidden: int, layers: int, rows: int, steps: int, *_: object
+    ) -> tuple[int, int]:
+        """Workspace and reserve, float32 numbers: gates, states and outputs of either direction."""
+        return rows * steps * (inputs + 8 * hidden), rows * steps * layers * 2 * 6 * hidden
+
+    gpu_rnn.compute_rnn_workspace_reserve_space_sizes = sizes
+    dispatch.why_not_cudnn = lambda *_: None
+
+
 def lowered(case: Case, config: Config, devices: list[Any]) -> Any:
     """The program, lowered for the devices: parameters on each, a batch's rows divided."""
     mesh = Mesh(np.asarray(devices), ("data",))
@@ -170,6 +195,8 @@ def lowered(case: Case, config: Config, devices: list[Any]) -> Any:
 
 def measure(case: Case, config: Config) -> dict[str, Any]:
     """One row of the table."""
+    if case.implementation == "cudnn":
+        stand_in_for_cudnn()
     program = lowered(case, config, described_devices(case.target, case.devices))
     start = time.perf_counter()
     compiled = program.compile()

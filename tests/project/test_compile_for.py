@@ -46,6 +46,22 @@ def test_compiles_for(target: str, variable: str, devices: tuple[int, int], tmp_
         assert (row["collectives_outside"] > 0) == expected, row
 
 
+@pytest.mark.slow
+def test_compiles_for_cudnn(tmp_path: Path) -> None:
+    if "AOT_CUDA" not in os.environ:
+        pytest.skip("AOT_CUDA does not name the folder of the compiler for h100")
+    report = tmp_path / "report.json"
+    command = [sys.executable, str(BENCHMARK), "--target", "h100", "--json", str(report)]
+    command += ["--implementation", "cudnn", "--dtype", "float32"]
+    environment = os.environ | {"PYTHONPATH": os.environ["AOT_CUDA"]}
+    subprocess.run(command, check=True, env=environment)
+    rows = json.loads(report.read_text())["rows"]
+    assert [row["program"] for row in rows] == ["train step", "logits"]
+    for row in rows:
+        assert row["kernels_a_step"] == []  # the loop over time is cuDNN's own
+        assert row["collectives_outside"] == 0
+
+
 def test_says_which_compiler_is_missing(tmp_path: Path) -> None:
     command = [
         sys.executable,
