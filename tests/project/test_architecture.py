@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -59,6 +60,13 @@ def test_no_file_imports_itself_through_others() -> None:
 
 def test_every_folder_and_file_is_a_room_of_the_plan() -> None:
     assert {room_of(path) for path in FILES} == {*all_rooms(), DOOR}
+
+
+def test_the_wheel_has_every_folder() -> None:
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    folders = {path.parent.relative_to(PACKAGE.parent) for path in PACKAGE.rglob("__init__.py")}
+    packages = {".".join(folder.parts) for folder in folders}
+    assert set(project["tool"]["setuptools"]["packages"]) == packages | {"lstm_flax.configs"}
 
 
 def test_what_rooms_must_not_know() -> None:
