@@ -6,9 +6,9 @@ import tomllib
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-import draw_rooms
 import pytest
-from draw_rooms import (
+import rooms
+from rooms import (
     DOOR,
     FORBIDDEN,
     LEVELS,
@@ -18,6 +18,7 @@ from draw_rooms import (
     imported_modules,
     imports_of_rooms,
     room_of,
+    without_detours,
 )
 
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -100,7 +101,7 @@ def test_a_wrong_import_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (package / "data" / "files.py").write_text(
         "def f():\n    from lstm_flax.training import loop\n    import lstm_flax.errors\n"
     )
-    monkeypatch.setattr(draw_rooms, "PACKAGE", package)
+    monkeypatch.setattr(rooms, "PACKAGE", package)
     assert imported_files(package / "data" / "files.py") == {
         package / "training" / "loop.py",
         package / "errors.py",
@@ -116,7 +117,7 @@ def test_the_data_half_loads_without_jax() -> None:
 
 
 def test_picture_and_table_show_the_code_as_it_is() -> None:
-    script = Path(draw_rooms.__file__)
+    script = Path(rooms.__file__).with_name("draw_rooms.py")
     run = subprocess.run(
         [sys.executable, script, "--check"], capture_output=True, text=True, check=False
     )
@@ -125,7 +126,7 @@ def test_picture_and_table_show_the_code_as_it_is() -> None:
 
 def test_the_picture_leaves_out_only_what_follows_from_its_arrows() -> None:
     imports = imports_of_rooms()
-    arrows = draw_rooms.without_detours(imports)
+    arrows = without_detours(imports)
     reached: dict[str, set[str]] = {}
     for room in reversed(all_rooms()):
         targets = {target for source, target in arrows if source == room}
