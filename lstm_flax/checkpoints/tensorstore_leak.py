@@ -4,6 +4,9 @@ TensorStore (0.1.86) never frees the keys and strings of what it answers as JSON
 twice a save: for counters, before and after each write, to log the speed (15 kB a save); and, for
 each array, for the specification of the folder that it has just specified (40 kB a save of a small
 state).
+
+Orbax also lets TensorStore have 128 threads for files, of which it starts a few more whenever a
+busy machine makes it wait, for as long as a run lasts.
 """
 
 import types
@@ -13,8 +16,19 @@ import tensorstore
 from orbax.checkpoint._src.serialization import tensorstore_utils
 
 
+_FILE_THREADS = 8
+
+
 def avoid_leaks() -> None:
-    """Makes Orbax save without asking TensorStore for JSON, in this process; for programs alone."""
+    """Makes Orbax save without asking TensorStore for JSON, and with few threads for files.
+
+    In this process, so that it is for programs alone.
+    """
+    for context in (
+        tensorstore_utils._BASE_TS_CONTEXT,
+        tensorstore_utils._DEFAULT_OCDBT_TS_CONTEXT,
+    ):
+        context["file_io_concurrency"] = {"limit": _FILE_THREADS}
     stores = types.SimpleNamespace(open=tensorstore.KvStore.open, Spec=_specify)
     tensorstore_utils.get_tensorstore_raw_bytes = _nothing_counted
     tensorstore_utils.ts = types.SimpleNamespace(**{**vars(tensorstore), "KvStore": stores})
