@@ -15,8 +15,8 @@ from typing import Any
 import tensorstore
 from orbax.checkpoint._src.serialization import tensorstore_utils
 
-
 _FILE_THREADS = 8
+_CONTEXTS = ("_BASE_TS_CONTEXT", "_DEFAULT_OCDBT_TS_CONTEXT")  # what Orbax makes contexts of
 
 
 def avoid_leaks() -> None:
@@ -24,11 +24,9 @@ def avoid_leaks() -> None:
 
     In this process, so that it is for programs alone.
     """
-    for context in (
-        tensorstore_utils._BASE_TS_CONTEXT,
-        tensorstore_utils._DEFAULT_OCDBT_TS_CONTEXT,
-    ):
-        context["file_io_concurrency"] = {"limit": _FILE_THREADS}
+    for name in _CONTEXTS:
+        few = {"file_io_concurrency": {"limit": _FILE_THREADS}}
+        setattr(tensorstore_utils, name, getattr(tensorstore_utils, name) | few)
     stores = types.SimpleNamespace(open=tensorstore.KvStore.open, Spec=_specify)
     tensorstore_utils.get_tensorstore_raw_bytes = _nothing_counted
     tensorstore_utils.ts = types.SimpleNamespace(**{**vars(tensorstore), "KvStore": stores})

@@ -12,14 +12,30 @@ from lstm_flax.checkpoints.folder import CheckpointFolder
 from lstm_flax.checkpoints.restore import load_trained_model
 from lstm_flax.checkpoints.tensorstore_leak import avoid_leaks
 
+PATCHED = (
+    *("get_tensorstore_raw_bytes", "ts"),
+    *("_BASE_TS_CONTEXT", "_DEFAULT_OCDBT_TS_CONTEXT"),
+)
 
-@pytest.mark.slow
-def test_many_saves_leave_no_objects_behind(
-    finished: tuple[Path, dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("get_tensorstore_raw_bytes", "ts"):  # put back after
+
+@pytest.fixture
+def without_leaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`avoid_leaks`, taken back after the test."""
+    for name in PATCHED:
         monkeypatch.setattr(tensorstore_utils, name, getattr(tensorstore_utils, name))
     avoid_leaks()
+
+
+@pytest.mark.usefixtures("without_leaks")
+def test_few_threads_read_and_write_files() -> None:
+    for use_ocdbt in (True, False):
+        context = tensorstore_utils.get_ts_context(use_ocdbt=use_ocdbt)
+        assert context["file_io_concurrency"].to_json() == {"limit": 8}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("without_leaks")
+def test_many_saves_leave_no_objects_behind(finished: tuple[Path, dict], tmp_path: Path) -> None:
     metadata = load_trained_model(finished[0]).metadata
     folder = CheckpointFolder(tmp_path, keep=2)
 
