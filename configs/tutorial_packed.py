@@ -4,6 +4,9 @@
 
 A tutorial packs its batches so that no padding is read; here the lengths say where a review ends,
 and the result is the same.
+
+Time: 34 minutes on one core that multiplies bfloat16. Result: 86.9% on the official test split,
+seed 0 (docs/results/tutorials.md).
 """
 
 from ml_collections import ConfigDict

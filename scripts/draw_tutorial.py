@@ -196,7 +196,7 @@ def cells_picture() -> Any:
     left.set(ylabel="test accuracy (%); 50 is a guess", ylim=(40, 100), title="5 epochs of IMDB")
     middle.set(ylabel="training texts a second", title="one core")
     right.set(xlabel="distance from the loss, T - t (steps)", ylabel="|dL/dh_t| relative to t = T",
-              title="gradients, trained")  # fmt: skip
+              title="gradients, trained", ylim=(1e-30, 10))  # fmt: skip
     right.legend(frameon=False)
     return figure
 
