@@ -1,6 +1,6 @@
 """`tutorial_packed.py` with a GRU in place of the LSTM.
 
-python train.py --config=configs/tutorial_gru.py --workdir=runs/tutorial_gru
+    python train.py --config=configs/tutorial_gru.py --workdir=runs/tutorial_gru
 
 Time: 73 minutes on one core that multiplies bfloat16. Result: 87.6% on the official test split,
 seed 0 (docs/results/tutorials.md).

@@ -1,6 +1,6 @@
-"""`tutorial_packed.py` with a RNN in place of the LSTM.
+"""`tutorial_packed.py` with an RNN in place of the LSTM.
 
-python train.py --config=configs/tutorial_rnn.py --workdir=runs/tutorial_rnn
+    python train.py --config=configs/tutorial_rnn.py --workdir=runs/tutorial_rnn
 
 Time: 23 minutes on one core that multiplies bfloat16. Result: 50.3% on the official test split,
 seed 0, a guess: its gradient does not reach back through a review (docs/results/tutorials.md).
