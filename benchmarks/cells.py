@@ -107,7 +107,8 @@ def measure(run: Path) -> dict[str, Any]:
 def main() -> int:
     """Measures the runs named, writes the file, prints a table in Markdown."""
     records = [measure(Path(name)) for name in sys.argv[1:]]
-    OUTPUT.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+    lines = ",\n".join(json.dumps(record) for record in records)
+    OUTPUT.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
     header = ["cell", "test", "development", "texts a second", *map(str, DISTANCES)]
     print(f"| {' | '.join(header)} |\n|{'---|' * len(header)}")
     for record in records:

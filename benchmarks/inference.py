@@ -35,7 +35,7 @@ from lstm_flax.data.dataset import open_dataset
 from lstm_flax.devices.allocator import keep_freed_memory
 from lstm_flax.errors import UserError
 from lstm_flax.evaluation.metrics import MetricSums
-from lstm_flax.inference.predictor import Prediction
+from lstm_flax.inference.prediction import Prediction
 from lstm_flax.models import init_params
 from lstm_flax.training.optimizer import make_optimizer
 from lstm_flax.training.train_state import TrainState, make_key, to_trees

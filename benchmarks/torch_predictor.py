@@ -9,7 +9,7 @@ from torch_classifier import TorchClassifier
 
 from lstm_flax.checkpoints.restore import TrainedModel
 from lstm_flax.data.batching import Batcher
-from lstm_flax.inference.predictor import Prediction
+from lstm_flax.inference.prediction import Prediction
 from lstm_flax.text.tokenized import TokenizedSplit
 
 

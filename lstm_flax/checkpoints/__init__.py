@@ -7,4 +7,9 @@ pretrained   the packaged model
 plain_files  the encoder's files
 format_1     checkpoints of the earlier format
 disk_space   errors for a full disk
+manifest     the checksum of every file
+arrays       arrays that do not fit, field by field
+sizes        the memory that a checkpoint asks for, before it is given
+packed       a whole model as bytes
+long_runs    what TensorStore would pile up
 """

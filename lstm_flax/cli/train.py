@@ -64,14 +64,14 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _train_joined(arguments: argparse.Namespace, config: "Config") -> int:
-    from lstm_flax.checkpoints.tensorstore_leak import avoid_leaks
+    from lstm_flax.checkpoints.long_runs import prepare_for_long_runs
     from lstm_flax.devices.processes import is_first
     from lstm_flax.devices.settings import prepare_jax
     from lstm_flax.recipes import make_recipes
     from lstm_flax.training.train import train
 
     prepare_jax()
-    avoid_leaks()
+    prepare_for_long_runs()
     board = None
     if arguments.tensorboard and is_first():
         from lstm_flax.training.tensorboard import TensorBoardLog

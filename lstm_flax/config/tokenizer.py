@@ -4,6 +4,8 @@ import dataclasses
 
 from lstm_flax.config.fields import Section, field
 
+LARGEST_VOCABULARY = 1_000_000  # pieces; files with more are refused
+
 
 @dataclasses.dataclass(frozen=True)
 class TokenizerConfig(Section, at="tokenizer"):
@@ -21,7 +23,7 @@ class TokenizerConfig(Section, at="tokenizer"):
     """
 
     kind: str = field("unigram", choices=("unigram", "bpe", "word", "char"))
-    vocab_size: int = field(16_000, at_least=8, at_most=1_000_000)
+    vocab_size: int = field(16_000, at_least=8, at_most=LARGEST_VOCABULARY)
     character_coverage: float = field(0.9995, at_least=0.98, at_most=1)
     max_training_texts: int = field(25_000, at_least=1)
     num_threads: int = field(2, at_least=1)

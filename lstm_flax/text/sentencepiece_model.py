@@ -5,18 +5,24 @@ Read without the protobuf package: https://protobuf.dev/programming-guides/encod
 
 from collections.abc import Iterator
 
-LARGEST_VOCABULARY = 1_000_000  # pieces; `config.tokenizer.vocab_size` has the same bound
+from lstm_flax.config.tokenizer import LARGEST_VOCABULARY
+
 _LARGEST_REST = 5_000_000  # bytes beside the pieces; SentencePiece's own normalisers have 250,000
 _PIECE, _NORMALIZER_SPEC = 1, 3  # fields of `ModelProto`
 
 
-def check_size(model: bytes) -> None:
-    """Bounds what SentencePiece allocates for a model, some 200 bytes a piece, before it does.
+def normalizer_spec(model: bytes) -> bytes:
+    """The part of a model that says how SentencePiece normalises text, serialised.
+
+    Call it before SentencePiece loads the model, for which it allocates some 200 bytes a piece.
+
+    >>> normalizer_spec(bytes([3 << 3 | 2, 2]) + b"ab")
+    b'ab'
 
     Raises:
-        ValueError: more pieces, or more beside them, than any tokenizer of this program has.
+        ValueError: it is no model, or is larger than any tokenizer of this program.
     """
-    pieces = beside = 0
+    found, pieces, beside = b"", 0, 0
     for field, start, end in _messages(model):
         if field == _PIECE:
             pieces += 1
@@ -24,16 +30,6 @@ def check_size(model: bytes) -> None:
             beside += end - start
         if pieces > LARGEST_VOCABULARY or beside > _LARGEST_REST:
             raise ValueError("it is larger than any tokenizer of this program")
-
-
-def normalizer_spec(model: bytes) -> bytes:
-    """The part of a model that says how SentencePiece normalises text, serialised.
-
-    Raises:
-        ValueError: it is no model.
-    """
-    found = b""
-    for field, start, end in _messages(model):
         if field == _NORMALIZER_SPEC:
             found = model[start:end]
     return found

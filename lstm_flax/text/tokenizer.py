@@ -20,7 +20,7 @@ from lstm_flax.config import TokenizerConfig
 from lstm_flax.errors import UserError, one_line
 from lstm_flax.text.normalization import NORMALIZATION_VERSION, normalize
 from lstm_flax.text.script import WORD
-from lstm_flax.text.sentencepiece_model import check_size, normalizer_spec
+from lstm_flax.text.sentencepiece_model import normalizer_spec
 from lstm_flax.types import PAD_ID
 
 UNKNOWN_ID = 1
@@ -56,13 +56,13 @@ class Tokenizer:
         self.kind = kind
         self.lowercase = lowercase
         self.model = model
-        check_size(model)
+        normalizer = normalizer_spec(model)
         self._processor = sentencepiece.SentencePieceProcessor()
         self._processor.LoadFromSerializedProto(model)
         self.vocab_size: int = self._processor.GetPieceSize()
         if self.vocab_size <= END_ID or self._processor.unk_id() != UNKNOWN_ID:
             raise ValueError("not a tokenizer of this program: its special pieces are others")
-        self.fingerprint: str = self._make_fingerprint()
+        self.fingerprint: str = self._make_fingerprint(normalizer)
 
     @classmethod
     def train(
@@ -232,7 +232,7 @@ class Tokenizer:
         """The piece of each token id; `▁` stands for a space."""
         return [self._processor.IdToPiece(int(i)) for i in ids]
 
-    def _make_fingerprint(self) -> str:
+    def _make_fingerprint(self, normalizer: bytes) -> str:
         """Covers what decides the ids, not the model file's bytes.
 
         Files of equal pieces differ, since they record how they were trained.
@@ -240,7 +240,7 @@ class Tokenizer:
         digest = hashlib.sha256()
         header = (self.kind, self.lowercase, NORMALIZATION_VERSION, WORD.pattern)
         digest.update(repr(header).encode())
-        digest.update(normalizer_spec(self.model))
+        digest.update(normalizer)
         for i in range(self.vocab_size):
             digest.update(self._processor.IdToPiece(i).encode() + b"\0")
             digest.update(struct.pack("<f", self._processor.GetScore(i)))

@@ -9,8 +9,8 @@ import pytest
 from orbax.checkpoint._src.serialization import tensorstore_utils
 
 from lstm_flax.checkpoints.folder import CheckpointFolder
+from lstm_flax.checkpoints.long_runs import prepare_for_long_runs
 from lstm_flax.checkpoints.restore import load_trained_model
-from lstm_flax.checkpoints.tensorstore_leak import avoid_leaks
 
 PATCHED = (
     *("get_tensorstore_raw_bytes", "ts"),
@@ -19,14 +19,14 @@ PATCHED = (
 
 
 @pytest.fixture
-def without_leaks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`avoid_leaks`, taken back after the test."""
+def prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`prepare_for_long_runs`, taken back after the test."""
     for name in PATCHED:
         monkeypatch.setattr(tensorstore_utils, name, getattr(tensorstore_utils, name))
-    avoid_leaks()
+    prepare_for_long_runs()
 
 
-@pytest.mark.usefixtures("without_leaks")
+@pytest.mark.usefixtures("prepared")
 def test_few_threads_read_and_write_files() -> None:
     for use_ocdbt in (True, False):
         context = tensorstore_utils.get_ts_context(use_ocdbt=use_ocdbt)
@@ -34,7 +34,7 @@ def test_few_threads_read_and_write_files() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("without_leaks")
+@pytest.mark.usefixtures("prepared")
 def test_many_saves_leave_no_objects_behind(finished: tuple[Path, dict], tmp_path: Path) -> None:
     metadata = load_trained_model(finished[0]).metadata
     folder = CheckpointFolder(tmp_path, keep=2)

@@ -12,7 +12,8 @@ import pytest
 from lstm_flax.cli import main
 from lstm_flax.cli.predicting.lines import chunks_at_hand, predict_lines
 from lstm_flax.config import Config
-from lstm_flax.inference.predictor import Prediction, Predictor
+from lstm_flax.inference.prediction import Prediction
+from lstm_flax.inference.predictor import Predictor
 
 
 class Echo:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from lstm_flax.cli import main
-from lstm_flax.inference.predictor import Prediction, Predictor
+from lstm_flax.inference.prediction import Prediction
+from lstm_flax.inference.predictor import Predictor
 from tests.cli.mistake_cases import mistake
 from tests.cli.test_predict_lines import Echo
 

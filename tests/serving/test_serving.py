@@ -18,7 +18,8 @@ pytest.importorskip("uvicorn")
 httpx = pytest.importorskip("httpx")
 
 from lstm_flax.cli import main  # noqa: E402
-from lstm_flax.inference.predictor import Prediction, Predictor  # noqa: E402
+from lstm_flax.inference.prediction import Prediction  # noqa: E402
+from lstm_flax.inference.predictor import Predictor  # noqa: E402
 from lstm_flax.serving.app import make_app  # noqa: E402
 from lstm_flax.serving.request_batching import RequestBatcher  # noqa: E402
 from lstm_flax.serving.requests import Limits  # noqa: E402

@@ -1,4 +1,4 @@
-"""A leak of TensorStore, kept away from long runs.
+"""What TensorStore would pile up in a long run: strings that it never frees, and threads.
 
 TensorStore (0.1.86) never frees the keys and strings of what it answers as JSON. Orbax asks it
 twice a save: for counters, before and after each write, to log the speed (15 kB a save); and, for
@@ -19,7 +19,7 @@ _FILE_THREADS = 8
 _CONTEXTS = ("_BASE_TS_CONTEXT", "_DEFAULT_OCDBT_TS_CONTEXT")  # what Orbax makes contexts of
 
 
-def avoid_leaks() -> None:
+def prepare_for_long_runs() -> None:
     """Makes Orbax save without asking TensorStore for JSON, and with few threads for files.
 
     In this process, so that it is for programs alone.
