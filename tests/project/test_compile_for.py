@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "compile_for.py"
@@ -20,6 +21,8 @@ MOST_TEMPORARY = {
     ("h100", "fused"): 140,
     ("h100", "scan"): 240,
 }
+# Kernels that a step of the fused train step's loops starts, forward and backward.
+MOST_KERNELS = {"v5e": [15, 10], "h100": [13, 9]}
 
 
 @pytest.mark.slow
@@ -40,6 +43,8 @@ def test_compiles_for(target: str, variable: str, devices: tuple[int, int], tmp_
     assert len(rows) == 2 * 2 * 2 * 2
     for row in rows:
         assert row["temporary_mib"] <= MOST_TEMPORARY[target, row["implementation"]], row
+        if (row["program"], row["implementation"]) == ("train step", "fused"):
+            assert np.all(np.array(row["kernels_a_step"]) <= MOST_KERNELS[target]), row
         assert row["whole_sequences_in_loops"] == 0, row
         assert row["collectives_in_loops"] == 0, row
         expected = row["devices"] > 1 and row["program"] == "train step"

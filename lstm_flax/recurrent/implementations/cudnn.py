@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax.experimental import rnn
 
 from lstm_flax.recurrent.cells import CellParams
-from lstm_flax.recurrent.implementations.fused import join_weights
+from lstm_flax.recurrent.implementations.joined_weights import join_weights
 from lstm_flax.recurrent.implementations.scan import DirectionStart
 
 

@@ -27,7 +27,7 @@ Parameters and results are those of the reference (`scan.py`). The computation d
   words (`words.py`).
 
 The gradient is Hochreiter & Schmidhuber's (1997) without truncation, for the cell of Gers et al.
-(2000): first-order, reverse mode. See `forbid_more_derivatives` for the rest.
+(2000): first-order, reverse mode. See `first_order.py` for the rest.
 """
 
 import functools
@@ -40,30 +40,17 @@ import numpy as np
 from jax import lax
 
 from lstm_flax.errors import UserError
-from lstm_flax.recurrent.cells import LSTM_SPEC, CellParams
+from lstm_flax.recurrent.cells import CellParams
+from lstm_flax.recurrent.implementations.first_order import (
+    FIRST_ORDER_ONLY,
+    forbid_more_derivatives,
+)
+from lstm_flax.recurrent.implementations.joined_weights import Weights, join_weights
 from lstm_flax.recurrent.implementations.scan import DirectionStart
 from lstm_flax.recurrent.implementations.varying import vary_like
 from lstm_flax.recurrent.implementations.words import as_words, from_words, word_dtype
 
 SATURATED = 1e4  # far beyond where tanh rounds to one
-FIRST_ORDER_ONLY = (
-    "implementation='fused' has first derivatives in reverse mode only: choose "
-    "implementation='scan' for higher ones and for forward mode"
-)
-
-
-class Weights(NamedTuple):
-    """One direction's weights, the gates i, f, g, o side by side.
-
-    Attributes:
-        inputs: [E, 4H].
-        state: [H, 4H].
-        bias: [4H].
-    """
-
-    inputs: jax.Array
-    state: jax.Array
-    bias: jax.Array
 
 
 class Factors(NamedTuple):
@@ -76,23 +63,6 @@ class Factors(NamedTuple):
 
     gates: jax.Array
     state: jax.Array
-
-
-def join_weights(cell: CellParams) -> Weights:
-    """Joins the parameters of Flax's `LSTMCell`; biases that it lacks are zero.
-
-    >>> product = {"kernel": jnp.ones((3, 2))}, {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
-    >>> cell = {f"{side}{gate}": p for side, p in zip("ih", product) for gate in "ifgo"}
-    >>> [weight.shape for weight in join_weights(cell)]
-    [(3, 8), (2, 8), (8,)]
-    """
-    gates = LSTM_SPEC.gates
-    inputs = jnp.concatenate([cell[f"i{gate}"]["kernel"] for gate in gates], axis=-1)
-    state = jnp.concatenate([cell[f"h{gate}"]["kernel"] for gate in gates], axis=-1)
-    if "bias" not in cell[f"h{gates[0]}"]:
-        return Weights(inputs, state, jnp.zeros(state.shape[-1], state.dtype))
-    bias = jnp.concatenate([cell[f"h{gate}"]["bias"] for gate in gates], axis=-1)
-    return Weights(inputs, state, bias)
 
 
 def fused_layer(
@@ -218,12 +188,10 @@ def _forward(
         outputs = _put(outputs, as_words(h), t, direction * hidden)
         if keep:
             # A sigmoid s = (1 + u) / 2 of z with u = tanh(z / 2) has the derivative (1 - u^2) / 4.
-            gates = _put(gates, g * (0.25 - 0.25 * u_i * u_i), t, 0)
-            gates = _put(gates, c * (0.25 - 0.25 * u_f * u_f), t, hidden)
-            gates = _put(gates, i * (1.0 - g * g), t, 2 * hidden)
-            gates = _put(gates, squashed * (0.25 - 0.25 * u_o * u_o), t, 3 * hidden)
-            state = _put(state, o * (1.0 - squashed * squashed), t, 0)
-            state = _put(state, f, t, hidden)
+            by_i, by_f = g * (0.25 - 0.25 * u_i * u_i), c * (0.25 - 0.25 * u_f * u_f)
+            by_g, by_o = i * (1.0 - g * g), squashed * (0.25 - 0.25 * u_o * u_o)
+            gates = _put_side_by_side(gates, t, by_i, by_f, by_g, by_o)
+            state = _put_side_by_side(state, t, o * (1.0 - squashed * squashed), f)
         return (h, c_new, gates, state), outputs
 
     carries = []
@@ -389,22 +357,15 @@ def _put(array: jax.Array, values: jax.Array, t: jax.Array, column: int) -> jax.
     return lax.dynamic_update_slice(array, values[None], (t, 0, column))
 
 
-@jax.custom_jvp
-def forbid_more_derivatives(tree: Any) -> Any:
-    """Returns arrays unchanged; raises `UserError` if they are differentiated once more.
+def _put_side_by_side(array: jax.Array, t: jax.Array, *parts: jax.Array) -> jax.Array:
+    """Writes [B, n] values at step t: on a CPU one after the other, elsewhere in one kernel."""
 
-    The loops carry whole sequences, which automatic differentiation would store at every step: an
-    error is better.
+    def one_by_one(array: jax.Array, t: jax.Array, *parts: jax.Array) -> jax.Array:
+        for index, part in enumerate(parts):
+            array = _put(array, part, t, index * part.shape[-1])
+        return array
 
-    >>> float(forbid_more_derivatives(1.0))
-    1.0
-    >>> jax.grad(forbid_more_derivatives)(1.0)  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    lstm_flax.errors.UserError: implementation='fused' has first derivatives in reverse mode only...
-    """
-    return tree
+    def joined(array: jax.Array, t: jax.Array, *parts: jax.Array) -> jax.Array:
+        return _put(array, jnp.concatenate(parts, axis=-1), t, 0)
 
-
-@forbid_more_derivatives.defjvp
-def _no_more_derivatives(primals: Any, tangents: Any) -> Any:
-    raise UserError(FIRST_ORDER_ONLY)
+    return lax.platform_dependent(array, t, *parts, cpu=one_by_one, default=joined)
