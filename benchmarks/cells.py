@@ -2,15 +2,16 @@
 
     python benchmarks/cells.py runs/tutorial_rnn runs/tutorial_gru runs/tutorial_packed
 
-Writes docs/results/cells.json and prints its table; `scripts/draw_tutorial.py` draws it. The runs
-are finished ones of configs/tutorial_*.py, stacks of one direction that read out the last state.
+Prints a table and writes a JSON file, cells.json; `scripts/draw_tutorial.py` draws the one in
+docs/results. The runs are finished ones of configs/tutorial_*.py, stacks of one direction that read
+out the last state.
 
 The gradients are those of the trained model's loss with respect to h_t of its last layer, in
 float64, over 32 reviews of the development part that have 401 tokens or more, cut to 401.
 """
 
+import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ from lstm_flax.models import TextClassifier
 from lstm_flax.models.classifier import CELLS
 from lstm_flax.recurrent.cells import direction_name
 
-OUTPUT = Path(__file__).parents[1] / "docs" / "results" / "cells.json"
 TOKENS, ROWS = 401, 32
 DISTANCES = (1, 10, 100, 400)
 
@@ -104,11 +104,15 @@ def measure(run: Path) -> dict[str, Any]:
     }
 
 
-def main() -> int:
+def main() -> None:
     """Measures the runs named, writes the file, prints a table in Markdown."""
-    records = [measure(Path(name)) for name in sys.argv[1:]]
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
+    parser.add_argument("--json", type=Path, default=Path("cells.json"))
+    arguments = parser.parse_args()
+    records = [measure(run) for run in arguments.runs]
     lines = ",\n".join(json.dumps(record) for record in records)
-    OUTPUT.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    arguments.json.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
     header = ["cell", "test", "development", "texts a second", *map(str, DISTANCES)]
     print(f"| {' | '.join(header)} |\n|{'---|' * len(header)}")
     for record in records:
@@ -116,8 +120,7 @@ def main() -> int:
         accuracies = [f"{record[k]:.2%}" for k in ("test_accuracy", "development_accuracy")]
         row = [record["cell"].upper(), *accuracies, str(record["texts_per_second"]), *norms]
         print(f"| {' | '.join(row)} |")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

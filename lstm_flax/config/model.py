@@ -84,6 +84,12 @@ class ModelConfig(Section, at="model"):
             "no n-grams are counted; set config.model.ngram_order to 1 or more",
         )
         self.require(
+            self.bidirectional or self.direction_merge == "concat",
+            "direction_merge",
+            "one direction has nothing to merge; set config.model.bidirectional to True, or leave "
+            "this out",
+        )
+        self.require(
             self.hierarchy == "none" or self.truncate_gradient_every == 0,
             "truncate_gradient_every",
             "a hierarchy reads no more than a sentence at a time; leave one of them out",

@@ -96,12 +96,13 @@ def choose(
         fields["training.balance_classes"] = unbalanced
     fields = {name: value for name, value in fields.items() if name not in fixed}
     chosen = fields | fixed
+    epochs = chosen["training.epochs"]
     pieces_name = {"char": "characters", "word": "words"}.get(kind, "pieces")
     reason = (
         f"{count:,} texts of {len(sizes)} classes: {pieces_name}, at most {vocabulary:,} of them; "
         f"{chosen['data.max_length']} tokens a text (99 in 100 have "
-        f"{math.ceil(np.quantile(lengths, 0.99))} or fewer); {chosen['training.epochs']} epochs in "
-        f"batches of {chosen['data.batch_size']}"
+        f"{math.ceil(np.quantile(lengths, 0.99))} or fewer); {epochs} "
+        f"epoch{'s' * (epochs != 1)} in batches of {chosen['data.batch_size']}"
     )
     if fields.get("training.balance_classes"):
         reason += f"; classes weighted, since the largest has {max(sizes):,} texts and the "

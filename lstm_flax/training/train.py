@@ -86,7 +86,7 @@ def train(
     check_workdir(workdir)
     check_implementation(config.model)
     if config.model.pretrained_vectors and not holds_checkpoint(workdir / "last"):
-        require_vectors(config.model.pretrained_vectors)
+        require_vectors(config.model.pretrained_vectors, config.model.embedding_size)
     initial = _load_initial(config, workdir)
     if initial is not None:
         config = adopt_reading(config, initial.metadata.config)
@@ -213,6 +213,8 @@ def exact_size(config: Config) -> bool:
 
 def check_implementation(model: ModelConfig) -> None:
     """Makes sure, before any text is read, that the layers can run here; `UserError` if not."""
+    if model.implementation == "auto":  # finds one in any case, and logs it where the layers run
+        return
     # What is left open rules nothing out.
     dtype = "float32" if model.dtype == "auto" else model.dtype
     choose_implementation(

@@ -10,6 +10,7 @@ The rule: a block is run as it stands, with these exceptions and no others.
 - `--split=unsupervised` becomes `--split=development`: `TEXTS` has no unlabelled texts.
 - `evaluate`, and a command with `--split`, of a run get `--config=WORKDIR/config.json` if they name
   neither: after `TEXTS` the run's data are files, which a checkpoint's word alone does not open.
+- `glove-50d`, a package, becomes `vectors.txt`, a file of as many numbers a word as `SMALL` has.
 - `> FILE` writes what the command prints to the file, as the shell would.
 - The Python blocks of a tutorial share one session, and a text block is what the block before it
   printed: words to the letter, numbers within 2%, powers of ten within one. Its blocks that import
@@ -66,7 +67,7 @@ DOCUMENTS = {
     "docs/your_data.md": Expected(blocks=4, answers=1),
     "docs/language_model.md": Expected(blocks=2, answers=0),
     "docs/explanations.md": Expected(blocks=3, answers=1),
-    "docs/tutorial.md": Expected(blocks=30, answers=0, tutorial=True),
+    "docs/tutorial.md": Expected(blocks=33, answers=0, tutorial=True),
 }
 
 
@@ -104,6 +105,7 @@ def run_command(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         at = next((i for i, w in enumerate(arguments) if w == ">"), len(arguments))
         if places and not any(word.startswith("--file=") for word in arguments):
             arguments.insert(at, f"--config={places[0]}/config.json")
+    arguments = [word.replace("=glove-50d", "=vectors.txt") for word in arguments]
     arguments = ["--split=development" if w == "--split=unsupervised" else w for w in arguments]
     if program == "lstm-flax":
         with contextlib.ExitStack() as stack:
@@ -158,6 +160,9 @@ def test_every_block_runs(
         (tmp_path / name).write_text("text,label\n" + rows, encoding="utf-8")
     for name in ("tickets.csv", "more_tickets.csv"):
         (tmp_path / name).write_text("body,mood\n" + rows, encoding="utf-8")
+    words = sorted({word for record in records for word in record["text"].split()})
+    vectors = "".join(f"{word}{' 0.5' * 8}\n" for word in words)
+    (tmp_path / "vectors.txt").write_text(vectors, encoding="utf-8")
     (tmp_path / "new.txt").write_text("a superb film\ndull and hollow\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     blocks = read_blocks(document)

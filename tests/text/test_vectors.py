@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import io
 import lzma
 import zipfile
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pytest
 from lstm_flax.config import TokenizerConfig
 from lstm_flax.errors import UserError
 from lstm_flax.text.tokenizer import UNKNOWN_ID, Tokenizer
-from lstm_flax.text.vectors import GLOVE_50D, complete, coverage, find_vectors
+from lstm_flax.text.vectors import GLOVE_50D, complete, coverage, find_vectors, require_vectors
 from lstm_flax.types import PAD_ID
 
 VECTORS = {
@@ -49,10 +50,28 @@ def zipped(path: Path) -> None:
         file.writestr("glove/vectors.txt", text())
 
 
+def locked_zip() -> bytes:
+    """A zip whose file asks for a password, as both of its headers say."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        file.writestr("vectors.txt", text())
+    data = bytearray(buffer.getvalue())
+    data[6] |= 1
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    return bytes(data)
+
+
+def broken(packed: bytes) -> bytes:
+    """Bytes that no stream of DEFLATE can begin with, in place of those after a gzip's header."""
+    return packed[:10] + b"\xff" * (len(packed) - 10)
+
+
 FILES: dict[str, Callable[[Path], object]] = {
     "glove": lambda path: path.write_bytes(text()),
     "word2vec": lambda path: path.write_bytes(text(header=True)),
     "fasttext": lambda path: path.write_bytes(text(end=" \n", header=True)),
+    "byte-order mark": lambda path: path.write_bytes(b"\xef\xbb\xbf" + text()),
+    "byte-order mark and header": lambda p: p.write_bytes(b"\xef\xbb\xbf" + text(header=True)),
     "crlf": lambda path: path.write_bytes(text(end="\r\n")),
     "no last line end": lambda path: path.write_bytes(text()[:-1]),
     "gz": lambda path: path.write_bytes(gzip.compress(text())),
@@ -115,13 +134,19 @@ def test_the_rest_of_the_table_is_drawn_zero_or_the_mean(
         (b"a 1 2 3\nfilm 1 2\n", r"vectors.txt, line 2: not a word and 3 numbers"),
         (b"2 3\na 1 2 3\nfilm 1 2\n", r"vectors.txt, line 3: not a word and 3 numbers"),
         (b"a 1 2 3\nfilm 1 2 3 4.5\n", r"line 2: not a word and 3 numbers"),
-        (b"a 1 2 3\nfilm 1 x 3\n", r"line 2: not 3 finite numbers"),
-        (b"a 1 2 3\nfilm 1 nan 3\n", r"line 2: not 3 finite numbers"),
+        (b"a 1 2 3\nfilm 1 x 3\n", r"line 2: not finite numbers"),
+        (b"a 1 2 3\nfilm 1 nan 3\n", r"line 2: not finite numbers"),
+        (b"a 1 2 3\nfilm 1 1e38 3\n", r"line 2: .* beyond 1,000,000"),
+        (b"3 3\na 1 2 3\nfilm 1 2 3\n", r"holds 2 words, and its first line says 3"),
+        (b"1 3\na 1 2 3\nfilm 1 2 3\n", r"holds 2 words, and its first line says 1"),
+        (binary().replace(b"6 3", b"2 3"), r"goes on after the 2 words of its first line"),
+        (broken(gzip.compress(text())), r"cannot be read"),
+        (locked_zip(), r"cannot be read .*password"),
         (binary()[:-20], r"word 6 of 6: is cut off"),
         (gzip.compress(text())[:-20], r"cannot be read"),
         (lzma.compress(text())[:-30], r"cannot be read"),
     ],
-    ids=range(13),
+    ids=range(19),
 )
 def test_what_is_no_file_of_vectors_is_named_with_its_line(
     content: bytes, message: str, tokenizer: Tokenizer, tmp_path: Path
@@ -131,6 +156,16 @@ def test_what_is_no_file_of_vectors_is_named_with_its_line(
     with pytest.raises(UserError, match=message) as raised:
         find_vectors(str(path), tokenizer, 3)
     assert "\n" not in str(raised.value)
+
+
+def test_absence_and_size_are_told_before_any_text_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.txt"
+    with pytest.raises(UserError, match="no such file"):
+        require_vectors(str(path), 3)
+    path.write_bytes(text())
+    require_vectors(str(path), 3)
+    with pytest.raises(UserError, match=r"line 1: vectors of 3 numbers, .*embedding_size = 4"):
+        require_vectors(str(path), 4)
 
 
 def test_a_zip_of_several_files_and_a_file_of_other_words(
