@@ -1,5 +1,6 @@
 """Texts drawn from a language model, token by token."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lstm_flax.checkpoints.restore import TrainedModel, load_trained_model
+from lstm_flax.display import escaped
 from lstm_flax.errors import UserError
 from lstm_flax.models.language_model import (
     Carry,
@@ -19,6 +21,8 @@ from lstm_flax.models.language_model import (
 )
 from lstm_flax.text.detokenize import join_words
 from lstm_flax.text.tokenizer import END_ID
+
+logger = logging.getLogger(__name__)
 
 
 class Generator:
@@ -97,7 +101,7 @@ class Generator:
             if not good:
                 raise UserError(f"{name} = {value}: must be {range_}")
         prompt = prompt.strip()
-        read = self._tokenizer.encode_batch([prompt])[0].tolist() if prompt else []
+        read = self._read_prompt(prompt) if prompt else []
         # Placed as all carries to come are: other placements would be compiled for anew.
         carry = jax.device_put(self._model.initial_carry(count), jax.devices()[0])
         for token in [END_ID, *read]:  # as in training, END goes before a text
@@ -121,6 +125,16 @@ class Generator:
                 written[index].append(drawn[index])
             logits, carry = self._read(self._params, np.asarray(drawn, np.int32), carry)
         return [self._join(prompt, token_ids) for token_ids in written]
+
+    def _read_prompt(self, prompt: str) -> list[int]:
+        (ids,), (unknown,) = self._tokenizer.encode_measured([prompt])
+        if unknown > 0:
+            logger.warning(
+                "the prompt %s: %.0f%% of it is unknown to the model",
+                escaped(repr(prompt)),
+                100 * unknown,
+            )
+        return ids.tolist()
 
     def _join(self, prompt: str, token_ids: Sequence[int]) -> str:
         pieces = self._tokenizer.pieces(token_ids)

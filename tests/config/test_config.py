@@ -99,6 +99,10 @@ def test_a_penalty_on_changes_needs_two_tokens() -> None:
         (lambda: ModelConfig(dropout=float("nan")), r"model\.dropout = nan: "),
         (lambda: ModelConfig(cell="sru"), r"model\.cell = 'sru': .*lstm, gru or rnn$"),
         (lambda: ModelConfig(direction_merge="ave"), r"merge = 'ave': .*concat, sum or mean$"),
+        (
+            lambda: ModelConfig(bidirectional=False, direction_merge="mean"),
+            r"model\.direction_merge = 'mean': .*bidirectional to True",
+        ),
         (lambda: ModelConfig(truncate_gradient_every=-1), r"every = -1: .*at least 0$"),
         (lambda: ModelConfig(hierarchy="words"), r"hierarchy = 'words': .*none or sentences$"),
         (lambda: ModelConfig(sentence_length=1), r"sentence_length = 1: .*at least 2$"),

@@ -51,6 +51,17 @@ def generator(trained: TrainedModel) -> Generator:
     return Generator(trained)
 
 
+def test_unknown_words_of_a_prompt_are_told(
+    generator: Generator, caplog: pytest.LogCaptureFixture
+) -> None:
+    generator.generate("a film", max_tokens=1)
+    assert not caplog.messages
+    generator.generate("a Zxqv\x1b film", max_tokens=1)
+    (message,) = caplog.messages
+    assert "unknown" in message
+    assert "\x1b" not in message
+
+
 def naive_logits(trained: TrainedModel, prompt: str, tokens: list[int]) -> np.ndarray:
     """Of what follows END, a prompt and tokens: the whole text read in one piece, [V]."""
     model, tokenizer = trained.model, trained.metadata.encoder.tokenizer
