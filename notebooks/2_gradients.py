@@ -30,8 +30,8 @@ BLUE, ORANGE, GREEN, GREY = "#0050b3", "#c85500", "#2a7a2a", "#888888"
 # ## The norm of dL/dh_t
 #
 # The loss is a random projection of the last state. The gradient of the state k steps before is the
-# gradient of the *initial state* of a layer that reads the last k tokens alone, starting where the
-# layer had come to. One call with `lengths` and `initial_state` does it for many k: row by row the
+# gradient of the *initial state* of a layer that reads the last k tokens alone, starting from the
+# state that the layer had reached. One call with `lengths` and `initial_state` does it for many k: row by row the
 # last 1, 10, 20 ... 400 tokens. In float64, since the smallest norms are zero in float32.
 
 # %%
@@ -47,7 +47,7 @@ def gradient_norms(kind, params, x, distances=DISTANCES):
         size = cell["h" + kind.spec.gates[0]]["kernel"].shape[0]
         layer = kind(size, dtype=jnp.float64, param_dtype=jnp.float64)
         starts = x.shape[1] - distances
-        # Where the layer had come to: its state after the first T - k tokens, zeros after none.
+        # The state reached after the first T - k tokens; zeros after none.
         texts = jnp.repeat(x, len(starts), axis=0)
         _, states = layer.apply({"params": params}, texts, jnp.array(np.maximum(starts, 1)))
         states = jax.tree.map(lambda s: s * (starts > 0)[None, :, None], states)
@@ -225,8 +225,8 @@ for runs in learnt.values():
 # %% [markdown]
 # Neither the RNN nor the LSTM as it starts by default finds the first word within 400 updates: the
 # word is there, but its gradient is not. The same LSTM learns it once its gates begin open. With
-# forget bias 3 it learns 50 words; 100 words it did not learn here, and did when the same program
-# was compiled without optimisations: the last digits of sums decide. It is not the cell alone that
+# forget bias 3 it learns 50 words; 100 words it has learned in part when the updates end, and wholly
+# when the same program was compiled without optimisations: the last digits of sums decide. It is not the cell alone that
 # bridges a distance, but a cell whose gates *can* stay open, and do.
 #
 # One seed and one size. With words that differ less, as one-hot vectors, the RNN learned 50 words

@@ -76,7 +76,10 @@ plt.show()
 # ## Training
 #
 # The same run twice; only the cell differs. `train` cuts the texts into words, trains, keeps the
-# epoch with the best development score and evaluates it once on the held-out part.
+# epoch with the best development score and evaluates it once on the held-out part. 128 words a review
+# are few enough for the RNN to learn something; whole reviews in the tutorials' configuration are
+# [too long for it](../docs/results/tutorials.md). Training accuracy is counted while the weights
+# change and with dropout, so that the development accuracy of the first epochs can be the higher one.
 
 # %% tags=["varies"]
 epochs, results = {}, {}
@@ -165,13 +168,13 @@ plt.show()
 #
 # ## Text of other scripts
 #
-# matplotlib takes letters from the fonts of the machine that draws, and shows boxes for those that
-# it has not: Chinese and Japanese are often missing, and so they were where this notebook was run.
+# matplotlib takes letters from the fonts of the machine that draws, and shows boxes for letters that
+# no font has: Chinese and Japanese are often missing, and so they were where this notebook was run.
 # `states_picture` writes an SVG in which tokens stay text. Whoever looks at it has the fonts, and
 # what is written from right to left is drawn so.
 #
-# First a Hebrew review in the LSTM from above. It has read English alone: words that its vocabulary
-# has not are the unknown token, a single one where several stand side by side.
+# First a Hebrew review in the LSTM from above. It has read English alone: words outside its
+# vocabulary become the unknown token, a single one where several stand side by side.
 
 # %%
 hebrew = "סרט נהדר, אהבתי כל רגע!"
@@ -182,7 +185,7 @@ SVG(states_picture(of_hebrew, title=hebrew))
 # %% [markdown]
 # Japanese has no spaces between words: `train_classifier` sees it and takes characters as tokens.
 # Eighty made-up sentences are enough for it to tell 良い (good) from 悪い (bad). The first token,
-# ␣, is the mark that the tokenizer sets before a text.
+# empty in the list and ␣ in the picture, is the mark that the tokenizer sets before a text.
 
 # %% tags=["varies"]
 things = ("映画", "音楽", "話", "俳優", "最後", "物語", "場面", "監督")
