@@ -3,18 +3,21 @@
 import contextlib
 import errno
 import json
+import math
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 from lstm_flax.errors import UserError, one_line
 
 LARGEST_FILE = 50_000_000  # bytes of what is read whole, such as a tokenizer
 LARGEST_JSON = 10_000_000  # a configuration, results; lists in it take 20 times as much memory
 LARGEST_LINE = 1_000_000  # of a log
+_DEEPEST_JSON = 100  # lists and objects within each other
+_LONGEST_NUMBER = 300  # digits; a float holds 308
 _NOT_PLAIN = "a link, pipe or device, not a file or folder of its own"
 
 
@@ -77,6 +80,34 @@ def writing_file(path: Path) -> Iterator[BinaryIO]:
             temporary.unlink()
 
 
+@contextlib.contextmanager
+def writing_output(path: Path) -> Iterator[BinaryIO]:
+    """As `writing_file`, for an output that the user named: it goes where a link leads.
+
+    What is a pipe or a device stays one, and is written into. Not for files inside a run, where a
+    link may be another's; see `require_own_output`.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    if not path.exists() or path.is_file() or path.is_dir():
+        target = Path(os.path.realpath(path)) if path.is_symlink() else path
+        with writing_file(target) as file:
+            yield file
+        return
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CLOEXEC), "wb") as file:
+            yield file
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def write_output(path: Path, text: str) -> None:
+    """Writes UTF-8 to an output that the user named; see `writing_output`."""
+    with writing_output(path) as file:
+        file.write(text.encode())
+
+
 def make_folder(folder: Path) -> None:
     """Makes the folder of a run if it is absent.
 
@@ -101,6 +132,21 @@ def cannot_write(path: Path, error: OSError) -> UserError:
         f"{path}: cannot be written ({one_line(error)}); give the right to write there or make "
         "room, or choose another folder"
     )
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with `~` and `~user` written out.
+
+    Raises:
+        UserError: no home folder is known for that `~`.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UserError(
+            f"{path}: no home folder is known for {Path(path).parts[0]}; write the path in full, "
+            "or with ./ before it"
+        ) from error
 
 
 def cache_folder(field: str | None = None) -> Path:
@@ -145,10 +191,62 @@ def read_json(path: Path) -> Any:
 
     Raises:
         OSError: it cannot be read, or is larger than any that a program here writes.
-        ValueError: it is not JSON.
-        RecursionError: it is nested too deeply.
+        ValueError: see `parse_json`.
     """
-    return json.loads(read_plain(path, LARGEST_JSON))
+    return parse_json(read_plain(path, LARGEST_JSON))
+
+
+def parse_json(content: bytes) -> Any:
+    """Parses JSON that someone else may have made: of little depth, with numbers that a float has.
+
+    >>> parse_json(b'{"loss": 1e999}')
+    Traceback (most recent call last):
+    ...
+    ValueError: 1e999 is not a finite number
+
+    Raises:
+        ValueError: it is not JSON, or has an infinite, very large or undefined number, or is nested
+            too deeply.
+    """
+    try:
+        value = json.loads(
+            content, parse_int=_whole, parse_float=_finite, parse_constant=_not_finite
+        )
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if is_deep(value):
+        raise ValueError("it is nested too deeply")
+    return value
+
+
+def is_deep(value: Any) -> bool:
+    """True if lists and objects lie so deep within each other that Python cannot walk them.
+
+    >>> is_deep([[1], {"a": []}])
+    False
+    """
+    level = [value]
+    for _ in range(_DEEPEST_JSON + 1):
+        level = [
+            child
+            for parent in level
+            if isinstance(parent, dict | list)
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, dict | list)
+        ]
+    return bool(level)
+
+
+def _whole(text: str) -> int:
+    return int(text) if len(text) <= _LONGEST_NUMBER else _not_finite(text)
+
+
+def _finite(text: str) -> float:
+    return number if math.isfinite(number := float(text)) else _not_finite(text)
+
+
+def _not_finite(text: str) -> NoReturn:
+    raise ValueError(f"{text[:20]} is not a finite number")
 
 
 def read_lines(path: Path) -> Iterator[str]:
@@ -210,6 +308,18 @@ def require_own_files(folder: Path) -> None:
                 continue
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
                 raise UserError(f"{path}: {_NOT_PLAIN}; put a plain file or folder in its place")
+
+
+def require_own_output(path: Path, runs: Sequence[Path]) -> None:
+    """Makes sure that an output inside a run, which someone else may have made, leads nowhere else.
+
+    Raises:
+        UserError: it is a link, pipe or device in one of the folders.
+    """
+    plain = not path.is_symlink() and (path.is_file() or path.is_dir() or not path.exists())
+    folder = path.parent.resolve()
+    if not plain and any(folder.is_relative_to(run.resolve()) for run in runs):
+        raise UserError(f"{path}: {_NOT_PLAIN}; name another output")
 
 
 def folder_size(folder: Path) -> int:

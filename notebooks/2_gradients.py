@@ -31,8 +31,9 @@ BLUE, ORANGE, GREEN, GREY = "#0050b3", "#c85500", "#2a7a2a", "#888888"
 #
 # The loss is a random projection of the last state. The gradient of the state k steps before is the
 # gradient of the *initial state* of a layer that reads the last k tokens alone, starting from the
-# state that the layer had reached. One call with `lengths` and `initial_state` does it for many k: row by row the
-# last 1, 10, 20 ... 400 tokens. In float64, since the smallest norms are zero in float32.
+# state that the layer had reached. One call with `lengths` and `initial_state` does it for many k:
+# row by row the last 1, 10, 20 ... 400 tokens. In float64, since the smallest norms are zero in
+# float32.
 
 # %%
 STEPS, SIZE = 400, 64
@@ -225,9 +226,9 @@ for runs in learnt.values():
 # %% [markdown]
 # Neither the RNN nor the LSTM as it starts by default finds the first word within 400 updates: the
 # word is there, but its gradient is not. The same LSTM learns it once its gates begin open. With
-# forget bias 3 it learns 50 words; 100 words it has learned in part when the updates end, and wholly
-# when the same program was compiled without optimisations: the last digits of sums decide. It is not the cell alone that
-# bridges a distance, but a cell whose gates *can* stay open, and do.
+# forget bias 3 it learns 50 words; 100 words it has learned in part when the updates end, and
+# wholly when the same program was compiled without optimisations: the last digits of sums decide.
+# It is not the cell alone that bridges a distance, but a cell whose gates *can* stay open, and do.
 #
 # One seed and one size. With words that differ less, as one-hot vectors, the RNN learned 50 words
 # as well: its kernel is orthogonal, and nothing then drives its units into the flat part of tanh.

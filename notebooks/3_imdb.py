@@ -76,10 +76,11 @@ plt.show()
 # ## Training
 #
 # The same run twice; only the cell differs. `train` cuts the texts into words, trains, keeps the
-# epoch with the best development score and evaluates it once on the held-out part. 128 words a review
-# are few enough for the RNN to learn something; whole reviews in the tutorials' configuration are
-# [too long for it](../docs/results/tutorials.md). Training accuracy is counted while the weights
-# change and with dropout, so that the development accuracy of the first epochs can be the higher one.
+# epoch with the best development score and evaluates it once on the held-out part. 128 words a
+# review are few enough for the RNN to learn something; whole reviews in the tutorials'
+# configuration are [too long for it](../docs/results/tutorials.md). Training accuracy is counted
+# while the weights change and with dropout, so that the development accuracy of the first epochs
+# can be the higher one.
 
 # %% tags=["varies"]
 epochs, results = {}, {}
@@ -168,10 +169,10 @@ plt.show()
 #
 # ## Text of other scripts
 #
-# matplotlib takes letters from the fonts of the machine that draws, and shows boxes for letters that
-# no font has: Chinese and Japanese are often missing, and so they were where this notebook was run.
-# `states_picture` writes an SVG in which tokens stay text. Whoever looks at it has the fonts, and
-# what is written from right to left is drawn so.
+# matplotlib takes letters from the fonts of the machine that draws, and shows boxes for letters
+# that no font has: Chinese and Japanese are often missing, and so they were where this notebook was
+# run. `states_picture` writes an SVG in which tokens stay text. Whoever looks at it has the fonts,
+# and what is written from right to left is drawn so.
 #
 # First a Hebrew review in the LSTM from above. It has read English alone: words outside its
 # vocabulary become the unknown token, a single one where several stand side by side.

@@ -10,7 +10,14 @@ import pytest
 
 from lstm_flax import files
 from lstm_flax.errors import UserError
-from lstm_flax.files import cache_folder, write_bytes, write_text
+from lstm_flax.files import (
+    cache_folder,
+    expanded,
+    require_own_output,
+    write_bytes,
+    write_output,
+    write_text,
+)
 
 
 @pytest.mark.smoke
@@ -111,3 +118,37 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"there is no folder {tmp_path / 'none'}; make it first"):
         write_text(tmp_path / "none" / "a", "text")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_goes_where_a_link_leads_and_into_a_pipe(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("target")
+    for text in ("made", "replaced"):
+        write_output(tmp_path / "link", text)
+        assert (tmp_path / "target").read_text() == text
+    assert (tmp_path / "link").is_symlink()
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_output(tmp_path / "pipe", "through")
+    assert os.read(reader, 99) == b"through"
+    os.close(reader)
+    assert (tmp_path / "pipe").is_fifo()
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_an_output_in_a_run_leads_nowhere_else(tmp_path: Path) -> None:
+    run, pipe, link = tmp_path / "run", tmp_path / "run" / "pipe", tmp_path / "run" / "link"
+    run.mkdir()
+    os.mkfifo(pipe)
+    link.symlink_to("../outside")
+    require_own_output(run / "new", [run])
+    require_own_output(link, [tmp_path / "another"])
+    for path in (pipe, link):
+        with pytest.raises(UserError, match="a link, pipe or device"):
+            require_own_output(path, [tmp_path / "another", run])
+
+
+def test_a_home_that_nobody_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert expanded("~/a") == tmp_path / "a"
+    with pytest.raises(UserError, match=r"^~nosuchuser/a: no home folder is known for ~nosuchuser"):
+        expanded("~nosuchuser/a")

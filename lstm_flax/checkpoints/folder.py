@@ -9,6 +9,8 @@ text encoder, manifest; those of `best/` leave out what only training needs.
 import contextlib
 import copy
 import functools
+import itertools
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -114,19 +116,20 @@ class CheckpointFolder:
 
     def steps(self) -> list[int]:
         """Steps of the whole checkpoints, newest first."""
-        return from_first(
-            lambda: sorted(ocp.utils.checkpoint_steps(self.path.absolute()), reverse=True)
-        )
+        return from_first(lambda: _steps_in(self.path))
 
     def set_aside(self, step: int) -> Path:
         """Moves a checkpoint that cannot be read out of the way; returns where it is now."""
-        aside = self.unreadable / str(step)
 
-        def move() -> None:
+        def move() -> Path:
             self.unreadable.mkdir(exist_ok=True)
-            (self.path / str(step)).rename(aside)
+            numbers = itertools.count(2)
+            aside = self.unreadable / str(step)
+            while aside.exists():  # the same step was damaged before
+                aside = self.unreadable / f"{step}-{next(numbers)}"
+            return (self.path / str(step)).rename(aside)
 
-        from_first(move)
+        aside = from_first(move)
         if self._manager is not None:
             self._manager.reload()
         return aside
@@ -253,17 +256,22 @@ def find_checkpoints(path: Path, kind: str) -> tuple[CheckpointFolder, list[int]
         UserError: where there is none, or none yet, or `last` is asked of what may be another.
     """
     given, step = path, None
-    if path.name.isdigit() and (path / "metadata").is_dir():
+    if _is_step(path.name) and (path / "metadata").is_dir():
         path, step = path.parent, int(path.name)
     elif (path / kind).is_dir():
         path = path / kind
     if not holds_checkpoint(path):
         last = (path.parent if path.name == "best" else path) / "last"
         if kind == "best" and holds_checkpoint(last):
+            best = _best_step(last)
+            why = (
+                "no best checkpoint yet, as no epoch of this run has ended; continue the training"
+                if best is None
+                else f"its best checkpoint, of step {best}, is gone; copy it here again"
+            )
             raise UserError(
-                f"{path}: no best checkpoint yet, since no epoch of this run has ended; continue "
-                "the training, or take its newest state with --checkpoint=last (where there is no "
-                f"such flag, name {last})"
+                f"{path}: {why}, or take its newest state with --checkpoint=last (where there is "
+                f"no such flag, name {last})"
             )
         if (path / "metadata").is_dir():
             raise UserError(
@@ -289,10 +297,43 @@ def find_checkpoints(path: Path, kind: str) -> tuple[CheckpointFolder, list[int]
 
 
 def _lost_name(checkpoint: Path) -> str:
-    """The step that a checkpoint was saved at; 1 where it is too old to say."""
-    return "1" if format_1.is_checkpoint(checkpoint) else str(verify(checkpoint).step)
+    """The step that a checkpoint was saved at; 1 where it is too old to say.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        return "1" if format_1.is_checkpoint(checkpoint) else str(verify(checkpoint).step)
+    except DamagedCheckpoint as error:
+        raise UserError(f"{checkpoint}: a damaged checkpoint ({error}); copy it again") from error
+
+
+def _best_step(last: Path) -> int | None:
+    """The step of the best score, as the newest checkpoint of `last` says; None where it cannot."""
+    try:
+        step: int | None = read_values(last / str(_steps_in(last)[0]))["history"].get("best_step")
+    except UserError:
+        return None
+    return step
 
 
 def holds_checkpoint(folder: Path) -> bool:
     """True if a folder holds a whole checkpoint, not just one being saved."""
-    return folder.is_dir() and any(child.name.isdigit() for child in folder.iterdir())
+    return bool(_steps_in(folder))
+
+
+def _steps_in(folder: Path) -> list[int]:
+    """The steps that folders within a folder are named by, highest first."""
+    if not folder.is_dir():
+        return []
+    names = [child.name for child in folder.iterdir() if child.is_dir()]
+    return sorted((int(name) for name in names if _is_step(name)), reverse=True)
+
+
+def _is_step(name: str) -> bool:
+    r"""True for a number as Python writes it; `0010` and other digits than ASCII name no step.
+
+    >>> [_is_step(name) for name in ("10", "0", "0010", "\u00b2", "\uff11", "-1", "10.tmp")]
+    [True, True, False, False, False, False, False]
+    """
+    return re.fullmatch(r"0|[1-9][0-9]*", name) is not None

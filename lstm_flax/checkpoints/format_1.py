@@ -23,7 +23,7 @@ def is_checkpoint(path: Path) -> bool:
         return False
     try:
         return read_json(path / "metadata" / "metadata")["format_version"] == 1
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return False
 
 

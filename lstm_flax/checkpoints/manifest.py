@@ -15,7 +15,7 @@ from typing import Any
 
 import orbax.checkpoint as ocp
 
-from lstm_flax.files import LARGEST_JSON
+from lstm_flax.files import read_json
 
 MANIFEST = "verification"  # Orbax finishes items in the order of their names, so this is the last
 _FILE = "manifest.json"
@@ -102,13 +102,11 @@ def verify(checkpoint: Path) -> Manifest:
     name = f"{MANIFEST}/{_FILE}"
     if name not in there:
         raise DamagedCheckpoint(f"{name} is missing")
-    if there[name].stat().st_size > LARGEST_JSON:
-        raise DamagedCheckpoint(f"{name} is no manifest")
     try:
-        manifest = json.loads(there[name].read_bytes())
+        manifest = read_json(there[name])
         step = int(manifest["step"])
         files = {str(k): (int(v["bytes"]), str(v["sha256"])) for k, v in manifest["files"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedCheckpoint(f"{name} is no manifest") from error
     for name, (size, digest) in files.items():
         path = there.get(name)

@@ -1,8 +1,6 @@
 """Metadata of a checkpoint: configuration, labels, encoder, position, history."""
 
 import dataclasses
-import json
-import math
 import os
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ import jax
 from lstm_flax.checkpoints.arrays import library_versions
 from lstm_flax.config import Config
 from lstm_flax.errors import UserError, one_line
-from lstm_flax.files import LARGEST_JSON, read_plain
+from lstm_flax.files import LARGEST_JSON, parse_json, read_plain
 from lstm_flax.text.encoder import TextEncoder
 
 FORMAT_VERSION = 2
@@ -147,7 +145,7 @@ def read_values(checkpoint: Path) -> dict[str, Any]:
 def parse_values(content: bytes, checkpoint: Path) -> dict[str, Any]:
     """The metadata of a checkpoint in a file's content; see `read_values`."""
     try:
-        values: Any = json.loads(content)
+        values: Any = parse_json(content)
         version = values.get("format_version") if isinstance(values, dict) else None
         _require(type(version) is int, "format_version")
         if version not in range(1, FORMAT_VERSION + 1):
@@ -158,7 +156,7 @@ def parse_values(content: bytes, checkpoint: Path) -> dict[str, Any]:
         _check(values)
     except UserError:
         raise
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise _unusable(checkpoint, error) from error
     return dict(values)
 
@@ -180,7 +178,8 @@ def _check(values: dict[str, Any]) -> None:
         _require(isinstance(values.get(name), dict), name)
     for name in ("tokenizer_fingerprint", "data_fingerprint"):
         _require(isinstance(values.get(name), str), name)
-    _require(isinstance(values.get("versions", {}), dict), "versions")
+    for name in ("versions", "checksums"):  # the second only in format 1
+        _require(isinstance(values.get(name, {}), dict), name)
     for name in ("epoch", "batch"):
         _require(_is_count(values["position"].get(name)), f"position.{name}")
     _check_history(values["history"])
@@ -202,7 +201,7 @@ def _check_history(history: dict[str, Any]) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return type(value) in (int, float)  # finite, or `parse_json` had refused it
 
 
 def _is_count(value: Any) -> bool:

@@ -39,6 +39,7 @@ from lstm_flax.errors import UserError, one_line
 from lstm_flax.version import __version__
 
 _INTERRUPTED = 130  # as a shell has it: 128 and SIGINT's number
+_LONGEST_MESSAGE = 1_200  # characters; the first six mistakes of a table are fewer
 _LONGEST_FIELD = 2**31 - 1  # characters; the csv module's default of 131,072 refuses long texts
 
 __all__ = ["main", "program"]
@@ -69,6 +70,11 @@ def _end_among_others(status: int, message: str = "") -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
+    if sys.stderr is None:  # closed: print would write errors on standard output
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    if sys.stdout is None:
+        _print_error("standard output is closed; send it to a file, or to /dev/null")
+        return 2
     keep_freed_memory()
     csv.field_size_limit(_LONGEST_FIELD)
     _escape_what_the_terminal_lacks()
@@ -92,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         if "--debug" in words:
             raise
-        print(escaped(f"error: {error}"), file=sys.stderr)
+        _print_error(str(error))
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -104,20 +110,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "--debug" in words:
             raise
         where = "the output" if error.filename is None else error.filename
-        line = f"error: {where}: {error.strerror}; --debug shows where it happened"
-        print(escaped(line), file=sys.stderr)
+        reason = error.strerror or one_line(error)
+        _print_error(f"{where}: {reason}; --debug shows where it happened")
         return 2
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, ValueError) as error:
         advice = _advice(error)
         if advice is None or "--debug" in words:
             raise
-        print(escaped(f"error: {advice}"), file=sys.stderr)
+        _print_error(advice)
         return 2
 
 
-def _advice(error: RuntimeError | MemoryError) -> str | None:
-    """One line for what JAX raises where the machine is at fault; None where it is not."""
+def _print_error(message: str) -> None:
+    """Prints one line; a long value in it is cut out of the middle, the advice at its end stays."""
+    if len(message) > _LONGEST_MESSAGE:
+        half = _LONGEST_MESSAGE // 2
+        message = f"{message[:half]} ... {message[-half:]}"
+    print(escaped(f"error: {message}"), file=sys.stderr)
+
+
+def _advice(error: RuntimeError | MemoryError | ValueError) -> str | None:
+    """One line for what JAX raises where machine or environment are at fault; None elsewhere."""
     message = one_line(error)
+    if isinstance(error, ValueError):
+        named = [name for name in os.environ if name.startswith("JAX_")]
+        at_fault = [name for name in named if name.lower() in message.lower()]
+        return f"{at_fault[0]}: {message}; unset it, or set it right" if at_fault else None
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in message:
         return (
             f"out of memory ({message}); lower config.data.batch_size, config.data.max_length or "

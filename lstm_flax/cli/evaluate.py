@@ -11,7 +11,7 @@ from lstm_flax.cli.arguments import (
     add_checkpoint,
     add_command,
     add_model,
-    add_overrides,
+    add_place_of_data,
     add_processes,
     add_split,
     given_path,
@@ -34,16 +34,11 @@ def add_to(commands: Commands) -> None:
         "  lstm-flax evaluate --workdir=runs/imdb --file=more.csv --label_column=sentiment\n"
         "next:\n  lstm-flax predict --workdir=runs/imdb 'What a film!'",
     )
-    parser.add_argument(
-        "--config",
-        help="the run's config.json, or a configuration like it, to say where its data lies; the "
-        "paths that a checkpoint names are not read",
-    )
+    add_place_of_data(parser)
     add_model(parser)
     add_split(parser)
     add_checkpoint(parser)
     add_processes(parser)
-    add_overrides(parser)
     parser.add_argument(
         "--file",
         type=given_path,
@@ -75,7 +70,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         raise UserError("--file: says itself what to score; leave out --config, --split and fields")
     if arguments.file is None and (arguments.text_column or arguments.label_column):
         raise UserError("--text_column and --label_column: they are of --file; add --file=PATH")
-    file = None if arguments.file is None else arguments.file.expanduser()
+    file = arguments.file
     if file is not None and not file.exists():
         raise UserError(f"--file={file}: no such file or folder; check the path")
     prepare_jax()

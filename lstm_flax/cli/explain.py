@@ -1,10 +1,9 @@
 """`lstm-flax explain`."""
 
 import argparse
-import json
 import logging
+import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lstm_flax.checkpoints.pretrained import SHIPPED_DESCRIPTION, model_folder
@@ -15,7 +14,9 @@ from lstm_flax.cli.arguments import (
     add_model,
     given_path,
 )
+from lstm_flax.display import to_json
 from lstm_flax.errors import UserError
+from lstm_flax.files import require_own_output, write_output
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,36 +55,37 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints the explanations, or writes their page."""
     if bool(arguments.texts) == (arguments.file is not None):
         raise UserError("give texts, or --file with one a line; one of the two")
-    if arguments.steps is not None and arguments.steps < 1:
-        raise UserError(f"--steps={arguments.steps}: must be at least 1")
-    texts = arguments.texts or _lines(arguments.file.expanduser())
+    texts = _texts(arguments)
+    if arguments.html is not None and arguments.workdir is not None:
+        require_own_output(arguments.html, [arguments.workdir])
 
     # Only now, so that a mistake in the arguments is reported at once.
     from lstm_flax.devices.compilation import keep_compiled_programs
-    from lstm_flax.inference.explanation import DEFAULT_STEPS
+    from lstm_flax.inference.explanation import DEFAULT_STEPS, MOST_STEPS
     from lstm_flax.inference.predictor import Predictor
 
+    steps = DEFAULT_STEPS if arguments.steps is None else arguments.steps
+    if not 1 <= steps <= MOST_STEPS:
+        raise UserError(f"--steps={steps}: must be at least 1 and at most {MOST_STEPS:,}")
     keep_compiled_programs()
     if arguments.workdir is None:
         print(SHIPPED_DESCRIPTION, file=sys.stderr)
     predictor = Predictor.from_checkpoint(
         model_folder(arguments.workdir), checkpoint=arguments.checkpoint
     )
-    steps = DEFAULT_STEPS if arguments.steps is None else arguments.steps
     explanations = predictor.explain(texts, arguments.label, steps)
     if arguments.html is not None:
-        from lstm_flax.files import write_text
         from lstm_flax.reports.explanation_page import explanation_page
 
         hierarchical = predictor.trained.metadata.config.model.hierarchy != "none"
         shown = [] if hierarchical else texts[:_WITH_STATES]
         states = [predictor.states(text) for text in shown]
-        write_text(arguments.html.expanduser(), explanation_page(explanations, states))
+        write_output(arguments.html, explanation_page(explanations, states))
         count = "1 text" if len(texts) == 1 else f"{len(texts)} texts"
         print(f"{arguments.html}: {count}", file=sys.stderr)
     if arguments.json:
         for explanation in explanations:
-            print(json.dumps(explanation.to_dict(), ensure_ascii=False))
+            print(to_json(explanation.to_dict()))
     elif arguments.html is None:
         from rich.console import Console
 
@@ -139,16 +141,27 @@ def print_explanations(explanations: "list[Explanation]", console: "Console") ->
         console.print()
 
 
-def _lines(path: Path) -> list[str]:
-    """The texts of a file, one a line; empty lines are left out."""
-    from lstm_flax.cli.predicting.lines import open_lines
+def _texts(arguments: argparse.Namespace) -> list[str]:
+    """The texts that were given, or those of a file, a line each; its empty lines are left out."""
+    from lstm_flax.cli.predicting.lines import open_lines, reading
 
+    if arguments.texts:
+        return [_text(os.fsencode(text), f"text {i}") for i, text in enumerate(arguments.texts, 1)]
+    path = arguments.file
     with open_lines(path) as file:
-        try:
-            texts = [line.strip() for line in file.read().decode("utf-8").splitlines()]
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from error
-    texts = [text for text in texts if text]
+        lines = enumerate(reading(file, str(path)), start=1)
+        texts = [_text(line, f"{path}: line {i}").strip() for i, line in lines if line.strip()]
     if not texts:
         raise UserError(f"{path}: holds no text; write one a line")
     return texts
+
+
+def _text(line: bytes, where: str) -> str:
+    """The text of a line, by the rules of `predict`."""
+    from lstm_flax.cli.predicting.lines import read_line
+
+    record = read_line(line, where)
+    if "error" in record:
+        raise UserError(record["error"])
+    text: str = record["text"]
+    return text

@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lstm_flax.checkpoints.pretrained import SHIPPED_DESCRIPTION, model_folder
-from lstm_flax.cli.arguments import Commands, add_checkpoint, add_command, add_model, given_path
+from lstm_flax.cli.arguments import (
+    Commands,
+    add_checkpoint,
+    add_command,
+    add_model,
+    add_place_of_data,
+    given_path,
+)
 from lstm_flax.errors import UserError
 
 if TYPE_CHECKING:
@@ -50,6 +57,7 @@ def add_to(commands: Commands) -> None:
     )
     add_model(parser)
     add_checkpoint(parser)
+    add_place_of_data(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -66,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(SHIPPED_DESCRIPTION, file=sys.stderr)
     workdir = model_folder(arguments.workdir)
     predictor = Predictor.from_checkpoint(workdir, checkpoint=arguments.checkpoint)
-    examples = _examples(predictor, arguments.split, arguments.weights == "float32")
+    examples = _examples(predictor, arguments)
     texts = EXAMPLE_TEXTS if examples is None else examples.texts
     both = predictor.export(folder, arguments.format, arguments.weights, texts)
     size = sum(path.stat().st_size for path in folder.iterdir())
@@ -86,21 +94,25 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _examples(predictor: "Predictor", split: str | None, few: bool) -> "Examples | None":
+def _examples(predictor: "Predictor", arguments: argparse.Namespace) -> "Examples | None":
     """The labelled texts of a part of the run's data; None if none was named or is at hand."""
     import numpy as np
 
+    from lstm_flax.cli.arguments.data_of_model import config_of_model
     from lstm_flax.data.loading import at_hand, load_examples
 
-    config = predictor.trained.metadata.config.data
-    if split is None and not at_hand(config):
-        return None
+    trained, split = predictor.trained, arguments.split
+    given = (arguments.config, arguments.overrides)
     try:
+        config = config_of_model(trained.metadata.config, *given, str(trained.path)).data
+        if split is None and not any(given) and not at_hand(config):
+            return None
         examples = load_examples(config, split or "development")
     except UserError:
-        if split is not None:
+        if split is not None or any(given):
             raise
         return None
+    few = arguments.weights == "float32"
     if split is not None or not few or len(examples) <= _TEXTS:
         return examples
     return examples.select(np.linspace(0, len(examples) - 1, _TEXTS).astype(int))

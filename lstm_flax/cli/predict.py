@@ -20,6 +20,7 @@ from lstm_flax.cli.arguments import (
 )
 from lstm_flax.display import escaped, to_json
 from lstm_flax.errors import UserError
+from lstm_flax.files import expanded, require_own_output
 
 if TYPE_CHECKING:
     from lstm_flax.inference.predictor import Predictor
@@ -85,6 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         from lstm_flax.data.tables.writing import check_output
 
         check_output(arguments.output)
+        require_own_output(arguments.output, arguments.workdir)
     with contextlib.ExitStack() as stack:
         source = _open_texts(arguments, stack)
 
@@ -93,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
         from lstm_flax.inference.predictor import Predictor
 
         prepare_jax()
-        folders = [folder.expanduser() for folder in arguments.workdir] or [model_folder(None)]
+        folders = arguments.workdir or [model_folder(None)]
         if not arguments.workdir:
             print(SHIPPED_DESCRIPTION, file=sys.stderr)
         predictor = Predictor.from_checkpoint(*folders, checkpoint=arguments.checkpoint)
@@ -168,29 +170,35 @@ def _open_texts(
     if arguments.file not in (None, "-"):
         from lstm_flax.data.tables.reading import is_table
 
-        path = Path(arguments.file).expanduser()
+        path = expanded(arguments.file)
         if is_table(path):
-            if not path.is_file():
+            if not path.exists():
                 raise UserError(f"{path}: No such file or directory; name a readable file")
+            if not path.is_file():
+                raise UserError(
+                    f"{path}: is a folder, pipe or device; name a plain file, or give the table on "
+                    "standard input, with --file=-"
+                )
             return path
     return _open_lines(arguments, stack)
 
 
 def _open_lines(arguments: argparse.Namespace, stack: contextlib.ExitStack) -> Iterable[bytes]:
     """The texts that were given, a line each."""
-    from lstm_flax.cli.predicting.lines import open_lines
+    from lstm_flax.cli.predicting.lines import open_lines, reading
 
     if arguments.texts:
         return map(os.fsencode, arguments.texts)
     if arguments.file not in (None, "-"):
-        return stack.enter_context(open_lines(Path(arguments.file)))
+        path = expanded(arguments.file)
+        return reading(stack.enter_context(open_lines(path)), str(path))
     if sys.stdin is None:
         raise UserError("no texts, no --file, and standard input is closed; give one of them")
     if sys.stdin.isatty():
         print("one text a line, please; Ctrl-D ends", file=sys.stderr)
     # Not sys.stdin.buffer, whose lock the reading thread would hold when Python ends; and no
     # `with` (SIM115), whose close would wait for that thread's read.
-    return open(sys.stdin.fileno(), "rb", closefd=False)
+    return reading(open(sys.stdin.fileno(), "rb", closefd=False), "standard input")
 
 
 def _texts_of(predictor: "Predictor", arguments: argparse.Namespace) -> Sequence[str]:

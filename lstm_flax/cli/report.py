@@ -2,8 +2,15 @@
 
 import argparse
 
-from lstm_flax.cli.arguments import Commands, add_checkpoint, add_command, given_path
+from lstm_flax.cli.arguments import (
+    Commands,
+    add_checkpoint,
+    add_command,
+    add_place_of_data,
+    given_path,
+)
 from lstm_flax.errors import UserError
+from lstm_flax.files import require_own_output
 
 
 def add_to(commands: Commands) -> None:
@@ -15,6 +22,7 @@ def add_to(commands: Commands) -> None:
         help="one page on how good a run is and where not, and its model card",
         epilog="examples:\n  lstm-flax report runs/quickstart\n"
         "  lstm-flax report runs/seed-0 runs/seed-1 --output=both.html\n"
+        "  lstm-flax report runs/mine --config.data.train_path=mine.csv\n"
         "next:\n  lstm-flax explain --workdir=runs/quickstart 'Not bad at all.'",
     )
     parser.add_argument(
@@ -30,6 +38,7 @@ def add_to(commands: Commands) -> None:
         help="the part to score; default: test",
     )
     add_checkpoint(parser)
+    add_place_of_data(parser)
     parser.add_argument(
         "--baselines", action="store_true", help="score two linear models on the same data too"
     )
@@ -44,28 +53,42 @@ def run(arguments: argparse.Namespace) -> int:
     for folder in folders:
         if not (folder / "config.json").is_file():
             raise UserError(f"{folder}: is no run's folder (no config.json); name one")
+    if arguments.output is not None:
+        require_own_output(arguments.output, folders)
 
     # Only now, so that a mistake in the arguments is reported at once.
     from lstm_flax.reports import figures
 
     figures.check_installed()
+    from lstm_flax.checkpoints.restore import load_trained_model
+    from lstm_flax.cli.arguments.data_of_model import config_of_model
     from lstm_flax.data.loading import load_splits
     from lstm_flax.devices.compilation import keep_compiled_programs
     from lstm_flax.evaluation.linear_baselines import score_baselines
-    from lstm_flax.files import make_folder, write_bytes, write_text
+    from lstm_flax.files import make_folder, write_bytes, write_output, write_text
     from lstm_flax.reports.model_card import model_card
     from lstm_flax.reports.run_report import draw_figures, report_page
     from lstm_flax.reports.scored_run import score_run
 
     keep_compiled_programs()
-    runs = [score_run(folder, arguments.split, arguments.checkpoint) for folder in folders]
+    models = [load_trained_model(folder, arguments.checkpoint) for folder in folders]
+    data = [
+        config_of_model(
+            model.metadata.config, arguments.config, arguments.overrides, str(folder)
+        ).data
+        for folder, model in zip(folders, models, strict=True)
+    ]
+    runs = [
+        score_run(folder, model, its_data, arguments.split)
+        for folder, model, its_data in zip(folders, models, data, strict=True)
+    ]
     baselines = None
     if arguments.baselines:
-        data = runs[0].trained.metadata.config.data
-        baselines = score_baselines(*load_splits(data), "word")
+        baselines = score_baselines(*load_splits(data[0]), "word")
     drawn = [draw_figures(run) for run in runs]
-    output = (arguments.output or folders[0] / "report.html").expanduser()
-    write_text(output, report_page(runs, drawn, baselines))
+    output = arguments.output or folders[0] / "report.html"
+    write = write_text if arguments.output is None else write_output
+    write(output, report_page(runs, drawn, baselines))
     written = [output]
     for number, (scored, of_run) in enumerate(zip(runs, drawn, strict=True)):
         card = scored.workdir / "model_card.md"

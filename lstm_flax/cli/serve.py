@@ -10,6 +10,8 @@ from lstm_flax.checkpoints.pretrained import SHIPPED_DESCRIPTION, model_folder
 from lstm_flax.cli.arguments import Commands, add_checkpoint, add_command, add_model
 from lstm_flax.errors import UserError
 
+_MOST = {int: 10**9, float: 86_400}  # bytes or texts; seconds, a day
+
 
 def add_to(commands: Commands) -> None:
     """Adds the command to the program's."""
@@ -53,8 +55,10 @@ def run(arguments: argparse.Namespace) -> int:
         field.name: getattr(arguments, f"max_{field.name}") for field in dataclasses.fields(Limits)
     }
     for name, value in given.items():
-        if value is not None and not value > 0:
-            raise UserError(f"--max_{name}={value}: must be above 0")
+        if value is not None and not 0 < value <= _MOST[type(value)]:
+            raise UserError(
+                f"--max_{name}={value}: must be above 0 and at most {_MOST[type(value)]:,}"
+            )
     keep_compiled_programs()
     if arguments.workdir is None:
         print(SHIPPED_DESCRIPTION, file=sys.stderr)

@@ -12,8 +12,9 @@ lstm_flax.errors.UserError: config.coffee.cups = 0: must be at least 1
 import dataclasses
 import difflib
 import inspect
-import math
+import os
 import re
+import sys
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -122,7 +123,10 @@ class Section:
         for defined in dataclasses.fields(self):
             bounds = bounds_of(defined)
             rule = f"choose {bounds}" if bounds.choices else f"must be {bounds}"
-            self.require(bounds.allow(getattr(self, defined.name)), defined.name, rule)
+            value = getattr(self, defined.name)
+            self.require(bounds.allow(value), defined.name, rule)
+            whole = [n for n in (value if isinstance(value, tuple) else (value,)) if type(n) is int]
+            self.require(all(abs(n) <= 2**63 for n in whole), defined.name, "must fit 64 bits")
 
     def require(self, condition: bool, name: str, rule: str) -> None:
         """Raises a `UserError` of the field, its value and the rule if the condition is false."""
@@ -288,9 +292,19 @@ def checked(value: Any, hint: Any, path: str) -> Any:
         return tuple(checked(v, item, f"{path}[{i}]") for i, v in enumerate(value))
     _require(_fits(value, hint), path, value, rule)
     if hint is float:
-        _require(math.isfinite(value), path, value, "must be finite")
+        _require(abs(value) <= sys.float_info.max, path, value, "must be a finite number")
         return float(value)
+    if hint is str:
+        _require(_is_encodable(value), path, value, "must be text without NUL or half a character")
     return value
+
+
+def _is_encodable(text: str) -> bool:
+    """True for what may name a file."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
 
 
 def _require(condition: bool, path: str, value: object, rule: str) -> None:

@@ -25,8 +25,8 @@ class LanguageModelConfig(Section, at="language_model"):
     bptt_length: int = field(64, at_least=1)
     softmax_samples: int = field(2048, at_least=0)
     weight_drop: float = field(0.0, at_least=0, below=1)
-    activation_penalty: float = field(0.0, at_least=0)
-    temporal_penalty: float = field(0.0, at_least=0)
+    activation_penalty: float = field(0.0, at_least=0, at_most=1_000_000)
+    temporal_penalty: float = field(0.0, at_least=0, at_most=1_000_000)
 
     def __post_init__(self) -> None:
         super().__post_init__()

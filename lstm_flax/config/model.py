@@ -72,7 +72,7 @@ class ModelConfig(Section, at="model"):
     head_dropout: float = field(0.5, at_least=0, below=1)
     truncate_gradient_every: int = field(0, at_least=0)
     hierarchy: str = field("none", choices=("none", "sentences"))
-    sentence_length: int = field(50, at_least=2)
+    sentence_length: int = field(50, at_least=2, at_most=100_000)
     implementation: str = field("auto", choices=("auto", "scan", "fused", "cudnn"))
     dtype: str = field("float32", choices=("float32", "bfloat16", "auto"))
 

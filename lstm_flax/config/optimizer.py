@@ -25,7 +25,7 @@ class OptimizerConfig(Section, at="optimizer"):
     learning_rate: float = field(2e-3, above=0)
     schedule: str = field("cosine", choices=("constant", "cosine"))
     warmup_fraction: float = field(0.05, at_least=0, below=1)
-    weight_decay: float = field(0.01, at_least=0)
+    weight_decay: float = field(0.01, at_least=0, at_most=1_000_000)
     b1: float = field(0.9, at_least=0, below=1)
     b2: float = field(0.999, at_least=0, below=1)
     clip_norm: float = field(1.0, at_least=0)

@@ -32,10 +32,10 @@ class AdversarialConfig(Section, at="recipes.adversarial"):
             texts alike (Sachan et al. 2019).
     """
 
-    weight: float = field(0.0, at_least=0)
-    virtual_weight: float = field(0.0, at_least=0)
-    epsilon: float = field(5.0, at_least=0)
-    entropy_weight: float = field(0.0, at_least=0)
+    weight: float = field(0.0, at_least=0, at_most=1_000_000)
+    virtual_weight: float = field(0.0, at_least=0, at_most=1_000_000)
+    epsilon: float = field(5.0, at_least=0, at_most=1_000_000)
+    entropy_weight: float = field(0.0, at_least=0, at_most=1_000_000)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,4 +26,4 @@ class TokenizerConfig(Section, at="tokenizer"):
     vocab_size: int = field(16_000, at_least=8, at_most=LARGEST_VOCABULARY)
     character_coverage: float = field(0.9995, at_least=0.98, at_most=1)
     max_training_texts: int = field(25_000, at_least=1)
-    num_threads: int = field(2, at_least=1)
+    num_threads: int = field(2, at_least=1, at_most=1024)

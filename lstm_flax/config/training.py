@@ -27,7 +27,7 @@ class TrainingConfig(Section, at="training"):
     epochs: int = field(3, at_least=1)
     max_steps: int = field(0, at_least=0)
     label_smoothing: float = field(0.0, at_least=0, below=1)
-    class_weights: tuple[float, ...] = field((), above=0)
+    class_weights: tuple[float, ...] = field((), at_least=1e-6, at_most=1_000_000)
     balance_classes: bool = False
     ema_decay: float = field(0.998, at_least=0, below=1)
     early_stopping_patience: int = field(0, at_least=0, changeable=True)

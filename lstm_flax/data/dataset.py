@@ -37,7 +37,7 @@ from lstm_flax.data.loading import (
 from lstm_flax.data.sources import Source, open_source
 from lstm_flax.data.token_cache import DamagedCacheError, read_split, write_split
 from lstm_flax.errors import UserError
-from lstm_flax.files import cache_folder, require_own_files
+from lstm_flax.files import cache_folder, expanded, require_own_files
 from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.text.normalization import NORMALIZATION_VERSION
 from lstm_flax.text.tokenized import TokenizedSplit
@@ -246,13 +246,13 @@ def open_dataset(
             `config.data.token_cache` names is damaged or of other settings.
     """
     if data.token_cache is not None:
-        return _open_cache_alone(data, settings, Path(data.token_cache).expanduser(), tokenizer)
+        return _open_cache_alone(data, settings, expanded(data.token_cache), tokenizer)
     source = open_source(data)
     description = describe_source(data, source)
     cache = (
         cache_folder("config.data.cache_dir")
         if data.cache_dir is None
-        else Path(data.cache_dir).expanduser()
+        else expanded(data.cache_dir)
     )
     read: dict[str, Examples] = {}
     if tokenizer is None:

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import logging
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from lstm_flax.data.sources.imdb_films import film_groups
 from lstm_flax.data.sources.tfds import tfds_folder
 from lstm_flax.data.splits import cut, draw_balanced
 from lstm_flax.errors import UserError, some
+from lstm_flax.files import expanded
 from lstm_flax.text.hashing import text_hashes
 from lstm_flax.text.normalization import normalize
 
@@ -80,7 +80,7 @@ def load_examples(config: DataConfig, split: str, source: Source | None = None) 
 def at_hand(config: DataConfig) -> bool:
     """True if the labelled texts are on this machine, so that reading them downloads nothing."""
     if config.source == "files":
-        return config.train_path is not None and Path(config.train_path).expanduser().exists()
+        return config.train_path is not None and expanded(config.train_path).exists()
     return config.source == IMDB and is_prepared(tfds_folder(config))
 
 
@@ -217,7 +217,7 @@ def read_extra(config: DataConfig, label_names: tuple[str, ...]) -> Examples:
     """
     assert config.extra_train_path is not None
     return read_labelled(
-        Path(config.extra_train_path).expanduser(),
+        expanded(config.extra_train_path),
         config.text_column,
         config.label_column,
         label_names,
@@ -234,7 +234,7 @@ def extra_fingerprint(config: DataConfig) -> str:
     if config.extra_train_path is None:
         return ""
     try:
-        with Path(config.extra_train_path).expanduser().open("rb") as file:
+        with expanded(config.extra_train_path).open("rb") as file:
             return hashlib.file_digest(file, "blake2b").hexdigest()[:16]
     except OSError as error:
         raise UserError(

@@ -10,6 +10,7 @@ import itertools
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -49,7 +50,7 @@ def launched_together(environment: Mapping[str, str] = os.environ) -> bool:
 
     def several(size: str, *others: str) -> bool:
         there = all(name in environment for name in (size, *others))
-        return there and environment[size].isdigit() and int(environment[size]) > 1
+        return there and environment[size].isdecimal() and int(environment[size]) > 1
 
     hosts = environment.get("TPU_PROCESS_ADDRESSES", environment.get("TPU_WORKER_HOSTNAMES", ""))
     return (
@@ -146,7 +147,7 @@ def _initialise(coordinator: str | None, num_processes: int | None, process_id: 
 
 def _is_address(text: str) -> bool:
     host, _, port = text.rpartition(":")
-    return bool(host) and port.isdigit()
+    return bool(host) and re.fullmatch(r"[0-9]{1,5}", port) is not None and 0 < int(port) < 2**16
 
 
 def several() -> bool:

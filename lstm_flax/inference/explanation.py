@@ -28,6 +28,7 @@ from lstm_flax.models.inputs import input_vectors, logits_of_inputs
 from lstm_flax.types import Batch
 
 DEFAULT_STEPS = 64
+MOST_STEPS = 1_000  # numpy finds the points by the eigenvalues of a matrix of steps x steps
 CHECKED_WORDS = 5
 _ROWS = 16  # points of a path that are computed at once
 

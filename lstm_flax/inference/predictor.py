@@ -21,7 +21,7 @@ from lstm_flax.evaluation.metrics import class_probabilities
 from lstm_flax.exporting.comparison import Comparison, run_exported
 from lstm_flax.exporting.examples import EXAMPLE_TEXTS
 from lstm_flax.exporting.export import check_export, export_model, missing_runtime
-from lstm_flax.inference.explanation import DEFAULT_STEPS, Explainer, Explanation
+from lstm_flax.inference.explanation import DEFAULT_STEPS, MOST_STEPS, Explainer, Explanation
 from lstm_flax.inference.prediction import Prediction
 from lstm_flax.inference.states import StateReader, States
 from lstm_flax.models.classifier import TextClassifier
@@ -220,16 +220,16 @@ class Predictor:
                 the answer changes.
 
         Raises:
-            UserError: a text is empty, the label is none of the model's, `steps` is below 1, or the
-                predictor has several classifiers.
+            UserError: a text is empty, the label is none of the model's, `steps` is out of range,
+                or the predictor has several classifiers.
         """
         texts = list(column_of(texts, "explain"))
         check_texts(texts)
         self._refuse_several("explain")
         if label is not None and label not in self.label_names:
             raise UserError(f"label {label!r}: the model has {', '.join(self.label_names)}")
-        if steps < 1:
-            raise UserError(f"steps = {steps}: must be at least 1")
+        if not 1 <= steps <= MOST_STEPS:
+            raise UserError(f"steps = {steps}: must be at least 1 and at most {MOST_STEPS:,}")
         return [self._explainer.explain(text, label, steps, check) for text in texts]
 
     def _refuse_several(self, what: str) -> None:

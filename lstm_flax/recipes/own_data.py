@@ -3,7 +3,6 @@
 import math
 from collections import Counter
 from collections.abc import Collection
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from lstm_flax.data.sources import open_source
 from lstm_flax.data.sources.hugging_face import PREFIX, HuggingFaceSource
 from lstm_flax.data.sources.rows import find_columns_of
 from lstm_flax.data.tables.columns import find_columns
+from lstm_flax.files import expanded
 from lstm_flax.recipes.automatic import choose
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def take_columns(values: "ConfigDict", given: Collection[str]) -> str:
         records = HuggingFaceSource(DataConfig(**data)).sample()
         found = find_columns(records, values.data.source, text, label)
     else:
-        path = Path(values.data.train_path or "").expanduser()
+        path = expanded(values.data.train_path or "")
         if values.data.source != "files" or not path.is_file():
             return ""
         found = find_columns_of(path, text, label)

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lstm_flax.checkpoints.restore import TrainedModel, load_trained_model
+from lstm_flax.checkpoints.restore import TrainedModel
+from lstm_flax.config import DataConfig
 from lstm_flax.data.audit import (
     SplitStatistics,
     count_shared_texts,
@@ -98,23 +99,23 @@ class ScoredRun:
     audit: Audit
 
 
-def score_run(workdir: Path, split: str, checkpoint: str = "best") -> ScoredRun:
-    """Restores a classifier's run and asks it again, on its own data.
+def score_run(workdir: Path, trained: TrainedModel, data: DataConfig, split: str) -> ScoredRun:
+    """Asks a classifier again, on its own data.
 
     Args:
         workdir: the run's folder.
+        trained: the run's checkpoint.
+        data: that of its configuration; only where the data lies may differ.
         split: the part to score: `test` or `development`.
-        checkpoint: `best` or `last`.
 
     Raises:
-        UserError: there is no such run, it is a language model's, or its texts cannot be had.
+        UserError: it is a language model, or its texts cannot be had.
     """
-    trained = load_trained_model(workdir, checkpoint)
     if not isinstance(trained.model, TextClassifier):
         raise UserError(f"{workdir}: holds a language model; name a classifier's run")
     metadata = trained.metadata
-    config, encoder = metadata.config, metadata.encoder
-    dataset = open_dataset(config.data, config.tokenizer, encoder.tokenizer)
+    encoder = metadata.encoder
+    dataset = open_dataset(data, metadata.config.tokenizer, encoder.tokenizer)
     if dataset.label_names != metadata.label_names:
         raise UserError(
             f"{workdir}: the data's labels are {', '.join(dataset.label_names)}, the model's "
@@ -142,7 +143,7 @@ def score_run(workdir: Path, split: str, checkpoint: str = "best") -> ScoredRun:
         metrics,
         read_curves(workdir / "log.jsonl"),
         _read_results(workdir / "results.json"),
-        audit(dataset, config.data.max_length),
+        audit(dataset, data.max_length),
     )
 
 
@@ -177,6 +178,6 @@ def _read_results(path: Path) -> dict[str, Any]:
     """The results of a run that has ended; none where they are absent or damaged."""
     try:
         results = read_json(path)
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         return {}
     return results if isinstance(results, dict) else {}

@@ -59,7 +59,7 @@ async def read_texts(request: Request, limits: Limits) -> list[str]:
 async def _read_body(request: Request, limits: Limits) -> bytes:
     too_large = RefusedError(413, f"the body is larger than {limits.body:,} bytes")
     declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > limits.body:
+    if declared.isdecimal() and int(declared) > limits.body:
         raise too_large
     body = bytearray()
     async for chunk in request.stream():

@@ -19,6 +19,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from lstm_flax.errors import UserError, one_line
+from lstm_flax.files import expanded
 from lstm_flax.text.tokenizer import END_ID, UNKNOWN_ID, Tokenizer
 from lstm_flax.types import PAD_ID
 
@@ -86,7 +87,7 @@ def require_vectors(where: str, size: int) -> None:
     Raises:
         UserError: they are not; naming the file.
     """
-    if where != GLOVE_50D and not Path(where).expanduser().is_file():
+    if where != GLOVE_50D and not expanded(where).is_file():
         raise UserError(f"{_FIELD} = {where!r}: no such file; name one, or {GLOVE_50D}")
     with _opened(where, set(), size):
         pass
@@ -141,7 +142,7 @@ def _opened(where: str, wanted: set[bytes], size: int) -> Iterator[_Vectors]:
     if where == GLOVE_50D:
         yield _read_package(wanted, size)
         return
-    path = Path(where).expanduser()
+    path = expanded(where)
     try:
         with _unpacked(path) as file:
             yield _read_file(file, str(path), wanted, size)

@@ -23,7 +23,7 @@ from lstm_flax.display import escaped_lines
 from lstm_flax.errors import UserError
 from lstm_flax.evaluation.evaluate import default_split, evaluate_split
 from lstm_flax.evaluation.tables import result_table
-from lstm_flax.files import write_text
+from lstm_flax.files import expanded, write_text
 from lstm_flax.recurrent.implementations.dispatch import choose_implementation
 from lstm_flax.recurrent.processor import products_dtype, warn_of_slow_dtype
 from lstm_flax.text.tokenizer import Tokenizer
@@ -167,7 +167,7 @@ def _load_initial(config: Config, workdir: Path) -> TrainedModel | None:
     if config.init_from is None:
         return None
     continued = processes.from_first(lambda: holds_checkpoint(workdir / "last"))
-    source = (workdir, "last") if continued else (Path(config.init_from).expanduser(), "best")
+    source = (workdir, "last") if continued else (expanded(config.init_from), "best")
     try:
         return load_trained_model(*source)
     except UserError as error:

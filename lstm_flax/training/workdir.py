@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 from lstm_flax.checkpoints.folder import holds_checkpoint, require_plain_name
 from lstm_flax.config import Config, read_config, refuse_changes
 from lstm_flax.errors import UserError
+from lstm_flax.evaluation.tables import result_table
 from lstm_flax.files import (
     cannot_write,
     make_folder,
@@ -91,12 +92,20 @@ def _open_lock(path: Path) -> BinaryIO:
 def stored_results(
     workdir: Path, split: str, step: int, checkpoint_step: int | None
 ) -> dict[str, Any] | None:
-    """The results printed when this training ended; None if they are gone or of another run."""
-    try:
-        results: Any = read_json(workdir / "results.json")
-    except (OSError, ValueError, RecursionError):
-        return None
-    if not isinstance(results, dict):
-        return None
+    """The results printed when this training ended; None if they are gone or of another run.
+
+    Warns of a file that holds something else.
+    """
+    path = workdir / "results.json"
     wanted = {"split": split, "train_steps": step, "checkpoint_step": checkpoint_step}
-    return results if wanted.items() <= results.items() else None
+    try:
+        results = dict(read_json(path))
+        if not wanted.items() <= results.items():
+            return None
+        result_table(results)  # a value that is missing or of another type cannot be shown
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError):
+        logger.warning("%s: damaged, or not the results of a run; it is scored anew", path)
+        return None
+    return results

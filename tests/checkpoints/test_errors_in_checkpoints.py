@@ -12,7 +12,9 @@ from lstm_flax.checkpoints.metadata import Metadata
 from lstm_flax.checkpoints.restore import load_trained_model
 from lstm_flax.cli import main
 from lstm_flax.config import Config
+from lstm_flax.errors import UserError
 from lstm_flax.text.encoder import TextEncoder
+from lstm_flax.training.train import train
 from tests.checkpoints.resealing import reseal
 from tests.cli.mistake_cases import mistake, train_arguments
 
@@ -35,6 +37,10 @@ def test_a_run_of_which_no_epoch_has_ended(
 ) -> None:
     begun = tmp_path / "begun"
     shutil.copytree(run / "last", begun / "last")
+    for metadata in begun.glob("last/*/metadata/metadata"):
+        values = json.loads(metadata.read_text())
+        metadata.write_text(json.dumps(values | {"history": {}}))
+        reseal(metadata.parent.parent)
     if empty:
         (begun / "best").mkdir()
     other = train_arguments(tmp_path, train_path=good_file)
@@ -53,6 +59,45 @@ def test_a_run_of_which_no_epoch_has_ended(
     assert main(["predict", "text", f"--workdir={begun / 'last'}"]) == 0
     first, second = capsys.readouterr().out.splitlines()
     assert first == second
+
+
+def test_a_finished_run_without_its_best_checkpoint_and_results(
+    capsys: Any, run: Path, tiny_config: Config, tmp_path: Path
+) -> None:
+    rest = tmp_path / "rest"
+    shutil.copytree(run, rest, ignore=shutil.ignore_patterns("best", "results.json"))
+    with pytest.raises(UserError) as raised:
+        train(tiny_config, rest, show_progress=False)
+    assert str(raised.value).startswith(f"{rest / 'best'}: its best checkpoint, of step ")
+    assert "is gone; copy it here again" in str(raised.value)
+    results = train(tiny_config, rest, checkpoint="last", show_progress=False)  # as it advises
+    assert results["checkpoint_step"] == results["train_steps"]
+
+
+def test_a_damaged_checkpoint_under_another_name(capsys: Any, run: Path, tmp_path: Path) -> None:
+    (best,) = (path for path in (run / "best").iterdir() if path.name.isdigit())
+    shutil.copytree(best, tmp_path / "alone")
+    (tmp_path / "alone" / "encoder" / "encoder.json").write_text("{}")
+    (tmp_path / "empty" / "metadata").mkdir(parents=True)
+    for name, file in (("alone", "encoder/encoder.json"), ("empty", "verification/manifest.json")):
+        line = mistake(capsys, "predict", f"--workdir={tmp_path / name}", "text")
+        assert f"{tmp_path / name}: a damaged checkpoint ({file} is " in line
+
+
+def test_folders_whose_names_are_no_steps_are_left_alone(
+    run: Path, tiny_config: Config, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    step = find_checkpoints(copy, "best")[1][0]
+    for kind in ("best", "last"):
+        for name in ("\u00b2", "\uff19\uff19\uff19", "0099"):
+            (copy / kind / name).mkdir()
+    shutil.copytree(copy / "best" / str(step), copy / "best" / f"000{step}")
+    assert find_checkpoints(copy, "best")[1] == [step]
+    assert load_trained_model(copy).step == step
+    (copy / "results.json").unlink()
+    assert train(tiny_config, copy, show_progress=False)["checkpoint_step"] == step
 
 
 def test_a_checkpoint_of_another_format_version(capsys: Any, run: Path, tmp_path: Path) -> None:

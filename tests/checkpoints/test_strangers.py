@@ -18,6 +18,7 @@ from lstm_flax.checkpoints.sizes import require_honest
 from lstm_flax.cli import main
 from lstm_flax.config import Config
 from lstm_flax.errors import UserError
+from lstm_flax.exporting.examples import EXAMPLE_TEXTS
 from lstm_flax.training.train import train
 from tests.checkpoints.resealing import reseal
 from tests.cli.mistake_cases import mistake
@@ -71,7 +72,28 @@ def put(*path: str, value: object) -> Callable[[Values], object]:
     return edit
 
 
-NAN, DEEP = float("nan"), "deep"
+def test_a_report_or_an_export_reads_no_path_of_a_checkpoint(
+    finished: tuple[Path, dict], tiny_config: Config, tmp_path: Path, capsys: Any
+) -> None:
+    for module in ("matplotlib", "sklearn", "safetensors"):
+        pytest.importorskip(module)
+    run, theirs = Path(shutil.copytree(finished[0], tmp_path / "run")), tmp_path / "theirs"
+    change(run / "best", data(cache_dir=str(theirs)))
+    report, export = ["report", str(run)], ["export", f"--workdir={run}", "--format=safetensors"]
+    for command in (report, [*export, str(tmp_path / "a"), "--split=test"]):
+        assert "what a checkpoint names is not read" in mistake(capsys, *command)
+    assert main([*export, str(tmp_path / "b")]) == 0
+    assert f"compared on {len(EXAMPLE_TEXTS)} texts" in capsys.readouterr().out
+    places = ("train_path", "development_path", "test_path", "cache_dir")
+    mine = [f"--config.data.{name}={getattr(tiny_config.data, name)}" for name in places]
+    assert main([*report, *mine]) == 0
+    assert main([*export, str(tmp_path / "c"), "--split=test", *mine]) == 0
+    assert "compared on 37 texts" in capsys.readouterr().out
+    assert not theirs.exists()
+
+
+NAN, DEEP = float("nan"), json.loads("[" * 900 + "]" * 900)
+HUGE = 10**400
 ODD_VALUES = {
     "temperature 0": put("history", "temperature", value=0),
     "temperature NaN": put("history", "temperature", value=NAN),
@@ -89,6 +111,14 @@ ODD_VALUES = {
     "position": put("position", "epoch", value=-1),
     "version": put("format_version", value=[2]),
     "fingerprint": put("tokenizer_fingerprint", value=None),
+    "temperature huge": put("history", "temperature", value=HUGE),
+    "logged huge": put("history", "logged", value=[HUGE, 0, 0, 0]),
+    "logged infinite": put("history", "logged", value=[float("inf"), 0, 0, 0]),
+    "rate huge": put("config", "optimizer", "learning_rate", value=HUGE),
+    "size huge": put("config", "model", "hidden_size", value=HUGE),
+    "machine deep": put("machine", value={"device": DEEP}),
+    "config deep": put("config", value={"model": DEEP}),
+    "path NUL": data(cache_dir="a\0b"),
 }
 
 
@@ -119,6 +149,19 @@ def test_sizes_are_compared_before_anything_is_allocated(name: str, best: Path) 
     with pytest.raises(UserError):
         load_trained_model(best)
     assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize("number", ["1e999", "Infinity", "NaN", "1" + "0" * 400])
+def test_numbers_beyond_a_float_in_a_manifest_or_a_configuration(
+    number: str, best: Path, tmp_path: Path, capsys: Any
+) -> None:
+    (manifest,) = best.glob("*/verification/manifest.json")
+    manifest.write_text(f'{{"step": {number}, "files": {{}}}}')
+    line = mistake(capsys, "predict", f"--workdir={best}", "text")
+    assert "no whole checkpoint can be read" in line
+    (tmp_path / "c.json").write_text(f'{{"optimizer": {{"learning_rate": {number}}}}}')
+    line = mistake(capsys, "train", f"--config={tmp_path / 'c.json'}", f"--workdir={tmp_path}")
+    assert f"({number[:20]} is not a finite number)" in line
 
 
 def test_deep_metadata_are_damage_not_a_crash(best: Path, capsys: Any) -> None:

@@ -37,11 +37,41 @@ def test_an_output_that_is_not_utf_8_and_strict_settings_of_jax() -> None:
     assert json.loads(done.stdout)["text"] == "a superb \u6620 \U0001f600"
 
 
+def test_standard_output_or_standard_error_closed() -> None:
+    def run(words: str) -> subprocess.CompletedProcess[bytes]:
+        command = f"exec {sys.executable} -m lstm_flax {words}"
+        return subprocess.run(["sh", "-c", command], capture_output=True, timeout=120)
+
+    for words in ("predict text", "fields", "--help"):
+        done = run(f"{words} >&-")
+        assert done.returncode == 2
+        assert done.stderr.startswith(b"error: standard output is closed;")
+        assert done.stderr.count(b"\n") == 1
+    for words, status in (("fields dropout", 0), ("fields nothing-like-it", 2)):
+        done = run(f"{words} 2>&-")
+        assert done.returncode == status
+        assert b"error:" not in done.stdout
+        assert bool(done.stdout) == (status == 0)
+
+
 def test_a_device_that_is_not_there() -> None:
     done = predict("a superb film", JAX_PLATFORMS="rocm")
     assert done.returncode == 2
     assert b"Traceback" not in done.stderr
     assert b"error: JAX_PLATFORMS=rocm: JAX finds no such device" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["JAX_ENABLE_X64", "JAX_DEFAULT_PRNG_IMPL"])
+def test_a_setting_of_jax_that_is_none(name: str) -> None:
+    done = predict("a superb film", **{name: "bogus"})
+    assert done.returncode == 2
+    assert b"Traceback" not in done.stderr
+    assert f"error: {name}: ".encode() in done.stderr
+
+
+def test_64_bits() -> None:
+    done = predict("a superb film", JAX_ENABLE_X64="1")
+    assert (done.returncode, json.loads(done.stdout)["label"]) == (0, "pos")
 
 
 def test_no_device_at_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -170,6 +170,27 @@ def test_an_empty_folder_such_as_an_unset_variable_leaves(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["predict", "--workdir=~nosuchuser/x"], "no home folder is known for ~nosuchuser"),
+        (["predict", "--file=~nosuchuser/x"], "no home folder is known for ~nosuchuser"),
+        (["inspect", "~nosuchuser/x"], "DATA: ~nosuchuser/x: no home folder is known"),
+        (["inspect", ""], "DATA: is empty; give a path"),
+        (["inspect", "gs://bucket/a.csv"], "gs://bucket/a.csv is an address"),
+    ],
+)
+def test_a_path_that_is_none(words: list[str], message: str, capsys: Any) -> None:
+    assert message in mistake(capsys, *words)
+
+
+def test_a_long_value_is_cut_and_the_advice_stays(capsys: Any) -> None:
+    line = mistake(capsys, "predict", f"--checkpoint={'long' * 30_000}")
+    assert len(line) < 2_000
+    assert line.startswith("error: argument --checkpoint: invalid choice: 'long")
+    assert line.endswith("--help` shows an example")
+
+
 @pytest.mark.parametrize("address", ["gs://bucket/run", "s3://bucket/run", "https://example.org/a"])
 @pytest.mark.parametrize("command", ["train", "evaluate", "predict", "report"])
 def test_an_address_is_no_folder(
@@ -214,3 +235,13 @@ def test_output_that_cannot_be_written(
     assert line == "error: the output: No space left on device; --debug shows where it happened"
     with pytest.raises(OSError, match="No space left"):
         main(["fields", "--debug"])
+
+
+def test_a_system_error_without_words_of_the_system(
+    capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> int:
+        raise OSError("what a library says")
+
+    monkeypatch.setattr(fields, "load_config", fail)
+    assert "the output: what a library says;" in mistake(capsys, "fields")

@@ -50,6 +50,28 @@ def test_json_holds_everything(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("asked")
+def test_json_speaks_to_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "a \x9b31m film \u202e superb"
+    assert main(["explain", "--workdir=x", "--json", "--steps=2", text]) == 0
+    printed = capsys.readouterr().out
+    assert not {"\x9b", "\u202e"} & set(printed)
+    assert json.loads(printed)["text"] == text
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_page_is_written_where_a_link_leads_but_not_out_of_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "why.html").symlink_to("page.html")
+    words = ["explain", "superb", "--steps=2", f"--html={tmp_path / 'why.html'}"]
+    assert main([*words, f"--workdir={tmp_path}"]) == 2
+    assert "why.html: a link" in capsys.readouterr().err
+    assert main([*words, "--workdir=x"]) == 0
+    assert (tmp_path / "why.html").is_symlink()
+    assert "<section>" in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.usefixtures("asked")
 def test_a_file_becomes_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, html = tmp_path / "texts.txt", tmp_path / "why.html"
     file.write_text("A superb film.\n\nDull & <b>wooden</b>.\n", encoding="utf-8")
@@ -64,12 +86,17 @@ def test_a_file_becomes_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_mistakes_are_told_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     empty = tmp_path / "empty.txt"
     empty.write_text("\n")
+    latin = tmp_path / "latin.txt"
+    latin.write_bytes(b"fine\ncaf\xe9\n")
     for words, message in [
         ([], "give texts, or --file"),
         (["x", f"--file={empty}"], "one of the two"),
         ([f"--file={empty}"], "holds no text"),
         (["x", "--steps=0"], "--steps=0: must be at least 1"),
         ([f"--file={tmp_path / 'none.txt'}"], "name a readable file"),
+        (["caf\udce9"], "text 1 is not UTF-8 (byte 3)"),
+        ([f"--file={latin}"], "latin.txt: line 2 is not UTF-8 (byte 3)"),
+        (["x", "--workdir=x", f"--steps={10**30}"], "at most 1,000"),
     ]:
         assert main(["explain", *words]) == 2
         assert message in capsys.readouterr().err

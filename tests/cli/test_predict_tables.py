@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -128,6 +129,25 @@ def test_objects_with_different_names_make_one_table(tmp_path: Path) -> None:
     assert rows[3]["warning"] == "'text' is 3, not a string"
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".jsonl", ".parquet"])
+def test_a_lone_surrogate_is_written_escaped(suffix: str, tmp_path: Path) -> None:
+    table, output = tmp_path / "t.jsonl", tmp_path / f"out{suffix}"
+    table.write_text('{"text": "a \\ud800film", "\\udfff": "\\udc00"}\n{"text": "dull"}\n')
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    assert predict(f"--file={table}", f"--output={output}") == 0
+    if suffix == ".jsonl":
+        first, second = map(json.loads, output.read_text("utf-8").splitlines())
+        assert (first["text"], first["\udfff"]) == ("a \ud800film", "\udc00")
+    else:
+        if suffix == ".parquet":
+            first, second = pytest.importorskip("pyarrow.parquet").read_table(output).to_pylist()
+        else:
+            first, second = rows_of(output)
+        assert (first["text"], first[r"\udfff"]) == (r"a \ud800film", r"\udc00")
+    assert (first["label"], second["label"]) == ("7", "4")
+
+
 def test_plain_lines_are_written_as_a_table_too(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"fine, really\n \ncaf\xe9\nlast\n")
     output = tmp_path / "out.csv"
@@ -135,6 +155,13 @@ def test_plain_lines_are_written_as_a_table_too(tmp_path: Path) -> None:
     rows = rows_of(output)
     assert [row["label"] for row in rows] == ["12", "", "", "4"]
     assert rows[1]["warning"] == "line 2 is empty; leave it out"
+
+
+def test_a_number_that_parquet_cannot_hold(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    pytest.importorskip("pyarrow")
+    (tmp_path / "t.jsonl").write_text(f'{{"text": "a film", "n": {"9" * 4_000}}}\n')
+    words = (f"--file={tmp_path / 't.jsonl'}", f"--output={tmp_path / 'out.parquet'}")
+    assert "out.parquet: Parquet cannot hold" in mistake(capsys, "predict", "--workdir=run", *words)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError, RuntimeError])
@@ -203,6 +230,12 @@ def test_a_table_on_standard_input_is_seen(
         (["--file=t.csv", "--output=out.xlsx"], "out.xlsx: must end in .csv, .tsv, .jsonl"),
         (["--file=t.csv", "--output=no/out.csv"], "no/out.csv: there is no folder no"),
         (["--text_column=text", "a film"], "--text_column: is of a table"),
+        (["--file=pipe.csv"], "pipe.csv: is a folder, pipe or device; name a plain file"),
+        (["--file=/proc/self/mem"], "/proc/self/mem: Input/output error"),
+        (["--file=/proc/self/mem", "--output=out.csv"], "/proc/self/mem: Input/output error"),
+        (["--file=deep.jsonl"], "deep.jsonl:2: lists or objects nested too deeply"),
+        (["--file=deep.json"], "deep.json: item 1: lists or objects nested too deeply"),
+        (["--file=one.json"], "one.json: lists or objects nested too deeply"),
     ],
 )
 def test_mistakes(
@@ -217,4 +250,9 @@ def test_mistakes(
     Path("w.csv").write_text("title,headline\na film,so dull\nso fine,a film\nbad one,well\n")
     Path("bad.csv").write_text("text,a\na film,1\na,b,c\n")
     Path("t.xlsx").write_text("zip")
+    os.mkfifo("pipe.csv")
+    deep = f'{{"text": "a film", "a": {"[" * 900}{"]" * 900}}}'
+    Path("deep.jsonl").write_text(f'{{"text": "dull", "a": [[1]]}}\n{deep}\n')
+    Path("deep.json").write_text(f"[{deep}]")
+    Path("one.json").write_text(deep)
     assert message in mistake(capsys, "predict", "--workdir=run", *words)

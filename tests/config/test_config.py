@@ -15,11 +15,12 @@ from lstm_flax.config import (
     DataConfig,
     LanguageModelConfig,
     ModelConfig,
+    OptimizerConfig,
     as_config_dict,
     default_config,
     refuse_changes,
 )
-from lstm_flax.config.fields import leaves, value_at
+from lstm_flax.config.fields import build, checked, leaves, value_at
 from lstm_flax.config.files import find_config, load_config
 from lstm_flax.config.recipes import FineTuningConfig
 from lstm_flax.errors import UserError
@@ -67,6 +68,10 @@ def test_config_survives_the_round_trip_through_plain_values() -> None:
         ("training.epochs", 0),
         ("training.epochs", True),
         ("training.class_weights", (1.0, -1.0)),
+        ("training.class_weights", (1e308, 1e308)),
+        ("tokenizer.num_threads", 100_000),
+        ("model.sentence_length", 10**30),
+        ("training.epochs", 10**30),
         ("training.log_interval", 0),
         ("data.extra_train_path", 3),
         ("language_model.bptt_length", 0),
@@ -105,12 +110,13 @@ def test_a_penalty_on_changes_needs_two_tokens() -> None:
         ),
         (lambda: ModelConfig(truncate_gradient_every=-1), r"every = -1: .*at least 0$"),
         (lambda: ModelConfig(hierarchy="words"), r"hierarchy = 'words': .*none or sentences$"),
-        (lambda: ModelConfig(sentence_length=1), r"sentence_length = 1: .*at least 2$"),
+        (lambda: ModelConfig(sentence_length=1), r"sentence_length = 1: .*at least 2 and"),
         (
             lambda: ModelConfig(hierarchy="sentences", truncate_gradient_every=9),
             r"model\.truncate_gradient_every = 9: .*leave one of them out$",
         ),
         (lambda: FineTuningConfig(layer_decay=0.0), r"fine_tuning\.layer_decay = 0\.0: .*above 0"),
+        (lambda: build(OptimizerConfig, {"b1": 10**400}, "optimizer."), r"b1 = 10+: .*finite"),
         (lambda: Config(task="regression"), r"task = 'regression': .*classifier or language_model"),
         (lambda: LanguageModelConfig(softmax_samples=1), r"softmax_samples = 1: .* 0 "),
         (lambda: dataclasses.replace(DataConfig(), batch_size=0), r"batch_size = 0: .*at least 1$"),
@@ -119,6 +125,15 @@ def test_a_penalty_on_changes_needs_two_tokens() -> None:
 def test_every_instance_keeps_its_bounds(create: Callable[[], object], message: str) -> None:
     with pytest.raises(UserError, match=rf"^config\.[\w.]*{message}"):
         create()
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800"])
+def test_no_field_holds_what_cannot_name_a_file(text: str) -> None:
+    texts = [path for path, defined in leaves(Config) if defined.type in (str, str | None)]
+    assert {"data.cache_dir", "data.token_cache", "data.extra_train_path"} <= set(texts)
+    for path in texts:
+        with pytest.raises(UserError, match=re.escape(f"config.{path} = {text!r}: must be text")):
+            checked(text, dict(leaves(Config))[path].type, path)
 
 
 def test_weight_decay_without_adamw_is_refused() -> None:

@@ -212,7 +212,7 @@ def test_the_command_writes_compares_and_refuses(
     skip_without("safetensors")
     out = tmp_path / "out"
     words = ["export", f"--workdir={finished[0]}", str(out), "--format=safetensors"]
-    assert main(words) == 0
+    assert main([*words, f"--config={finished[0] / 'config.json'}"]) == 0
     printed = capsys.readouterr().out
     assert "compared on 30 texts" in printed  # of the development part
     assert "labels that differ                   0" in printed

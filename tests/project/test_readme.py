@@ -8,9 +8,9 @@ The rule: a block is run as it stands, with these exceptions and no others.
   a model and a vocabulary of seconds. One that names no files of its own gets `TEXTS` too, so that
   nothing is downloaded. Flags are still read in full: a wrong name or value fails.
 - `--split=unsupervised` becomes `--split=development`: `TEXTS` has no unlabelled texts.
-- `evaluate`, and a command with `--split`, of a run get `--config=WORKDIR/config.json` if they name
-  neither: after `TEXTS` the run's data are files, which a checkpoint's word alone does not open.
-- `glove-50d`, a package, becomes `vectors.txt`, a file of as many numbers a word as `SMALL` has.
+- `evaluate`, `report` and a command with `--split`, of a run get `--config=WORKDIR/config.json` if
+  they name neither: after `TEXTS` the run's data are files, which a checkpoint cannot open.
+- `glove-50d`, a package, becomes `vectors.txt`, with as many numbers a word as `SMALL` has.
 - `> FILE` writes what the command prints to the file, as the shell would.
 - The Python blocks of a tutorial share one session, and a text block is what the block before it
   printed: words to the letter, numbers within 2%, powers of ten within one. Its blocks that import
@@ -100,6 +100,8 @@ def run_command(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     if has_data or any(word.startswith("--config=") for word in arguments):
         own_data = has_data or "--config.data.source=files" in arguments
         arguments += SMALL if own_data else SMALL + TEXTS
+    elif arguments[0] == "report":
+        arguments.append(f"--config={arguments[1]}/config.json")
     elif arguments[0] == "evaluate" or any(word.startswith("--split=") for word in arguments):
         places = [w.removeprefix("--workdir=") for w in arguments if w.startswith("--workdir=")]
         at = next((i for i, w in enumerate(arguments) if w == ">"), len(arguments))

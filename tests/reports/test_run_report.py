@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lstm_flax.checkpoints.restore import load_trained_model
 from lstm_flax.cli import main
+from lstm_flax.config import Config
 from lstm_flax.reports import figures
 from lstm_flax.reports.model_card import model_card
 from lstm_flax.reports.run_report import comparison, draw_figures, report_page
@@ -25,8 +27,8 @@ SVG = re.compile(r'src="data:image/svg\+xml;base64,([^"]+)"')
 
 
 @pytest.fixture(scope="module")
-def run(finished: tuple[Path, dict]) -> ScoredRun:
-    return score_run(finished[0], "test")
+def run(finished: tuple[Path, dict], tiny_config: Config) -> ScoredRun:
+    return score_run(finished[0], load_trained_model(finished[0]), tiny_config.data, "test")
 
 
 def test_the_scores_are_those_of_training(run: ScoredRun, finished: tuple[Path, dict]) -> None:
@@ -125,7 +127,8 @@ def test_the_command_writes_page_card_and_figures(
 ) -> None:
     workdir = tmp_path / "run"
     shutil.copytree(finished[0], workdir)
-    assert main(["report", str(workdir), "--figures=png", "--baselines"]) == 0
+    data = f"--config={workdir / 'config.json'}"
+    assert main(["report", str(workdir), data, "--figures=png", "--baselines"]) == 0
     check_closed((workdir / "report.html").read_text(encoding="utf-8"))
     card = (workdir / "model_card.md").read_text(encoding="utf-8")
     assert f"**{finished[1]['accuracy']:.2%}**" in card
@@ -144,7 +147,7 @@ def test_mistakes_are_one_line(
 ) -> None:
     assert main(["report", str(tmp_path)]) == 2
     assert "is no run's folder" in capsys.readouterr().err
-    assert main(["report", str(finished_lm[0])]) == 2
+    assert main(["report", str(finished_lm[0]), f"--config={finished_lm[0] / 'config.json'}"]) == 2
     assert "holds a language model" in capsys.readouterr().err
     (tmp_path / "config.json").write_text(json.dumps({}))
     monkeypatch.setitem(sys.modules, "matplotlib", None)

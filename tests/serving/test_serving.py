@@ -304,8 +304,9 @@ async def texts_arrived(client: Any) -> int:
 
 
 def test_mistakes_in_the_command_are_one_line(capsys: pytest.CaptureFixture) -> None:
-    assert main(["serve", "--max_texts=0"]) == 2
-    assert "--max_texts=0: must be above 0" in capsys.readouterr().err
+    for flag in ("texts=0", f"body={10**30}", "seconds=inf", "seconds=nan", "seconds=-1.0"):
+        assert main(["serve", f"--max_{flag}"]) == 2
+        assert f"--max_{flag}: must be above 0 and at most" in capsys.readouterr().err
 
 
 def test_a_port_in_use_is_one_line(finished: tuple[Path, dict]) -> None:

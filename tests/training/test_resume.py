@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import json
 import logging
 import math
 import os
@@ -112,6 +113,11 @@ def test_one_bit_is_enough_to_fall_back_to_the_checkpoint_before(
     assert f"step {newest} is damaged (training/" in caplog.text
     assert (workdir / "last-unreadable" / str(newest)).exists()
     assert not (workdir / "last-unreadable" / str(before)).exists()
+    chunk.write_bytes(damaged)  # again, of the checkpoint saved in its place
+    (workdir / "last" / str(newest) / "metadata" / "metadata").write_text("{}")
+    train(tiny_config, workdir, show_progress=False)
+    aside = {path.name for path in (workdir / "last-unreadable").iterdir()}
+    assert aside == {str(newest), f"{newest}-2"}
     for a, b in zip(leaves(finished[0]), leaves(workdir), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -250,6 +256,17 @@ def test_a_stop_while_compiling_takes_no_step(
     assert train(brief_config, tmp_path, show_progress=False)["train_steps"] == 7
 
 
+STRANGE_RESULTS: list[dict[str, object]] = [
+    {"accuracy": "x"},
+    {"accuracy": "gone"},
+    {"accuracy": 10**400},
+    {"loss": float("nan")},
+    {"confusion": 5},
+    {"confusion": [[1, 2], [3]]},
+    {"label_names": ["neg"]},
+]
+
+
 def test_secondary_files_that_are_strange_do_not_stop_a_run(
     tiny_config: Config, finished: tuple[Path, dict], tmp_path: Path, caplog: Any
 ) -> None:
@@ -262,6 +279,15 @@ def test_secondary_files_that_are_strange_do_not_stop_a_run(
         (workdir / "config.json").write_text(content)
         results = train(tiny_config, workdir, show_progress=False)
         assert results["accuracy"] == finished[1]["accuracy"]
+    for strange in STRANGE_RESULTS:
+        values = {name: strange.get(name, value) for name, value in finished[1].items()}
+        kept = {name: value for name, value in values.items() if value != "gone"}
+        (workdir / "results.json").write_text(json.dumps(kept))
+        results = train(tiny_config, workdir, show_progress=False)
+        assert results["confusion"] == finished[1]["confusion"]
+    assert caplog.text.count("results.json: damaged, or not the results") == 3 + len(
+        STRANGE_RESULTS
+    )
     assert "config.json" in caplog.text
     assert "log.jsonl:1: not a line of this log; it is dropped" in caplog.text
     assert (workdir / "log.jsonl").read_bytes() == log

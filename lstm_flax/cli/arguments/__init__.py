@@ -13,6 +13,7 @@ from typing import NoReturn, TypeAlias
 
 from lstm_flax.checkpoints.pretrained import SHIPPED
 from lstm_flax.errors import UserError
+from lstm_flax.files import expanded
 
 DEFAULT_MODEL = "; default: the model that comes with the package"
 
@@ -29,7 +30,10 @@ def given_path(value: str) -> Path:
             f"{value} is an address, not a path on a file system; mount it as a folder, or copy "
             "what is there"
         )
-    return Path(value).expanduser()
+    try:
+        return expanded(value)
+    except UserError as error:  # argparse would hide its message, as that of any ValueError
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def join_values(words: Sequence[str]) -> list[str]:
@@ -103,6 +107,16 @@ def add_overrides(parser: Parser) -> None:
         help="change a field of the configuration, as in --config.model.hidden_size=256",
     )
     parser.set_defaults(takes_config=True)
+
+
+def add_place_of_data(parser: Parser) -> None:
+    """Adds `--config` and fields of it, for a command on the data of a model."""
+    parser.add_argument(
+        "--config",
+        help="the run's config.json, or a configuration like it, to say where its data lies; the "
+        "paths that a checkpoint names are not read",
+    )
+    add_overrides(parser)
 
 
 def add_model(parser: Parser) -> None:

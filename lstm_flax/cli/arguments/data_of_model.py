@@ -43,7 +43,8 @@ def config_of_model(
     config = Config.from_config_dict(values)
     advice = (
         "a model is evaluated as it was trained: leave that field out; what may differ is where "
-        f"the data lies, config.data.{', '.join(data_places())}; --file scores any labelled texts"
+        f"the data lies, config.data.{', '.join(data_places())}; `lstm-flax evaluate --file` "
+        "scores any labelled texts"
     )
     kept = {place: getattr(saved.data, place) for place in _FURTHER_PLACES}
     same = dataclasses.replace(
@@ -54,6 +55,7 @@ def config_of_model(
         raise UserError(
             f"{where}: its data lay in files of its own, {saved.data.train_path!r} for one; what a "
             "checkpoint names is not read: name them, --config.data.train_path=PATH and so on, or, "
-            "if the run is yours, --config=RUN/config.json; --file scores any labelled texts"
+            "if the run is yours, --config=RUN/config.json; `lstm-flax evaluate --file` scores any "
+            "labelled texts"
         )
     return config

@@ -85,7 +85,10 @@ def _data_flags(arguments: argparse.Namespace) -> Sequence[str]:
     from lstm_flax.data.sources.folders import parts_of
     from lstm_flax.data.sources.hugging_face import is_saved
 
-    path = given_path(arguments.data)
+    try:
+        path = given_path(arguments.data)
+    except argparse.ArgumentTypeError as error:
+        raise UserError(f"argument DATA: {error}") from error
     if not path.exists() and (":" in arguments.data or arguments.data in _named_sources()):
         flags = [f"--config.data.source={arguments.data}"]
     elif is_saved(path):

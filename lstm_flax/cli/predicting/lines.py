@@ -1,6 +1,7 @@
 """Texts line by line to records: what `lstm-flax predict` reads and writes."""
 
 import codecs
+import contextlib
 import queue
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeVar
 
 from lstm_flax.data.tables.reading import is_table
-from lstm_flax.errors import UserError
+from lstm_flax.errors import UserError, one_line
 
 T = TypeVar("T")
 
@@ -35,10 +36,12 @@ def open_lines(path: Path) -> BinaryIO:
             "alone as .txt"
         )
     try:
-        file = path.open("rb")
+        with contextlib.ExitStack() as stack:
+            file = stack.enter_context(path.open("rb"))
+            start = file.peek()
+            stack.pop_all()
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; name a readable file") from None
-    start = file.peek()
+        raise _cannot_read(str(path), error) from None
     if b"\r" in start.rstrip(b"\r") and b"\n" not in start:
         file.close()
         raise UserError(
@@ -49,6 +52,22 @@ def open_lines(path: Path) -> BinaryIO:
         file.close()
         raise UserError(f"{path}: not plain text (it holds NUL bytes); save it as text in UTF-8")
     return file
+
+
+def reading(lines: Iterable[bytes], name: str) -> Iterator[bytes]:
+    """The same lines; a failure to read them is an error that says whose.
+
+    Raises:
+        UserError: they cannot be read to their end.
+    """
+    try:
+        yield from lines
+    except OSError as error:
+        raise _cannot_read(name, error) from error
+
+
+def _cannot_read(name: str, error: OSError) -> UserError:
+    return UserError(f"{name}: {error.strerror or one_line(error)}; name a readable file")
 
 
 def predict_lines(
@@ -73,9 +92,7 @@ def predict_lines(
     for chunk in chunks_at_hand(lines):
         if number == 0:
             chunk[0] = chunk[0].removeprefix(codecs.BOM_UTF8)
-        records = [
-            _read_line(line, f"{unit} {number + i}") for i, line in enumerate(chunk, start=1)
-        ]
+        records = [read_line(line, f"{unit} {number + i}") for i, line in enumerate(chunk, start=1)]
         number += len(chunk)
         good = [record for record in records if "error" not in record]
         answers = predictor.predict([record["text"] for record in good])
@@ -84,7 +101,12 @@ def predict_lines(
         yield records
 
 
-def _read_line(line: bytes, where: str) -> dict[str, Any]:
+def read_line(line: bytes, where: str) -> dict[str, Any]:
+    r"""The text of a line as `text`, and the reason as `error` if it is none.
+
+    >>> read_line(b"fine\n", "line 1"), read_line(b"\n", "line 2")["error"]
+    ({'text': 'fine'}, 'line 2 is empty; leave it out')
+    """
     line = line.rstrip(b"\r\n")
     try:
         text = line.decode("utf-8")

@@ -13,6 +13,7 @@ from lstm_flax.data.sources.folders import folder_files
 from lstm_flax.data.sources.rows import Row, read_rows
 from lstm_flax.data.tables.mistakes import some_names
 from lstm_flax.errors import UserError, some
+from lstm_flax.files import expanded
 
 
 class FileSource(Source):
@@ -24,9 +25,7 @@ class FileSource(Source):
             "development": config.development_path,
             "test": config.test_path,
         }
-        self._paths = {
-            split: Path(path).expanduser() for split, path in given.items() if path is not None
-        }
+        self._paths = {split: expanded(path) for split, path in given.items() if path is not None}
         if "train" not in self._paths:
             raise UserError("config.data.train_path: source 'files' needs the training part")
         # Of all of them, so that a mistyped test path does not end a run that has trained.

@@ -14,6 +14,7 @@ from lstm_flax.data.tables.columns import SAMPLE
 from lstm_flax.data.tables.mistakes import some_names
 from lstm_flax.data.tables.table import Record
 from lstm_flax.errors import UserError, one_line
+from lstm_flax.files import expanded
 
 PREFIX = "hf:"
 _OWN_NAMES = {"train": ("train",), "development": ("validation", "dev"), "test": ("test",)}
@@ -137,7 +138,7 @@ def _open(name: str, where: str) -> Any:
         import datasets
     except ImportError as error:
         raise UserError(f"{where}: needs the package datasets; pip install datasets") from error
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     try:
         if is_saved(folder):
             found = datasets.load_from_disk(str(folder))

@@ -34,6 +34,7 @@ from lstm_flax.data.sources.tfds import (
     tfds_folder,
 )
 from lstm_flax.errors import UserError, one_line
+from lstm_flax.files import expanded
 from lstm_flax.text.hashing import text_hashes
 
 NAME = "imdb_reviews"
@@ -229,7 +230,7 @@ class ImdbSource(Source):
 
     def __init__(self, config: DataConfig) -> None:
         self._data_dir = tfds_folder(config)
-        self._archive = None if config.archive is None else Path(config.archive).expanduser()
+        self._archive = None if config.archive is None else expanded(config.archive)
 
     def fingerprint(self, split: str) -> str:
         """The counts and sizes that TFDS recorded; prepares the data set where it is absent."""

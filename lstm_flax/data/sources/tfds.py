@@ -17,7 +17,7 @@ from lstm_flax.config import DataConfig
 from lstm_flax.data.examples import Examples, sorted_label_names
 from lstm_flax.data.sources.base import Source
 from lstm_flax.errors import UserError, one_line
-from lstm_flax.files import read_json
+from lstm_flax.files import expanded, read_json
 
 _NAME = re.compile(r"[A-Za-z0-9_]+(/[A-Za-z0-9_+-][A-Za-z0-9_.+-]*)?(:[0-9]+\.[0-9]+\.[0-9]+)?")
 _OWN = "tensorflow_datasets.core.features."
@@ -27,7 +27,7 @@ _OWN_NAMES = {"train": "train", "development": "validation", "test": "test"}
 def tfds_folder(config: DataConfig) -> Path:
     """The folder of TensorFlow Datasets that the configuration and the environment mean."""
     folder = config.data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    return Path(folder).expanduser()
+    return expanded(folder)
 
 
 def text_of(value: Any) -> str:

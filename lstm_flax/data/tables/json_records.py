@@ -6,8 +6,10 @@ from typing import Any
 
 from lstm_flax.data.tables.mistakes import Mistake, UnreadableError
 from lstm_flax.data.tables.table import Record, Table
+from lstm_flax.files import is_deep
 
 _ADVICE = "write an array of objects, or one object a line"
+_DEEP = ("lists or objects nested too deeply", "leave that column out")
 
 
 def read_jsonl(name: str, lines: Iterator[tuple[int, str]], wanted: Collection[str] = ()) -> Table:
@@ -46,6 +48,8 @@ def read_json(name: str, lines: Iterator[tuple[int, str]], wanted: Collection[st
     if isinstance(value, dict) and not any(isinstance(v, dict | list) for v in value.values()):
         return Table(name, None, name, iter([_record(value, name)]))
     if not isinstance(value, list):
+        if is_deep(value):
+            raise UnreadableError(Mistake(name, *_DEEP))
         what = f"not an array of objects, but {shown(value)}"
         raise UnreadableError(Mistake(name, what, _ADVICE))
     records = (_record(item, f"{name}: item {i}") for i, item in enumerate(value, start=1))
@@ -68,4 +72,6 @@ def _line_record(line: str, where: str) -> Record | Mistake:
 def _record(value: Any, where: str) -> Record | Mistake:
     if not isinstance(value, dict):
         return Mistake(where, "not a JSON object", "write one object a line")
+    if is_deep(value):
+        return Mistake(where, *_DEEP)
     return Record(where, tuple(value), tuple(value.values()))

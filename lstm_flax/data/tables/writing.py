@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Protocol
 from lstm_flax.data.tables.lines import plain_suffix
 from lstm_flax.data.tables.parquet import arrow
 from lstm_flax.errors import UserError, one_line
-from lstm_flax.files import writing_file
+from lstm_flax.files import writing_output
 
 _ROWS = 10_000  # of a row group of Parquet
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
@@ -51,7 +51,9 @@ def check_output(path: Path) -> None:
 def open_writer(
     path: Path, header: Sequence[str], separator: str | None = None, types: Any = None
 ) -> Iterator[Writer]:
-    """Writes a table under a temporary name; it gets its own when all rows are there.
+    r"""Writes a table under a temporary name; it gets its own when all rows are there.
+
+    A lone surrogate, which UTF-8 cannot hold, is written as JSON escapes it: `\ud800`.
 
     Args:
         path: as `check_output` takes it.
@@ -63,7 +65,7 @@ def open_writer(
     Raises:
         UserError: it cannot be written, or Parquet cannot hold such a column.
     """
-    with writing_file(path) as file:
+    with writing_output(path) as file:
         if path.suffix.lower() == ".parquet":
             writer: Writer = _Parquet(path, file, header, types)
             yield writer
@@ -72,7 +74,9 @@ def open_writer(
         with contextlib.ExitStack() as stack:
             if path.suffix.lower() == ".gz":  # no time in it: equal tables, equal files
                 file = stack.enter_context(gzip.GzipFile("", "wb", fileobj=file, mtime=0))  # type: ignore[assignment]
-            text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+            text = io.TextIOWrapper(
+                file, encoding="utf-8", errors="backslashreplace", newline="", write_through=True
+            )
             suffix = plain_suffix(path)
             if suffix == ".jsonl":
                 writer = _JsonLines(text)
@@ -146,12 +150,17 @@ def _as_text(value: Any) -> str:
     return str(value)
 
 
+def _encodable(value: Any) -> Any:
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
+
+
 class _Parquet:
     def __init__(self, path: Path, file: BinaryIO, header: Sequence[str], types: Any) -> None:
         if twice := [name for name in header if list(header).count(name) > 1]:
             raise UserError(f"{path}: two columns {twice[0]!r}; rename one of them")
         self._arrow = arrow(path)
         self._path, self._file, self._header = path, file, list(header)
+        self._names = list(map(_encodable, header))
         self._types = types or [None] * len(header)
         self._rows: list[Sequence[Any]] = []
         self._writer: Any = None
@@ -160,7 +169,7 @@ class _Parquet:
         if list(names) != self._header:
             record = dict(zip(names, values, strict=True))
             values = [record.get(name) for name in self._header]
-        self._rows.append(values)
+        self._rows.append(list(map(_encodable, values)))
         # Types that are to be found need all values.
         if len(self._rows) == _ROWS and None not in self._types:
             self._flush()
@@ -176,11 +185,11 @@ class _Parquet:
                 self._arrow.array(column, type=kind)
                 for column, kind in zip(columns, self._types, strict=True)
             ]
-            table = self._arrow.table(arrays, names=self._header)
+            table = self._arrow.table(arrays, names=self._names)
             if self._writer is None:
                 self._writer = self._arrow.parquet.ParquetWriter(self._file, table.schema)
             self._writer.write_table(table)
-        except (self._arrow.ArrowException, TypeError, ValueError) as error:
-            reason = f"a column mixes kinds of values ({one_line(error)})"
+        except (self._arrow.ArrowException, TypeError, ValueError, OverflowError) as error:
+            reason = f"Parquet cannot hold a column's values ({one_line(error)})"
             raise UserError(f"{self._path}: {reason}; write .jsonl instead") from error
         self._rows = []

@@ -354,7 +354,8 @@ def _at(array: jax.Array, t: jax.Array) -> jax.Array:
 
 def _put(array: jax.Array, values: jax.Array, t: jax.Array, column: int) -> jax.Array:
     """Writes [B, n] values at step t, from a column on; in place within a loop."""
-    return lax.dynamic_update_slice(array, values[None], (t, 0, column))
+    index = t.dtype.type  # one type for all three, which is t's: int64 where JAX has 64 bits
+    return lax.dynamic_update_slice(array, values[None], (t, index(0), index(column)))
 
 
 def _put_side_by_side(array: jax.Array, t: jax.Array, *parts: jax.Array) -> jax.Array:
