@@ -257,7 +257,7 @@ def test_a_configuration_gives_every_attribute_it_has() -> None:
         embedding_size=5,
         hidden_size=6,
         num_layers=2,
-        bidirectional=False,
+        bidirectional=True,
         direction_merge="mean",
         pooling="mean",
         head="sigmoid",
