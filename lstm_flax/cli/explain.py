@@ -60,14 +60,14 @@ def run(arguments: argparse.Namespace) -> int:
         require_own_output(arguments.html, [arguments.workdir])
 
     # Only now, so that a mistake in the arguments is reported at once.
-    from lstm_flax.devices.compilation import keep_compiled_programs
+    from lstm_flax.devices.settings import prepare_jax
     from lstm_flax.inference.explanation import DEFAULT_STEPS, MOST_STEPS
     from lstm_flax.inference.predictor import Predictor
 
     steps = DEFAULT_STEPS if arguments.steps is None else arguments.steps
     if not 1 <= steps <= MOST_STEPS:
         raise UserError(f"--steps={steps}: must be at least 1 and at most {MOST_STEPS:,}")
-    keep_compiled_programs()
+    prepare_jax()
     if arguments.workdir is None:
         print(SHIPPED_DESCRIPTION, file=sys.stderr)
     predictor = Predictor.from_checkpoint(

@@ -62,14 +62,14 @@ def add_to(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes the folder and prints the comparison of both sides."""
-    from lstm_flax.devices.compilation import keep_compiled_programs
+    from lstm_flax.devices.settings import prepare_jax
     from lstm_flax.exporting.examples import EXAMPLE_TEXTS
     from lstm_flax.exporting.export import check_export, missing_runtime
     from lstm_flax.inference.predictor import Predictor
 
     folder: Path = arguments.folder.expanduser()
     check_export(arguments.format, arguments.weights, folder)
-    keep_compiled_programs()
+    prepare_jax()
     if arguments.workdir is None:
         print(SHIPPED_DESCRIPTION, file=sys.stderr)
     workdir = model_folder(arguments.workdir)

@@ -63,14 +63,14 @@ def run(arguments: argparse.Namespace) -> int:
     from lstm_flax.checkpoints.restore import load_trained_model
     from lstm_flax.cli.arguments.data_of_model import config_of_model
     from lstm_flax.data.loading import load_splits
-    from lstm_flax.devices.compilation import keep_compiled_programs
+    from lstm_flax.devices.settings import prepare_jax
     from lstm_flax.evaluation.linear_baselines import score_baselines
     from lstm_flax.files import make_folder, write_bytes, write_output, write_text
     from lstm_flax.reports.model_card import model_card
     from lstm_flax.reports.run_report import draw_figures, report_page
     from lstm_flax.reports.scored_run import score_run
 
-    keep_compiled_programs()
+    prepare_jax()
     models = [load_trained_model(folder, arguments.checkpoint) for folder in folders]
     data = [
         config_of_model(

@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         if importlib.util.find_spec(package) is None:
             raise UserError(f"serve takes the package {package}: pip install 'lstm-flax[serve]'")
 
-    from lstm_flax.devices.compilation import keep_compiled_programs
+    from lstm_flax.devices.settings import prepare_jax
     from lstm_flax.inference.predictor import Predictor
     from lstm_flax.serving.requests import Limits
     from lstm_flax.serving.server import serve
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise UserError(
                 f"--max_{name}={value}: must be above 0 and at most {_MOST[type(value)]:,}"
             )
-    keep_compiled_programs()
+    prepare_jax()
     if arguments.workdir is None:
         print(SHIPPED_DESCRIPTION, file=sys.stderr)
     workdir = model_folder(arguments.workdir)

@@ -25,6 +25,8 @@ from jax.experimental import multihost_utils
 
 from lstm_flax.errors import UserError, one_line
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 LOST_STATUS = 75  # sysexits.h's EX_TEMPFAIL: start all processes again
 _BEAT, _SILENCE = (
@@ -87,9 +89,13 @@ def joined(
             )
         yield
         return
-    _initialise(coordinator, num_processes, process_id)
+    logger.info("waiting for the other processes, at most %d s", _JOINING)
+    with _leaving_at_abort(f"the others have not joined within {_JOINING} s (see above)"):
+        _initialise(coordinator, num_processes, process_id)
     watch = _Watch()
-    with _abort_is_loss():
+    with _leaving_at_abort(
+        "JAX has given up, as it does where another process is lost (see above)"
+    ):
         try:
             yield
         except Exception as error:
@@ -102,16 +108,15 @@ def joined(
 
 
 @contextlib.contextmanager
-def _abort_is_loss() -> Iterator[None]:
+def _leaving_at_abort(what: str) -> Iterator[None]:
     """Ends this process with our line and status where JAX would abort it.
 
-    JAX's thread that listens to the first process aborts at once when the connection closes, often
-    before the watch or a failed sum has told. Its Python callback for that cannot be used (jaxlib
-    0.10.2 ends in std::bad_cast). Python's own handlers run too late, hence the C library's call.
+    It does so where the others do not join in time. Later, JAX's thread that listens to the first
+    process aborts at once when the connection closes, often before the watch or a failed sum has
+    told. Its Python callback for that cannot be used (jaxlib 0.10.2 ends in std::bad_cast).
+    Python's own handlers run too late, hence the C library's call.
     """
-    handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(
-        lambda _: _leave("JAX has given up, as it does where another process is lost (see above)")
-    )
+    handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda _: _leave(what))
     set_handler = ctypes.CDLL(None).signal
     set_handler.argtypes, set_handler.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_void_p
     before = set_handler(signal.SIGABRT, ctypes.cast(handler, ctypes.c_void_p))

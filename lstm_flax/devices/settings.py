@@ -2,11 +2,12 @@
 
 import logging
 import os
+from typing import Any
 
 import jax
 
 from lstm_flax.devices.compilation import keep_compiled_programs
-from lstm_flax.errors import UserError, one_line
+from lstm_flax.errors import UserError, one_line, some
 
 logger = logging.getLogger(__name__)
 
@@ -16,25 +17,30 @@ _NEEDED = {
     "jax_numpy_rank_promotion": "allow",
     "jax_numpy_dtype_promotion": "standard",
 }
+_GUARD = "jax_transfer_guard"
+_OF_DEVICES = ("JAX_PLATFORMS", "JAX_NUM_CPU_DEVICES")
 
 
 def prepare_jax() -> None:
     """Makes JAX ready for a command: a device found, settings as needed, programs kept on disk.
 
     Raises:
-        UserError: JAX finds no device of the kind that JAX_PLATFORMS names, or no cache folder is
+        UserError: JAX finds no device of the kind that the environment names, or no cache folder is
             known.
     """
-    for name, value in _NEEDED.items():
+    needed: dict[str, Any] = dict(_NEEDED)
+    if str(getattr(jax.config, _GUARD)).startswith("disallow"):  # one that only logs may stay
+        needed[_GUARD] = "allow"
+    for name, value in needed.items():
         if getattr(jax.config, name) != value:
             logger.warning("%s is set to %s here, whatever the environment says", name, value)
             jax.config.update(name, value)
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:
-        wanted = os.environ.get("JAX_PLATFORMS")
+        wanted = [f"{name}={os.environ[name]}" for name in _OF_DEVICES if name in os.environ]
         raise UserError(
-            f"JAX_PLATFORMS={wanted}: JAX finds no such device ({one_line(error)}); unset it, or "
-            "install the jax of that device"
+            f"{some(wanted) or 'JAX_PLATFORMS is not set'}: JAX finds no such device "
+            f"({one_line(error)}); unset it, or install the jax of that device"
         ) from error
     keep_compiled_programs()

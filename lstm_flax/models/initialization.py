@@ -32,5 +32,5 @@ def init_params(model: TextClassifier | LanguageModel, key: jax.Array) -> Any:
     token_ids, lengths = jnp.ones((1, 1), jnp.int32), jnp.ones(1, jnp.int32)
     features = None
     if model.num_token_features > 0:
-        features = jnp.zeros((1, 1, model.num_token_features))
+        features = jnp.zeros((1, 1, model.num_token_features), jnp.float32)
     return model.init(key, token_ids, lengths, features)["params"]

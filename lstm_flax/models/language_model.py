@@ -113,7 +113,7 @@ class LanguageModel(nn.Module):
         """
         shape = (self.directions, self.num_layers, batch_size, self.hidden_size)
         # Distinct arrays: a donated state must not hold one buffer twice.
-        return jnp.zeros(shape), jnp.zeros(shape)
+        return jnp.zeros(shape, jnp.float32), jnp.zeros(shape, jnp.float32)
 
     @nn.compact
     def __call__(
@@ -140,7 +140,7 @@ class LanguageModel(nn.Module):
             self.dtype,
             name="embedding",
         )
-        self.param("softmax_bias", nn.initializers.zeros_init(), (self.vocab_size,))
+        self.param("softmax_bias", nn.initializers.zeros_init(), (self.vocab_size,), jnp.float32)
         lengths = jnp.full(rows * directions, steps, jnp.int32)
         embedded = embedding(token_ids.reshape(-1, steps), lengths, deterministic)
         embedded = embedded.reshape(rows, directions, steps, -1)
@@ -189,7 +189,7 @@ class LanguageModel(nn.Module):
 
     def _init_recurrent(self, key: jax.Array) -> dict[str, Any]:
         params: dict[str, Any] = {}
-        inputs = jnp.zeros((1, 1, self.embedding_size))
+        inputs = jnp.zeros((1, 1, self.embedding_size), jnp.float32)
         for direction, key_of in enumerate(jax.random.split(key, self.directions)):
             drawn = self._reader().init(key_of, inputs)["params"]
             params |= _cells(drawn, 0, direction, self.num_layers)

@@ -61,11 +61,11 @@ def draw_candidates(key: jax.Array, vocab_size: int, samples: int) -> Candidates
     """
     if not 0 < samples < vocab_size:
         every = jnp.arange(vocab_size, dtype=jnp.int32)
-        return Candidates(every, jnp.zeros(vocab_size))
+        return Candidates(every, jnp.zeros(vocab_size, jnp.float32))
     always = samples // 2
     draws = samples - always
     low, high = math.log(always + 1), math.log(vocab_size + 1)
-    parts = (jnp.arange(draws) + jax.random.uniform(key, (draws,))) / draws
+    parts = (jnp.arange(draws) + jax.random.uniform(key, (draws,), jnp.float32)) / draws
     drawn = jnp.exp(low + parts * (high - low)).astype(jnp.int32) - 1
     drawn = jnp.clip(drawn, always, vocab_size - 1)
     token_ids = jnp.concatenate([jnp.arange(always, dtype=jnp.int32), drawn])
@@ -88,7 +88,7 @@ def expected_log_counts(token_ids: jax.Array, vocab_size: int, samples: int) -> 
         f32[N]; 0 for tokens that are always there.
     """
     if not 0 < samples < vocab_size:
-        return jnp.zeros(token_ids.shape)
+        return jnp.zeros(token_ids.shape, jnp.float32)
     always = samples // 2
     ids = token_ids.astype(jnp.float32)
     span = math.log((vocab_size + 1) / (always + 1))
@@ -177,7 +177,8 @@ def _summed_forward(queries: Any, own: Any, negatives: Any, offsets: Any, fixed:
         d_offsets += jnp.sum(d_logits.astype(jnp.float32), axis=0)
         return (loss, estimate, d_negatives, d_offsets), (d_query, d_own)
 
-    zeros = (jnp.zeros(()), jnp.zeros(()), jnp.zeros(negatives.shape), jnp.zeros(offsets.shape))
+    shapes = ((), (), negatives.shape, offsets.shape)
+    zeros = tuple(jnp.zeros(shape, jnp.float32) for shape in shapes)
     carry, gradients = jax.lax.scan(step, zeros, _in_chunks(arrays, chunk))
     loss, estimate, d_negatives, d_offsets = carry
     d_queries, d_own = (part.reshape(-1, *part.shape[2:])[:rows] for part in gradients)

@@ -41,7 +41,8 @@ class NgramVotes(nn.Module):
             token_features: f32[B, T, order * R], zero past each row's length.
             lengths: i32[B], from 1 to T.
         """
-        scale = self.param("scale", nn.initializers.constant(self.first_scale), (self.order,))
+        first = nn.initializers.constant(self.first_scale)
+        scale = self.param("scale", first, (self.order,), jnp.float32)
         sums = jnp.sum(token_features, axis=1) / jnp.sqrt(lengths[:, None].astype(jnp.float32))
         by_length = sums.reshape(sums.shape[0], self.order, -1)
         votes = jnp.einsum("bor,o->br", by_length, scale)

@@ -75,7 +75,8 @@ def adversarial_gradient(loss: ClassificationLoss, config: AdversarialConfig) ->
         rms = jax.lax.stop_gradient(jnp.sqrt(jnp.mean(jnp.square(table))))
         size = config.epsilon * rms
         perturbed = config.weight > 0
-        unperturbed = jnp.zeros((*batch.token_ids.shape, table.shape[1])) if perturbed else None
+        shape = (*batch.token_ids.shape, table.shape[1])
+        unperturbed = jnp.zeros(shape, table.dtype) if perturbed else None
         clean = jax.value_and_grad(clean_loss, argnums=(0, 1) if perturbed else 0, has_aux=True)
         (value, (metrics, logits)), grads = clean(params, unperturbed, batch, key)
         if perturbed:
@@ -116,9 +117,11 @@ def virtual_adversarial_gradient(
         size: norm of the perturbation.
     """
     target = jax.lax.stop_gradient(clean_logits)
-    shape = (*batch.token_ids.shape, params["embedding"]["embedding"].shape[1])
+    table = params["embedding"]["embedding"]
+    shape = (*batch.token_ids.shape, table.shape[1])
     valid = sequence_mask(batch.lengths, shape[1])[..., None]
-    random = jax.random.normal(jax.random.fold_in(key, VIRTUAL_ADVERSARIAL_STREAM), shape) * valid
+    stream = jax.random.fold_in(key, VIRTUAL_ADVERSARIAL_STREAM)
+    random = jax.random.normal(stream, shape, table.dtype) * valid
     start = adversarial_perturbation(random, POWER_ITERATION_STEP * rms)
     direction = jax.grad(divergence, argnums=1)(params, start, loss, batch, target, key)
     worst = adversarial_perturbation(direction, size)

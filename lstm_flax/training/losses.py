@@ -31,7 +31,9 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, label_smoothing: float =
     Returns:
         f32[B], in nats.
     """
-    targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), label_smoothing)
+    targets = optax.smooth_labels(
+        jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype), label_smoothing
+    )
     return optax.softmax_cross_entropy(logits, targets)
 
 

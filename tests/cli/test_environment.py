@@ -31,6 +31,7 @@ def test_an_output_that_is_not_utf_8_and_strict_settings_of_jax() -> None:
         JAX_NUMPY_RANK_PROMOTION="raise",
         JAX_NUMPY_DTYPE_PROMOTION="strict",
         JAX_DISABLE_JIT="1",
+        JAX_TRANSFER_GUARD="disallow",
     )
     assert done.returncode == 0, done.stderr
     assert b"\\u6620 \\ud83d\\ude00" in done.stdout
@@ -84,14 +85,26 @@ def test_no_device_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
         prepare_jax()
 
 
+def test_no_device_of_those_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def devices() -> None:
+        raise RuntimeError("Could not determine process_index for this process")
+
+    monkeypatch.setattr(jax, "devices", devices)
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "0")
+    with pytest.raises(UserError, match=r"^JAX_NUM_CPU_DEVICES=0: JAX finds no such device"):
+        prepare_jax()
+
+
+@pytest.mark.parametrize("words", [["predict", "text"], ["explain", "text"]])
 def test_memory_that_runs_out(
-    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+    words: list[str], capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail() -> None:
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
 
     monkeypatch.setattr("lstm_flax.devices.settings.prepare_jax", fail)
-    assert main(["predict", "text"]) == 2
+    assert main(words) == 2
     assert "out of memory (RESOURCE_EXHAUSTED" in capsys.readouterr().err.splitlines()[-1]
 
 

@@ -17,7 +17,7 @@ import pytest
 from lstm_flax.cli import main
 from lstm_flax.config import Config
 from lstm_flax.data.batching import Batcher
-from lstm_flax.devices.processes import is_loss, joined, launched_together
+from lstm_flax.devices.processes import LOST_STATUS, is_loss, joined, launched_together
 from lstm_flax.devices.sharding import data_mesh, local_rows, shared_evenly
 from lstm_flax.errors import UserError
 from lstm_flax.text.tokenized import TokenizedSplit
@@ -70,6 +70,29 @@ def test_numbers_that_do_not_fit_are_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+ALONE = """
+import logging, sys
+from lstm_flax.devices import processes
+logging.basicConfig(level=logging.INFO)
+processes._JOINING = 1
+with processes.joined(sys.argv[1], 2, int(sys.argv[2])):
+    pass
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("process_id", [0, 1])
+def test_others_that_never_come_are_not_waited_for_in_silence(process_id: int) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    words = [sys.executable, "-c", ALONE, address, str(process_id)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == LOST_STATUS, done.stderr
+    assert "waiting for the other processes, at most 1 s" in done.stderr.splitlines()[0]
+    assert "error: the others have not joined within 1 s" in done.stderr
+
+
 def test_processes_that_cannot_share_a_batch_are_told_what_they_can() -> None:
     assert shared_evenly([2, 2], 12, 8) == 2
     with pytest.raises(UserError, match=r"4 processes .*; start 2 of them, .* size of 4 or 8$"):
@@ -114,7 +137,7 @@ def test_of_several_processes_one_that_is_interrupted_asks_the_others() -> None:
 ABORT = """
 import os, threading
 from lstm_flax.devices import processes
-with processes._abort_is_loss():
+with processes._leaving_at_abort("JAX has given up"):
     if {within}:
         threading.Thread(target=os.abort).start()
         threading.Event().wait(60)

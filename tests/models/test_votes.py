@@ -35,6 +35,14 @@ def model_and_batch(classes: int, head: str = "softmax") -> tuple[TextClassifier
     return model, params, batch
 
 
+def test_they_have_32_bits_where_jax_has_64() -> None:
+    model, params, batch = model_and_batch(2)
+    with jax.enable_x64(True):
+        made = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
+        logits = jax.eval_shape(lambda: apply_classifier(model, params, batch))
+    assert {leaf.dtype for leaf in jax.tree.leaves((made, logits))} == {jnp.dtype(jnp.float32)}
+
+
 @pytest.mark.parametrize(("classes", "head"), [(2, "softmax"), (2, "sigmoid"), (3, "softmax")])
 def test_votes_are_the_scaled_sums_by_length_of_n_gram(classes: int, head: str) -> None:
     model, params, batch = model_and_batch(classes, head)

@@ -1,5 +1,6 @@
 """The reference layers: torch's contract, Flax's cells, states, derivatives."""
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -256,6 +257,25 @@ def test_batch_first_and_time_major_have_the_same_gradients() -> None:
     other_values, other_gradients = run(other, params, implementation="scan")
     assert_close(other_values["states"], values["states"], 1e-6)
     assert_close(other_gradients["params"], gradients["params"], 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("cell", "implementation"),
+    [("LSTM", "scan"), ("LSTM", "fused"), ("GRU", "scan"), ("RNN", "scan")],
+)
+def test_64_bits_of_jax_change_nothing(cell: str, implementation: str) -> None:
+    layer, variables, inputs, lengths = make(cell, implementation=implementation)
+
+    def loss(variables: Any) -> Any:
+        outputs, states = layer.apply(variables, inputs, lengths)
+        return jnp.sum(outputs**2), (outputs, states)
+
+    expected = jax.jit(jax.value_and_grad(loss, has_aux=True))(variables)
+    with jax.enable_x64(True):
+        actual = jax.jit(jax.value_and_grad(loss, has_aux=True))(variables)
+        made = jax.eval_shape(layer.init, jax.random.key(0), inputs, lengths)
+    assert {leaf.dtype for leaf in jax.tree.leaves((actual, made))} == {jnp.dtype(jnp.float32)}
+    jax.tree.map(functools.partial(np.testing.assert_allclose, atol=1e-6), actual, expected)
 
 
 def test_the_package_imports_at_once() -> None:

@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -48,6 +50,44 @@ def test_there_and_back_keeps_kernels_and_the_sum_of_biases(gates: int) -> None:
             np.testing.assert_array_equal(back[name] + back[other], array + arrays[other])
     if gates == 3:  # the new gate's two biases do not add: the reset gate acts on one
         np.testing.assert_array_equal(back["bias_hh_l0"][6:], arrays["bias_hh_l0"][6:])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        np.ones((12, 2), complex),
+        np.full((12, 2), "1.0"),
+        np.full((12, 2), None),
+        np.ones((12, 2), np.int64),
+        np.ones((12, 2), jnp.float8_e4m3fn),
+        [[1.0, 2.0], [3.0]],
+    ],
+    ids=lambda value: str(getattr(value, "dtype", type(value).__name__)),
+)
+def test_an_entry_that_holds_no_weights_is_named(value: Any) -> None:
+    with pytest.raises(UserError, match=r"torch weights: weight_ih_l0 (is|cannot)"):
+        torch_weights.from_torch(state_dict(4) | {"weight_ih_l0": value})
+    whole = {f"lstm.{name}": array for name, array in state_dict(4).items()}
+    with pytest.raises(UserError, match=r"torch weights: fc\.weight (is|cannot)"):
+        torch_weights.classifier_from_torch(whole | {"fc.weight": value})
+    with pytest.raises(UserError, match="torch weights: 3 is no name"):
+        torch_weights.from_torch(state_dict(4) | {3: np.ones(2)})
+
+
+@pytest.mark.slow  # CI has torch for the slow tests alone
+@pytest.mark.parametrize("kind", ["meta", "sparse", "float8", "complex"])
+def test_a_tensor_that_is_no_dense_array_of_numbers_is_named(kind: str) -> None:
+    torch = pytest.importorskip("torch")
+    tensor = torch.ones(12, 2)
+    make = {
+        "meta": lambda: tensor.to("meta"),
+        "sparse": tensor.to_sparse,
+        "float8": lambda: tensor.to(torch.float8_e4m3fn),
+        "complex": lambda: tensor.to(torch.complex64),
+    }
+    with pytest.raises(UserError, match=r"torch weights: weight_ih_l0 (is|cannot)"):
+        torch_weights.from_torch(state_dict(4) | {"weight_ih_l0": make[kind]()})
 
 
 def test_gates_land_under_their_names() -> None:

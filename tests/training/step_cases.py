@@ -44,7 +44,13 @@ def one_step(config: Config, batch: Batch, classes: int = 2) -> tuple[TrainState
 
 @functools.cache
 def _compiled_step(config: Config, classes: int) -> tuple[Callable, Callable]:
-    """The state before the first step, and the step, each compiled once a shape."""
+    """Those of `step_of`, each compiled once a shape."""
+    create, step = step_of(config, classes)
+    return jax.jit(create), jax.jit(step)
+
+
+def step_of(config: Config, classes: int = 2) -> tuple[Callable, Callable]:
+    """The functions that make the state before the first step, and the next one."""
     model = build(config, classes)
     recipes = make_recipes(config.recipes)
     optimizer = make_optimizer(config.optimizer, 10, recipes=recipes)
@@ -56,8 +62,7 @@ def _compiled_step(config: Config, classes: int) -> tuple[Callable, Callable]:
     training = config.training
     loss = ClassificationLoss(model, np.ones(classes, np.float32), training.label_smoothing)
     gradient = gradient_of(recipes) or plain_gradient
-    step = make_train_step(loss, optimizer, training.ema_decay, gradient)
-    return jax.jit(create), jax.jit(step)
+    return create, make_train_step(loss, optimizer, training.ema_decay, gradient)
 
 
 def random_batch(rows: int, width: int = 32, seed: int = 0) -> Batch:

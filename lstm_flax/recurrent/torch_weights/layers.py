@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_flax.errors import UserError, some
+from lstm_flax.errors import UserError, one_line, some
 from lstm_flax.recurrent.cells import (
     GRU_SPEC,
     LSTM_SPEC,
@@ -142,19 +142,34 @@ def to_arrays(state_dict: Any) -> dict[str, np.ndarray]:
     {'fc.bias': array([1., 2.])}
 
     Raises:
-        UserError: it is no mapping.
+        UserError: it is no mapping of names, or an entry is no dense array of floating-point
+            numbers.
     """
     if not isinstance(state_dict, Mapping):
         raise UserError(f"a {type(state_dict).__name__} is no state dict; pass its .state_dict()")
-    return {name: _to_array(value) for name, value in state_dict.items()}
+    return {name: _to_array(name, value) for name, value in state_dict.items()}
 
 
-def _to_array(value: Any) -> np.ndarray:
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
-        value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
-    array = np.asarray(value)
-    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+def _to_array(name: str, value: Any) -> np.ndarray:
+    if not isinstance(name, str):
+        raise UserError(f"torch weights: {name!r} is no name; pass a module's .state_dict()")
+    try:
+        if hasattr(value, "detach"):
+            value = value.detach().cpu()
+            value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
+        array = np.asarray(value)
+    except (RuntimeError, TypeError, ValueError) as error:  # meta, sparse, quantized; uneven lists
+        reason = f"cannot become a numpy array ({one_line(error)})"
+    else:
+        if array.dtype.name == "bfloat16":
+            return array.astype(np.float32)
+        if array.dtype.kind == "f":
+            return array
+        reason = f"is of dtype {array.dtype}"
+    raise UserError(
+        f"torch weights: {name} {reason}; pass dense arrays of float16, bfloat16, float32 or "
+        "float64"
+    )
 
 
 def _parse(name: str) -> tuple[str, int, bool]:
@@ -264,8 +279,9 @@ def _direction_to_torch(
         columns = []
         for gate in spec.gates:
             product = cell[f"{side}{gate}"]
-            zero = np.zeros_like(_to_array(product["kernel"])[0])
-            columns.append(_to_array(product.get(leaf, zero)))
+            name = f"{side}{gate}/{leaf} of {suffix[1:]}"
+            zero = np.zeros_like(_to_array(name, product["kernel"])[0])
+            columns.append(_to_array(name, product.get(leaf, zero)))
         return np.ascontiguousarray(np.concatenate(columns, axis=-1).T)
 
     arrays = {
@@ -275,5 +291,7 @@ def _direction_to_torch(
     if any("bias" in product for product in cell.values()):
         arrays |= {f"bias_ih{suffix}": join("i", "bias"), f"bias_hh{suffix}": join("h", "bias")}
     if projected:
-        arrays[f"weight_hr{suffix}"] = np.ascontiguousarray(_to_array(cell["hr"]["kernel"]).T)
+        arrays[f"weight_hr{suffix}"] = np.ascontiguousarray(
+            _to_array("hr/kernel", cell["hr"]["kernel"]).T
+        )
     return arrays
