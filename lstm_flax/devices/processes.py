@@ -131,6 +131,7 @@ def _initialise(coordinator: str | None, num_processes: int | None, process_id: 
     if address is not None and not _is_address(address):
         raise UserError(f"--coordinator={address}: not HOST:PORT; name the first process's")
     local = address is not None and address.rsplit(":", 1)[0] in ("127.0.0.1", "localhost")
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's comes after the wait alone
     try:
         jax.distributed.initialize(
             address,
@@ -146,6 +147,8 @@ def _initialise(coordinator: str | None, num_processes: int | None, process_id: 
             f"the other processes cannot be joined ({one_line(error)}); give every process "
             "--coordinator=HOST:PORT of the first one, --num_processes and its own --process_id"
         ) from error
+    finally:
+        signal.signal(signal.SIGINT, before)
     if global_state.process_id:
         logging.getLogger("lstm_flax").setLevel(logging.ERROR)
 

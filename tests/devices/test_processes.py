@@ -74,23 +74,40 @@ ALONE = """
 import logging, sys
 from lstm_flax.devices import processes
 logging.basicConfig(level=logging.INFO)
-processes._JOINING = 1
+processes._JOINING = int(sys.argv[3])
 with processes.joined(sys.argv[1], 2, int(sys.argv[2])):
     pass
 """
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("process_id", [0, 1])
-def test_others_that_never_come_are_not_waited_for_in_silence(process_id: int) -> None:
+def start_alone(process_id: int, seconds: int) -> subprocess.Popen[str]:
+    """Starts one process of two, which waits so long for the other."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    words = [sys.executable, "-c", ALONE, address, str(process_id)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
-    assert done.returncode == LOST_STATUS, done.stderr
-    assert "waiting for the other processes, at most 1 s" in done.stderr.splitlines()[0]
-    assert "error: the others have not joined within 1 s" in done.stderr
+    words = [sys.executable, "-c", ALONE, address, str(process_id), str(seconds)]
+    return subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("process_id", [0, 1])
+def test_others_that_never_come_are_not_waited_for_in_silence(process_id: int) -> None:
+    process = start_alone(process_id, seconds=1)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == LOST_STATUS, err
+    assert "waiting for the other processes, at most 1 s" in err.splitlines()[0]
+    assert "error: the others have not joined within 1 s" in err
+
+
+def test_control_c_ends_the_wait_for_the_others() -> None:
+    process = start_alone(0, seconds=50)
+    assert process.stderr is not None
+    while "Connecting to JAX" not in process.stderr.readline():
+        assert process.poll() is None
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGINT
 
 
 def test_processes_that_cannot_share_a_batch_are_told_what_they_can() -> None:
