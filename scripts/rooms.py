@@ -15,7 +15,8 @@ PACKAGE = Path(__file__).parents[1] / "lstm_flax"
 # The rooms from the ground up. A room imports rooms of lower levels only, none of its own.
 LEVELS = (
     ("errors", "types", "version"),
-    ("display", "files"),
+    ("display", "untrusted"),
+    ("files",),
     ("config",),
     ("text", "recurrent"),
     ("data", "models"),

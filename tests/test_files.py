@@ -10,14 +10,7 @@ import pytest
 
 from lstm_flax import files
 from lstm_flax.errors import UserError
-from lstm_flax.files import (
-    cache_folder,
-    expanded,
-    require_own_output,
-    write_bytes,
-    write_output,
-    write_text,
-)
+from lstm_flax.files import cache_folder, expanded, write_bytes, write_output, write_text
 
 
 @pytest.mark.smoke
@@ -90,30 +83,6 @@ def test_a_link_under_the_temporary_name_is_not_written_through(tmp_path: Path) 
     assert outside.read_text() == "precious"
 
 
-def test_only_plain_files_of_bounded_size_are_read(tmp_path: Path) -> None:
-    (tmp_path / "plain").write_bytes(b"1234")
-    (tmp_path / "link").symlink_to("plain")
-    (tmp_path / "endless").symlink_to("/dev/zero")
-    os.mkfifo(tmp_path / "pipe")
-    assert files.read_plain(tmp_path / "plain") == b"1234"
-    for path in (tmp_path / "link", tmp_path / "endless", tmp_path / "pipe", tmp_path):
-        with pytest.raises(OSError, match=str(path)):
-            files.read_plain(path)
-    with pytest.raises(OSError, match="more than the 3 bytes"):
-        files.read_plain(tmp_path / "plain", largest=3)
-
-
-def test_a_folder_of_links_or_pipes_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "plain").touch()
-    files.require_own_files(tmp_path)
-    for make in (lambda path: path.symlink_to("/tmp"), os.mkfifo):
-        make(tmp_path / "a" / "odd")
-        with pytest.raises(UserError, match=r"a/odd: a link, pipe or device"):
-            files.require_own_files(tmp_path)
-        (tmp_path / "a" / "odd").unlink()
-
-
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"there is no folder {tmp_path / 'none'}; make it first"):
         write_text(tmp_path / "none" / "a", "text")
@@ -133,18 +102,6 @@ def test_an_output_goes_where_a_link_leads_and_into_a_pipe(tmp_path: Path) -> No
     os.close(reader)
     assert (tmp_path / "pipe").is_fifo()
     assert len(list(tmp_path.iterdir())) == 3
-
-
-def test_an_output_in_a_run_leads_nowhere_else(tmp_path: Path) -> None:
-    run, pipe, link = tmp_path / "run", tmp_path / "run" / "pipe", tmp_path / "run" / "link"
-    run.mkdir()
-    os.mkfifo(pipe)
-    link.symlink_to("../outside")
-    require_own_output(run / "new", [run])
-    require_own_output(link, [tmp_path / "another"])
-    for path in (pipe, link):
-        with pytest.raises(UserError, match="a link, pipe or device"):
-            require_own_output(path, [tmp_path / "another", run])
 
 
 def test_a_home_that_nobody_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

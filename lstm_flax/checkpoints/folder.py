@@ -26,8 +26,8 @@ from lstm_flax.checkpoints.metadata import Metadata, read_values
 from lstm_flax.checkpoints.plain_files import SaveFiles
 from lstm_flax.devices.processes import anywhere, from_first
 from lstm_flax.errors import UserError, one_line
-from lstm_flax.files import require_own_files
 from lstm_flax.text.encoder import TextEncoder
+from lstm_flax.untrusted import require_own_files
 
 PARAMS, AVERAGED_PARAMS, TRAINING = "params", "averaged_params", "training"
 _ENCODER = "encoder"

@@ -11,10 +11,10 @@ import numpy as np
 
 from lstm_flax.checkpoints.manifest import MANIFEST, DamagedCheckpoint
 from lstm_flax.errors import UserError, one_line
-from lstm_flax.files import read_json
 from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.text.ngrams.weights import NgramWeights
 from lstm_flax.text.tokenizer import Tokenizer
+from lstm_flax.untrusted import read_json
 
 
 def is_checkpoint(path: Path) -> bool:

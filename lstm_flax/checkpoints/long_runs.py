@@ -1,4 +1,4 @@
-"""What TensorStore would pile up in a long run: strings that it never frees, and threads.
+"""Piles that TensorStore would make in a long run: strings that it never frees, and threads.
 
 TensorStore (0.1.86) never frees the keys and strings of what it answers as JSON. Orbax asks it
 twice a save: for counters, before and after each write, to log the speed (15 kB a save); and, for

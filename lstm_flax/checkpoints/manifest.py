@@ -15,7 +15,7 @@ from typing import Any
 
 import orbax.checkpoint as ocp
 
-from lstm_flax.files import read_json
+from lstm_flax.untrusted import read_json
 
 MANIFEST = "verification"  # Orbax finishes items in the order of their names, so this is the last
 _FILE = "manifest.json"

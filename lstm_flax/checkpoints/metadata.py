@@ -10,8 +10,8 @@ import jax
 from lstm_flax.checkpoints.arrays import library_versions
 from lstm_flax.config import Config
 from lstm_flax.errors import UserError, one_line
-from lstm_flax.files import LARGEST_JSON, parse_json, read_plain
 from lstm_flax.text.encoder import TextEncoder
+from lstm_flax.untrusted import LARGEST_JSON, parse_json, read_plain
 
 FORMAT_VERSION = 2
 _TEMPERATURES = (1e-3, 1e3)  # far beyond what calibration comes to

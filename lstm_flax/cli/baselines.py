@@ -7,7 +7,7 @@ from lstm_flax.cli.arguments import Commands, add_command, add_overrides, given_
 from lstm_flax.cli.arguments.own_data import add_data, config_of_data
 from lstm_flax.display import escaped_lines
 from lstm_flax.errors import UserError
-from lstm_flax.files import read_json
+from lstm_flax.untrusted import read_json
 
 
 def add_to(commands: Commands) -> None:

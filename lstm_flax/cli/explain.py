@@ -16,7 +16,8 @@ from lstm_flax.cli.arguments import (
 )
 from lstm_flax.display import to_json
 from lstm_flax.errors import UserError
-from lstm_flax.files import require_own_output, write_output
+from lstm_flax.files import write_output
+from lstm_flax.untrusted import require_own_output
 
 if TYPE_CHECKING:
     from rich.console import Console

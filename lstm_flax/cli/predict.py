@@ -20,7 +20,8 @@ from lstm_flax.cli.arguments import (
 )
 from lstm_flax.display import escaped, to_json
 from lstm_flax.errors import UserError
-from lstm_flax.files import expanded, require_own_output
+from lstm_flax.files import expanded
+from lstm_flax.untrusted import require_own_output
 
 if TYPE_CHECKING:
     from lstm_flax.inference.predictor import Predictor

@@ -10,7 +10,7 @@ from lstm_flax.cli.arguments import (
     given_path,
 )
 from lstm_flax.errors import UserError
-from lstm_flax.files import require_own_output
+from lstm_flax.untrusted import require_own_output
 
 
 def add_to(commands: Commands) -> None:

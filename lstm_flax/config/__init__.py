@@ -22,7 +22,7 @@ from lstm_flax.config.tokenizer import TokenizerConfig
 from lstm_flax.config.training import TrainingConfig
 from lstm_flax.config.upgrade import upgrade
 from lstm_flax.errors import UserError, one_line
-from lstm_flax.files import read_json
+from lstm_flax.untrusted import read_json
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -92,6 +92,11 @@ class Config(Section):
                 f"model.{name}",
                 "a language model learns its embedding; leave it out",
             )
+        self.require(
+            classifier or self.model.ngram_order == 0,
+            "model.ngram_order",
+            "a language model reads no weights of n-grams; leave it out",
+        )
         self.require(
             classifier or self.model.direction_merge == "concat",
             "model.direction_merge",

@@ -125,8 +125,9 @@ class Section:
             rule = f"choose {bounds}" if bounds.choices else f"must be {bounds}"
             value = getattr(self, defined.name)
             self.require(bounds.allow(value), defined.name, rule)
-            whole = [n for n in (value if isinstance(value, tuple) else (value,)) if type(n) is int]
-            self.require(all(abs(n) <= 2**63 for n in whole), defined.name, "must fit 64 bits")
+            values = value if isinstance(value, tuple) else (value,)
+            fits = all(-(2**63) <= n < 2**63 for n in values if type(n) is int)
+            self.require(fits, defined.name, "must fit 64 bits")
 
     def require(self, condition: bool, name: str, rule: str) -> None:
         """Raises a `UserError` of the field, its value and the rule if the condition is false."""

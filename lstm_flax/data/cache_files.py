@@ -9,8 +9,9 @@ from typing import Any
 
 from lstm_flax.data.loading import SPLITS
 from lstm_flax.errors import UserError
-from lstm_flax.files import read_json, read_plain, replace_file
+from lstm_flax.files import replace_file
 from lstm_flax.text.tokenizer import Tokenizer
+from lstm_flax.untrusted import read_json, read_plain
 
 
 def digest(values: Any) -> str:

@@ -37,11 +37,12 @@ from lstm_flax.data.loading import (
 from lstm_flax.data.sources import Source, open_source
 from lstm_flax.data.token_cache import DamagedCacheError, read_split, write_split
 from lstm_flax.errors import UserError
-from lstm_flax.files import cache_folder, expanded, require_own_files
+from lstm_flax.files import cache_folder, expanded
 from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.text.normalization import NORMALIZATION_VERSION
 from lstm_flax.text.tokenized import TokenizedSplit
 from lstm_flax.text.tokenizer import Tokenizer
+from lstm_flax.untrusted import require_own_files
 
 logger = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from lstm_flax.errors import one_line
-from lstm_flax.files import read_json, require_own_files
 from lstm_flax.text.tokenized import TokenizedSplit, flatten
+from lstm_flax.untrusted import read_json, require_own_files
 
 FORMAT_VERSION = 2
 _ARRAYS = ("token_ids", "offsets", "labels", "groups")

@@ -49,6 +49,8 @@ def automatic_config(values: "ConfigDict", given: Collection[str]) -> tuple[Conf
             data[name[5:]] = fraction
     train = load_examples(DataConfig(**data), "train", source)
     fixed = {name: _get(values, name) for name in given}
+    if values.task == "language_model":  # it reads no weights of n-grams
+        fixed.setdefault("model.ngram_order", 0)
     choice = choose(train.texts, train.labels, fixed)
     for name, value in choice.fields.items():
         _set(values, name, value)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_flax.files import read_lines
+from lstm_flax.untrusted import read_lines
 
 
 @dataclasses.dataclass(frozen=True)

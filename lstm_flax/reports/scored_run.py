@@ -19,11 +19,11 @@ from lstm_flax.data.dataset import Dataset, open_dataset
 from lstm_flax.errors import UserError
 from lstm_flax.evaluation.classifier import ClassifierEvaluator
 from lstm_flax.evaluation.metrics import class_probabilities, classification_metrics
-from lstm_flax.files import read_json
 from lstm_flax.models.classifier import TextClassifier
 from lstm_flax.reports.curves import Curves, read_curves
 from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.text.tokenized import TokenizedSplit, flatten
+from lstm_flax.untrusted import read_json
 
 _TRAINING_TEXTS = 5_000  # drawn to look for labels that the model contradicts
 

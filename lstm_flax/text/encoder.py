@@ -18,13 +18,13 @@ import numpy as np
 
 from lstm_flax.config import TokenizerConfig
 from lstm_flax.errors import UserError, one_line
-from lstm_flax.files import LARGEST_JSON
 from lstm_flax.text.hashing import text_hashes
 from lstm_flax.text.ngrams.fitting import fit_ngram_weights
 from lstm_flax.text.ngrams.weights import NgramWeights
 from lstm_flax.text.normalization import NORMALIZATION_VERSION
 from lstm_flax.text.tokenized import TokenizedSplit
 from lstm_flax.text.tokenizer import KINDS, Tokenizer
+from lstm_flax.untrusted import LARGEST_JSON
 
 _FORMAT = 1
 _TOKENIZER = "tokenizer.model"

@@ -9,7 +9,8 @@ import numpy as np
 from lstm_flax.data.examples import check_texts
 from lstm_flax.display import to_json
 from lstm_flax.errors import UserError
-from lstm_flax.files import make_folder, require_own_files, write_text
+from lstm_flax.files import make_folder, write_text
+from lstm_flax.untrusted import require_own_files
 
 
 def keep_texts(texts: Sequence[str], labels: Sequence[Any], workdir: Path) -> Path:

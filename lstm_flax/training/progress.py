@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 
 from tqdm.auto import tqdm
 
-from lstm_flax.files import cannot_write, read_lines, writing_file
+from lstm_flax.files import cannot_write, writing_file
+from lstm_flax.untrusted import read_lines
 
 logger = logging.getLogger(__name__)
 # Follows a run: takes the step and the values of a line of the log.

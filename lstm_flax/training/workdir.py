@@ -12,13 +12,8 @@ from lstm_flax.checkpoints.folder import holds_checkpoint, require_plain_name
 from lstm_flax.config import Config, read_config, refuse_changes
 from lstm_flax.errors import UserError
 from lstm_flax.evaluation.tables import result_table
-from lstm_flax.files import (
-    cannot_write,
-    make_folder,
-    open_plain,
-    read_json,
-    require_own_files,
-)
+from lstm_flax.files import cannot_write, make_folder
+from lstm_flax.untrusted import open_plain, read_json, require_own_files
 
 logger = logging.getLogger(__name__)
 

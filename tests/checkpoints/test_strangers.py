@@ -92,6 +92,17 @@ def test_a_report_or_an_export_reads_no_path_of_a_checkpoint(
     assert not theirs.exists()
 
 
+def test_a_folder_that_a_checkpoint_names_as_its_source_is_not_read(
+    finished: tuple[Path, dict], tmp_path: Path, capsys: Any
+) -> None:
+    run, theirs = Path(shutil.copytree(finished[0], tmp_path / "run")), tmp_path / "theirs"
+    theirs.mkdir()
+    change(run / "best", data(source=f"hf:{theirs}"))
+    line = mistake(capsys, "evaluate", f"--workdir={run}")
+    assert f"hf:{theirs}" in line
+    assert "what a checkpoint names is not read" in line
+
+
 NAN, DEEP = float("nan"), json.loads("[" * 900 + "]" * 900)
 HUGE = 10**400
 ODD_VALUES = {

@@ -61,6 +61,11 @@ def test_what_is_not_set_is_chosen(table: Path, capsys: pytest.CaptureFixture) -
     assert line.startswith("chosen: texts in 'review text', labels in 'mood'; 80 texts of 2")
 
 
+def test_a_language_model_gets_no_weights_of_n_grams(table: Path) -> None:
+    model = config_of(str(table), "--config.task=language_model").model
+    assert (model.ngram_order, model.ngram_votes) == (0, False)
+
+
 def test_fields_that_were_set_stay(table: Path) -> None:
     config = config_of(str(table), *SMALL, "--config.data.development_fraction=0.25")
     assert config.data.max_length == 64

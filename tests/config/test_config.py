@@ -145,9 +145,16 @@ def test_weight_decay_without_adamw_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("direction_merge", "sum"), ("truncate_gradient_every", 9), ("hierarchy", "sentences")],
+    [
+        ("direction_merge", "sum"),
+        ("truncate_gradient_every", 9),
+        ("hierarchy", "sentences"),
+        ("ngram_order", 2),
+    ],
 )
-def test_a_language_model_has_none_of_what_long_reviews_need(name: str, value: object) -> None:
+def test_a_language_model_has_none_of_what_a_classifier_reads_texts_by(
+    name: str, value: object
+) -> None:
     with pytest.raises(UserError, match=rf"^config\.model\.{name} = {value!r}: .*leave it out$"):
         Config(task="language_model", model=ModelConfig(**{name: value}))
 

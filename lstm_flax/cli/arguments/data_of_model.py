@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from lstm_flax.config import Config, as_config_dict, data_places, refuse_changes
 from lstm_flax.config.files import load_config
+from lstm_flax.data.sources.hugging_face import is_folder_of_own
 from lstm_flax.errors import UserError
 
 # Fields that decide the training part and name a path all the same.
@@ -51,6 +52,13 @@ def config_of_model(
         config, data=dataclasses.replace(config.data, **kept), init_from=saved.init_from
     )
     refuse_changes(saved, same, where, advice)
+    source_is_named = name is not None or any("config.data.source" in word for word in overrides)
+    if is_folder_of_own(saved.data.source) and not source_is_named:
+        raise UserError(
+            f"{where}: its data lay in a folder, {saved.data.source!r}; what a checkpoint names is "
+            f"not read: name it, --config.data.source={saved.data.source}, or, if the run is "
+            "yours, --config=RUN/config.json"
+        )
     if nowhere:
         raise UserError(
             f"{where}: its data lay in files of its own, {saved.data.train_path!r} for one; what a "

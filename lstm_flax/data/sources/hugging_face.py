@@ -25,6 +25,15 @@ def is_saved(folder: Path) -> bool:
     return any((folder / name).is_file() for name in ("dataset_dict.json", "state.json"))
 
 
+def is_folder_of_own(source: str) -> bool:
+    """True for `hf:PATH` of what lies on this machine, whatever wrote it.
+
+    >>> is_folder_of_own("hf:/"), is_folder_of_own("hf:no/such-folder"), is_folder_of_own("imdb")
+    (True, False, False)
+    """
+    return source.startswith(PREFIX) and expanded(source.removeprefix(PREFIX)).exists()
+
+
 class HuggingFaceSource(Source):
     """A data set with a column of texts and one of labels.
 

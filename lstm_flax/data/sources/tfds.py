@@ -17,7 +17,8 @@ from lstm_flax.config import DataConfig
 from lstm_flax.data.examples import Examples, sorted_label_names
 from lstm_flax.data.sources.base import Source
 from lstm_flax.errors import UserError, one_line
-from lstm_flax.files import expanded, read_json
+from lstm_flax.files import expanded
+from lstm_flax.untrusted import read_json
 
 _NAME = re.compile(r"[A-Za-z0-9_]+(/[A-Za-z0-9_+-][A-Za-z0-9_.+-]*)?(:[0-9]+\.[0-9]+\.[0-9]+)?")
 _OWN = "tensorflow_datasets.core.features."

@@ -6,7 +6,7 @@ from typing import Any
 
 from lstm_flax.data.tables.mistakes import Mistake, UnreadableError
 from lstm_flax.data.tables.table import Record, Table
-from lstm_flax.files import is_deep
+from lstm_flax.untrusted import is_deep
 
 _ADVICE = "write an array of objects, or one object a line"
 _DEEP = ("lists or objects nested too deeply", "leave that column out")

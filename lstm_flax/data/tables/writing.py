@@ -73,7 +73,8 @@ def open_writer(
             return
         with contextlib.ExitStack() as stack:
             if path.suffix.lower() == ".gz":  # no time in it: equal tables, equal files
-                file = stack.enter_context(gzip.GzipFile("", "wb", fileobj=file, mtime=0))  # type: ignore[assignment]
+                packed = gzip.GzipFile("", "wb", fileobj=file, mtime=0)
+                file = stack.enter_context(packed)  # type: ignore[assignment]  # no BinaryIO to mypy
             text = io.TextIOWrapper(
                 file, encoding="utf-8", errors="backslashreplace", newline="", write_through=True
             )

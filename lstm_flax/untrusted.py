@@ -1,0 +1,171 @@
+"""Files that someone else may have made: read without following links, waiting or overflowing."""
+
+import errno
+import json
+import math
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+from lstm_flax.errors import UserError
+
+LARGEST_FILE = 50_000_000  # bytes of what is read whole, such as a tokenizer
+LARGEST_JSON = 10_000_000  # a configuration, results; lists in it take 20 times as much memory
+LARGEST_LINE = 1_000_000  # of a log
+_DEEPEST_JSON = 100  # lists and objects within each other
+_LONGEST_NUMBER = 300  # digits; a float holds 308
+_NOT_PLAIN = "a link, pipe or device, not a file or folder of its own"
+
+
+def read_plain(path: Path, largest: int = LARGEST_FILE) -> bytes:
+    """Reads a file that someone else may have made: no link, no device, no pipe, not endless.
+
+    Args:
+        path: the file itself, not a link to it.
+        largest: bytes that it may have.
+
+    Raises:
+        OSError: it cannot be read, or is none of that.
+    """
+    with open_plain(path, os.O_RDONLY) as file:
+        if os.fstat(file.fileno()).st_size > largest:
+            raise OSError(errno.EFBIG, f"more than the {largest:,} bytes expected", str(path))
+        return file.read(largest)
+
+
+def read_json(path: Path) -> Any:
+    """Reads a small JSON file that someone else may have made, as `read_plain` does.
+
+    Raises:
+        OSError: it cannot be read, or is larger than any that a program here writes.
+        ValueError: see `parse_json`.
+    """
+    return parse_json(read_plain(path, LARGEST_JSON))
+
+
+def parse_json(content: bytes) -> Any:
+    """Parses JSON that someone else may have made: of little depth, with numbers that a float has.
+
+    >>> parse_json(b'{"loss": 1e999}')
+    Traceback (most recent call last):
+    ...
+    ValueError: 1e999 is not a finite number
+
+    Raises:
+        ValueError: it is not JSON, or has an infinite, very large or undefined number, or is nested
+            too deeply.
+    """
+    try:
+        value = json.loads(
+            content, parse_int=_whole, parse_float=_finite, parse_constant=_not_finite
+        )
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if is_deep(value):
+        raise ValueError("it is nested too deeply")
+    return value
+
+
+def is_deep(value: Any) -> bool:
+    """True if lists and objects lie so deep within each other that Python cannot walk them.
+
+    >>> is_deep([[1], {"a": []}])
+    False
+    """
+    level = [value]
+    for _ in range(_DEEPEST_JSON + 1):
+        level = [
+            child
+            for parent in level
+            if isinstance(parent, dict | list)
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, dict | list)
+        ]
+    return bool(level)
+
+
+def _whole(text: str) -> int:
+    return int(text) if len(text) <= _LONGEST_NUMBER else _not_finite(text)
+
+
+def _finite(text: str) -> float:
+    return number if math.isfinite(number := float(text)) else _not_finite(text)
+
+
+def _not_finite(text: str) -> NoReturn:
+    raise ValueError(f"{text[:20]} is not a finite number")
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """Reads the whole lines of a text file that someone else may have made, one at a time.
+
+    A line of more than `LARGEST_LINE` bytes comes empty. The last line is left out if it has no
+    end, since a kill may have cut it.
+
+    Raises:
+        OSError: it cannot be read, or is no plain file.
+    """
+    with open_plain(path, os.O_RDONLY) as file:
+        while line := file.readline(LARGEST_LINE):
+            whole = line.endswith(b"\n")
+            if whole:
+                yield line[:-1].decode(errors="replace")
+            elif len(line) == LARGEST_LINE:
+                while line and not line.endswith(b"\n"):
+                    line = file.readline(LARGEST_LINE)
+                if line:
+                    yield ""
+
+
+def open_plain(path: Path, flags: int) -> BinaryIO:
+    """Opens a plain file in a folder that someone else may have filled; follows no link.
+
+    Args:
+        path: the file itself.
+        flags: as `os.open` takes them.
+
+    Raises:
+        OSError: it is a link, a pipe, a device or a folder, or cannot be opened.
+    """
+    try:
+        number = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, or a pipe that nobody reads
+            raise OSError(error.errno, _NOT_PLAIN, str(path)) from error
+        raise
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise OSError(errno.EINVAL, _NOT_PLAIN, str(path))
+    return os.fdopen(number, "rb" if flags & os.O_ACCMODE == os.O_RDONLY else "wb")
+
+
+def require_own_files(folder: Path) -> None:
+    """Makes sure that a folder holds its files itself, at any depth: no links, pipes or devices.
+
+    The folder may be one that someone else made, a link in it may lead anywhere.
+
+    Raises:
+        UserError: naming the first that is something else.
+    """
+    for parent, folders, names in os.walk(folder):
+        for path in (Path(parent, name) for name in sorted(folders + names)):
+            try:
+                mode = path.lstat().st_mode
+            except FileNotFoundError:  # another process has just replaced it
+                continue
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise UserError(f"{path}: {_NOT_PLAIN}; put a plain file or folder in its place")
+
+
+def require_own_output(path: Path, runs: Sequence[Path]) -> None:
+    """Makes sure that an output inside a run, which someone else may have made, leads nowhere else.
+
+    Raises:
+        UserError: it is a link, pipe or device in one of the folders.
+    """
+    plain = not path.is_symlink() and (path.is_file() or path.is_dir() or not path.exists())
+    folder = path.parent.resolve()
+    if not plain and any(folder.is_relative_to(run.resolve()) for run in runs):
+        raise UserError(f"{path}: {_NOT_PLAIN}; name another output")
