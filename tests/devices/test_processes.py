@@ -189,7 +189,7 @@ def start(number: int, command: str, *words: str, devices: int = 1) -> list[subp
     ]
 
 
-# Has not passed on a busy machine of two cores yet: run it by hand (docs/results/durability.md).
+# 72 s on two quiet cores, and it may run out of time on busy ones: run it by hand.
 @pytest.mark.exhaustive
 def test_two_processes_train_the_run_of_one(
     tiny_config: Config, finished: tuple[Path, dict], tmp_path: Path
