@@ -83,6 +83,8 @@ def writing_output(path: Path) -> Iterator[BinaryIO]:
     """
     if not path.exists() or path.is_file() or path.is_dir():
         target = Path(os.path.realpath(path)) if path.is_symlink() else path
+        if target.is_symlink():
+            raise UserError(f"{path}: a link that leads in a circle; remove it")
         with writing_file(target) as file:
             yield file
         return

@@ -21,6 +21,7 @@ Capitals of one docstring alone are explained in it; small letters are sizes wit
 from typing import Any, NamedTuple
 
 PAD_ID = 0  # the tokenizer's padding piece; its embedding row stays zero
+LONGEST_LABEL = 1_000  # characters of a label's name; tables and pictures show all of them
 
 # numpy in the data half, jax on the device; `Any`, since a batch is a pytree that jit traces too.
 Array = Any

@@ -104,6 +104,15 @@ def test_an_output_goes_where_a_link_leads_and_into_a_pipe(tmp_path: Path) -> No
     assert len(list(tmp_path.iterdir())) == 3
 
 
+def test_an_output_that_is_a_link_in_a_circle_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("back")
+    (tmp_path / "back").symlink_to("link")
+    with pytest.raises(UserError, match=r"link: a link that leads in a circle; remove it"):
+        write_output(tmp_path / "link", "text")
+    assert (tmp_path / "link").is_symlink()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_a_home_that_nobody_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert expanded("~/a") == tmp_path / "a"

@@ -9,6 +9,7 @@ import jax
 
 from lstm_flax.checkpoints.arrays import library_versions
 from lstm_flax.config import Config
+from lstm_flax.data.examples import are_label_names
 from lstm_flax.errors import UserError, one_line
 from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.untrusted import LARGEST_JSON, parse_json, read_plain
@@ -170,10 +171,7 @@ def _unusable(checkpoint: Path, error: Exception) -> UserError:
 
 def _check(values: dict[str, Any]) -> None:
     """Makes sure that everything read later is there, of its type and possible; `ValueError`."""
-    names: Any = values.get("label_names")
-    _require(isinstance(names, list) and len(names) > 0, "label_names")
-    _require(all(isinstance(name, str) for name in names), "label_names")
-    _require(len(set(names)) == len(names), "label_names")
+    _require(are_label_names(values.get("label_names")), "label_names")
     for name in ("config", "position", "history", "machine"):
         _require(isinstance(values.get(name), dict), name)
     for name in ("tokenizer_fingerprint", "data_fingerprint"):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lstm_flax.data.examples import are_label_names
 from lstm_flax.data.loading import SPLITS
 from lstm_flax.errors import UserError
 from lstm_flax.files import replace_file
@@ -31,12 +32,9 @@ def read_manifest(folder: Path, version: int) -> dict[str, Any] | None:
 
 def _is_sound(manifest: dict[str, Any]) -> bool:
     """True if all that is read of a `dataset.json`, which anyone may have written, is possible."""
-    names, splits = manifest.get("label_names"), manifest.get("splits")
-    settings = manifest.get("settings")
+    splits, settings = manifest.get("splits"), manifest.get("settings")
     return (
-        isinstance(names, list)
-        and all(isinstance(name, str) for name in names)
-        and len(names) == len(set(names)) > 0
+        are_label_names(manifest.get("label_names"))
         and isinstance(splits, list)
         and all(name in SPLITS for name in splits)  # they name folders
         and isinstance(settings, dict)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lstm_flax.errors import UserError, some
-from lstm_flax.types import TextExample
+from lstm_flax.types import LONGEST_LABEL, TextExample
 
 _MANY = 20  # different numbers that may be ratings
 
@@ -66,6 +66,19 @@ def sorted_label_names(labels: set[str]) -> tuple[str, ...]:
         return tuple(sorted(labels, key=lambda name: (int(name), name)))
     except ValueError:
         return tuple(sorted(labels))
+
+
+def are_label_names(names: Any) -> bool:
+    """True if a value that anyone may have written is a list of different names of labels.
+
+    >>> are_label_names(["neg", "pos"]), are_label_names(["neg", "neg"]), are_label_names("ab")
+    (True, False, False)
+    """
+    return (
+        isinstance(names, list)
+        and all(isinstance(name, str) and len(name) <= LONGEST_LABEL for name in names)
+        and len(names) == len(set(names)) > 0
+    )
 
 
 def are_measurements(label_names: Sequence[str], examples: int) -> bool:

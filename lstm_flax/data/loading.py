@@ -20,6 +20,7 @@ from lstm_flax.errors import UserError, some
 from lstm_flax.files import expanded
 from lstm_flax.text.hashing import text_hashes
 from lstm_flax.text.normalization import normalize
+from lstm_flax.types import LONGEST_LABEL
 
 logger = logging.getLogger(__name__)
 
@@ -189,6 +190,13 @@ def _check_training_examples(examples: Examples, config: DataConfig) -> None:
             f"different numbers, {some(examples.label_names, 3)}: that is regression, which this "
             "does not do; name a column of classes in config.data.label_column, or make a few "
             "classes of the numbers"
+        )
+    longest = max(map(len, examples.label_names))
+    if longest > LONGEST_LABEL:
+        raise UserError(
+            f"{where}: a label in {config.label_column!r} has {longest:,} characters, more than "
+            f"{LONGEST_LABEL:,}; name a column of classes in config.data.label_column, or shorten "
+            "the labels"
         )
     size = sum(len(name.encode()) for name in examples.label_names)
     if size > _LARGEST_NAMES:

@@ -117,13 +117,30 @@ def _leaving_at_abort(what: str) -> Iterator[None]:
     Python's own handlers run too late, hence the C library's call.
     """
     handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda _: _leave(what))
-    set_handler = ctypes.CDLL(None).signal
-    set_handler.argtypes, set_handler.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_void_p
-    before = set_handler(signal.SIGABRT, ctypes.cast(handler, ctypes.c_void_p))
+    before = _set_handler(signal.SIGABRT, ctypes.cast(handler, ctypes.c_void_p))
     try:
         yield
     finally:
-        set_handler(signal.SIGABRT, before)
+        _set_handler(signal.SIGABRT, before)
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Lets SIGINT and SIGTERM end this process; Python's handlers run only after JAX's wait."""
+    before = {number: _set_handler(number, None) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if (since := _set_handler(number, handler)) is not None:
+                _set_handler(number, since)  # JAX's own, which tells the others
+
+
+def _set_handler(number: int, handler: Any) -> Any:
+    """The C library's `signal`; None is the default."""
+    set_handler = ctypes.CDLL(None).signal
+    set_handler.argtypes, set_handler.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_void_p
+    return set_handler(number, handler)
 
 
 def _initialise(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
@@ -131,24 +148,22 @@ def _initialise(coordinator: str | None, num_processes: int | None, process_id: 
     if address is not None and not _is_address(address):
         raise UserError(f"--coordinator={address}: not HOST:PORT; name the first process's")
     local = address is not None and address.rsplit(":", 1)[0] in ("127.0.0.1", "localhost")
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's comes after the wait alone
     try:
-        jax.distributed.initialize(
-            address,
-            num_processes,
-            process_id,
-            initialization_timeout=_JOINING,
-            heartbeat_timeout_seconds=_HEARTBEAT,
-            shutdown_timeout_seconds=_PARTING,
-            coordinator_bind_address=address if local else None,  # else all interfaces
-        )
+        with _ended_by_signals():
+            jax.distributed.initialize(
+                address,
+                num_processes,
+                process_id,
+                initialization_timeout=_JOINING,
+                heartbeat_timeout_seconds=_HEARTBEAT,
+                shutdown_timeout_seconds=_PARTING,
+                coordinator_bind_address=address if local else None,  # else all interfaces
+            )
     except (ValueError, TypeError, RuntimeError) as error:
         raise UserError(
             f"the other processes cannot be joined ({one_line(error)}); give every process "
             "--coordinator=HOST:PORT of the first one, --num_processes and its own --process_id"
         ) from error
-    finally:
-        signal.signal(signal.SIGINT, before)
     if global_state.process_id:
         logging.getLogger("lstm_flax").setLevel(logging.ERROR)
 

@@ -24,7 +24,7 @@ from lstm_flax.text.ngrams.weights import NgramWeights
 from lstm_flax.text.normalization import NORMALIZATION_VERSION
 from lstm_flax.text.tokenized import TokenizedSplit
 from lstm_flax.text.tokenizer import KINDS, Tokenizer
-from lstm_flax.untrusted import LARGEST_JSON
+from lstm_flax.untrusted import LARGEST_JSON, parse_json
 
 _FORMAT = 1
 _TOKENIZER = "tokenizer.model"
@@ -206,7 +206,7 @@ class TextEncoder:
         try:
             if len(files[_DESCRIPTION]) > LARGEST_JSON:
                 raise ValueError(f"{_DESCRIPTION} is far too large")
-            description = json.loads(files[_DESCRIPTION])
+            description = parse_json(files[_DESCRIPTION])
             _check_description(description, files)
             tokenizer = Tokenizer(description["kind"], description["lowercase"], files[_TOKENIZER])
             if description["ngram_order"] == 0:

@@ -22,6 +22,7 @@ from lstm_flax.text.normalization import NORMALIZATION_VERSION, normalize
 from lstm_flax.text.script import WORD
 from lstm_flax.text.sentencepiece_model import normalizer_spec
 from lstm_flax.types import PAD_ID
+from lstm_flax.untrusted import parse_json
 
 UNKNOWN_ID = 1
 BEGIN_ID = 2
@@ -120,7 +121,7 @@ class Tokenizer:
             if not data.startswith(_MAGIC):
                 raise ValueError("not a tokenizer file")
             header_line, model = data[len(_MAGIC) :].split(b"\n", 1)
-            header = json.loads(header_line)
+            header = parse_json(header_line)
             if header["kind"] not in KINDS or not isinstance(header["lowercase"], bool):
                 raise ValueError("it is of no known kind")
             if header["normalization"] != NORMALIZATION_VERSION:

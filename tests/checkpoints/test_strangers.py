@@ -117,6 +117,7 @@ ODD_VALUES = {
     "no labels": put("label_names", value=[]),
     "labels alike": put("label_names", value=["a", "a"]),
     "label number": put("label_names", value=["a", 1]),
+    "label of a page": put("label_names", value=["a", "b" * 1001]),
     "config": put("config", value=[1]),
     "section": put("config", "data", value="x"),
     "position": put("position", "epoch", value=-1),

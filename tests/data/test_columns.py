@@ -113,10 +113,16 @@ def test_many_different_numbers_are_regression(step: float, tmp_path: Path) -> N
     assert len(load_examples(config, "train").label_names) == 40
 
 
+LONG = {"text": "a text", "label": "x" * 1_001}
+
+
 def test_labels_that_a_checkpoint_could_not_hold_are_refused(tmp_path: Path) -> None:
-    rows = [{"text": f"text {i}", "label": f"{i % 600} " + "long " * 400} for i in range(1_200)]
+    rows = [{"text": f"text {i}", "label": f"{i % 1_200} " + "long " * 190} for i in range(2_400)]
     path = tmp_path / "a.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     config = DataConfig(source="files", train_path=str(path))
-    with pytest.raises(UserError, match=r"600 different labels in 'label' have 1,20\d,\d{3} bytes"):
+    with pytest.raises(UserError, match=r"1,200 different labels in 'label' have 1,14\d,\d{3} "):
+        load_examples(config, "train")
+    path.write_text("".join(json.dumps(row) + "\n" for row in (*rows[:9], LONG)))
+    with pytest.raises(UserError, match=r"a label in 'label' has 1,001 characters, more than 1,00"):
         load_examples(config, "train")

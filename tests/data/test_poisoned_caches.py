@@ -108,6 +108,7 @@ def test_poison_is_one_line_where_the_cache_is_used(
         {"splits": "train"},
         {"label_names": [1, 2]},
         {"label_names": ["a", "a"]},
+        {"label_names": ["a", "b" * 1001]},
         {"settings": [1]},
         {"settings": {"data": 1}},
         {"fingerprint": None},

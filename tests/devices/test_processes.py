@@ -73,9 +73,10 @@ def test_numbers_that_do_not_fit_are_one_line(
 ALONE = """
 import logging, sys
 from lstm_flax.devices import processes
+from lstm_flax.training.interruption import leaving_at_once
 logging.basicConfig(level=logging.INFO)
 processes._JOINING = int(sys.argv[3])
-with processes.joined(sys.argv[1], 2, int(sys.argv[2])):
+with leaving_at_once(), processes.joined(sys.argv[1], 2, int(sys.argv[2])):
     pass
 """
 
@@ -99,15 +100,16 @@ def test_others_that_never_come_are_not_waited_for_in_silence(process_id: int) -
     assert "error: the others have not joined within 1 s" in err
 
 
-def test_control_c_ends_the_wait_for_the_others() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_wait_for_the_others(number: int) -> None:
     process = start_alone(0, seconds=50)
     assert process.stderr is not None
     while "Connecting to JAX" not in process.stderr.readline():
         assert process.poll() is None
     time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     process.communicate(timeout=20)
-    assert process.returncode == -signal.SIGINT
+    assert process.returncode == -number
 
 
 def test_processes_that_cannot_share_a_batch_are_told_what_they_can() -> None:

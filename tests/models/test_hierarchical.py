@@ -1,6 +1,7 @@
 """The hierarchical classifier: its sentences, and what may not change a row's logits."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -68,6 +69,7 @@ def test_logits_equal_those_of_a_loop_over_sentences(pooling: str) -> None:
     token_ids = padded(32)
     layer = LSTM(8, bidirectional=True, implementation="scan")
 
+    @functools.partial(jax.jit, static_argnums=(0, 1))
     def read(name: str, pool: str, rows: Any) -> Any:
         outputs, (h_n, _) = layer.apply({"params": params[name]}, rows[None])
         last = jnp.concatenate(list(h_n), axis=-1)

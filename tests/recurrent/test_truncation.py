@@ -59,7 +59,7 @@ def two_layers(cell: str, bidirectional: bool = True, width: int = 5) -> Case:
 
 def loop(case: Case, params: Any, every: int) -> Any:
     """Gradients by parameters, inputs and initial states, step by step, row by row."""
-    cell = FLAX_CELLS[case.cell](case.hidden_size)
+    cell = jax.jit(FLAX_CELLS[case.cell](case.hidden_size).apply)
     directions = 1 + case.bidirectional
 
     def loss(params: Any, inputs: Any, initial: Any) -> jax.Array:
@@ -77,7 +77,7 @@ def loop(case: Case, params: Any, every: int) -> Any:
                     for step, x_t in enumerate(x[::-1] if direction else x):
                         if step > 0 and step % every == 0:
                             carry = jax.lax.stop_gradient(carry)
-                        carry, h = cell.apply(weights, carry, x_t)
+                        carry, h = cell(weights, carry, x_t)
                         outputs.append(h)
                     sides.append(outputs[::-1] if direction else outputs)
                     final = carry[::-1] if len(states) == 2 else (carry,)
@@ -87,7 +87,7 @@ def loop(case: Case, params: Any, every: int) -> Any:
             total += jnp.sum(jnp.stack(x) * case.output_cotangent[row, :length])
         return total
 
-    grads = jax.jit(jax.grad(loss, argnums=(0, 1, 2)))(params, case.inputs, case.initial_state)
+    grads = jax.grad(loss, argnums=(0, 1, 2))(params, case.inputs, case.initial_state)
     return dict(zip(("params", "inputs", "initial_state"), grads, strict=True))
 
 
