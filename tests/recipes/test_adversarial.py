@@ -31,7 +31,15 @@ from lstm_flax.training.train import train
 from lstm_flax.training.train_state import TrainState
 from lstm_flax.types import Batch
 from tests.cli.run_files import cache_with_unlabelled, leaves
-from tests.training.step_cases import build, changed, jit_apply, jit_init, one_step, random_batch
+from tests.training.step_cases import (
+    build,
+    changed,
+    first_state,
+    jit_apply,
+    jit_init,
+    one_step,
+    random_batch,
+)
 
 RNG = np.random.default_rng(0)
 SGD = {"name": "sgd", "weight_decay": 0.0, "clip_norm": 0.0, "schedule": "constant"}
@@ -274,22 +282,22 @@ def test_a_run_with_unlabelled_rows_learns_and_survives_a_kill(
     same(leaves(tmp_path / "whole"), leaves(tmp_path / "killed"))
 
 
-def adversarial_step(config: Config, **section: float) -> tuple[TrainState, TrainState]:
-    """The state after a plain step and after an adversarial one, on the same batch."""
+def adversarial_step(config: Config, **section: float) -> tuple[TrainState, ...]:
+    """A state, and those that a plain and an adversarial step on the same batch make of it."""
     quiet = changed(config, model={"embedding_dropout": 0.0, "head_dropout": 0.0})
     quiet = changed(quiet, model={"word_dropout": 0.0})
     batch = random_batch(6)
-    return one_step(quiet, batch)[0], one_step(losing(quiet, **section), batch)[0]
+    start = first_state(quiet)
+    steps = (one_step(c, batch, start=start)[0] for c in (quiet, losing(quiet, **section)))
+    return start, *steps
 
 
 def test_adversarial_training_with_no_perturbation_doubles_the_gradient(
     config: Config,
 ) -> None:
-    plain, doubled = adversarial_step(config, weight=1.0, epsilon=0.0)
-    start = jit_init(build(config), jax.random.key(0))
-    for before, one, two in zip(
-        *map(jax.tree.leaves, (start, plain.params, doubled.params)), strict=True
-    ):
+    states = adversarial_step(config, weight=1.0, epsilon=0.0)
+    leaves_of_states = [jax.tree.leaves(state.params) for state in states]
+    for before, one, two in zip(*leaves_of_states, strict=True):
         once, twice = np.asarray(one - before), np.asarray(two - before)
         unit = np.spacing(np.abs(before).max())  # a difference of parameters is no more exact
         np.testing.assert_allclose(

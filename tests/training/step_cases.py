@@ -36,10 +36,17 @@ def build(config: Config, classes: int = 2) -> TextClassifier:
     return TextClassifier.from_config(config.model, 64, classes)
 
 
-def one_step(config: Config, batch: Batch, classes: int = 2) -> tuple[TrainState, MetricSums]:
-    """The state after one step, and the step's metrics."""
+def first_state(config: Config, classes: int = 2) -> TrainState:
+    """The state before the first step."""
+    return _compiled_step(config, classes)[0]()
+
+
+def one_step(
+    config: Config, batch: Batch, classes: int = 2, start: TrainState | None = None
+) -> tuple[TrainState, MetricSums]:
+    """The state after one step, the first unless said, and the step's metrics."""
     create, step = _compiled_step(config, classes)
-    return step(create(), batch)
+    return step(create() if start is None else start, batch)
 
 
 @functools.cache
