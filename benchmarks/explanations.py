@@ -22,7 +22,7 @@ import numpy as np
 
 from lstm_flax import Predictor
 from lstm_flax.data.loading import load_examples
-from lstm_flax.inference.explanation import DEFAULT_STEPS, Explainer, sum_words
+from lstm_flax.inference.explainer import DEFAULT_STEPS, Explainer, sum_words
 
 OUTPUT = Path(__file__).parents[1] / "docs" / "results" / "explanations.json"
 DELETED = 10

@@ -64,8 +64,10 @@ def _end_among_others(status: int, message: str = "") -> None:
     """Ends a process that is still joined to others: they may wait for it, and it for them."""
     processes = sys.modules.get("lstm_flax.devices.processes")
     if processes is not None and processes.several():
+        from lstm_flax.devices.joining import end_program
+
         sys.stderr.write(message)
-        processes.end_program(status)
+        end_program(status)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -50,7 +50,7 @@ def add_to(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the scores; of a run on a split of its data, keeps them in its folder too."""
-    from lstm_flax.devices.processes import joined
+    from lstm_flax.devices.joining import joined
 
     with joined(arguments.coordinator, arguments.num_processes, arguments.process_id):
         return _evaluate(arguments)

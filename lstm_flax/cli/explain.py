@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     # Only now, so that a mistake in the arguments is reported at once.
     from lstm_flax.devices.settings import prepare_jax
-    from lstm_flax.inference.explanation import DEFAULT_STEPS, MOST_STEPS
+    from lstm_flax.inference.explainer import DEFAULT_STEPS, MOST_STEPS
     from lstm_flax.inference.predictor import Predictor
 
     steps = DEFAULT_STEPS if arguments.steps is None else arguments.steps

@@ -6,8 +6,9 @@ import textwrap
 
 from lstm_flax.cli.arguments import Commands, add_command, add_overrides
 from lstm_flax.config import Config
-from lstm_flax.config.fields import bounds_of, in_words, leaves, meanings, value_at
+from lstm_flax.config.fields import bounds_of, leaves, meanings, value_at
 from lstm_flax.config.files import load_config
+from lstm_flax.config.values import in_words
 from lstm_flax.errors import UserError
 
 ABSENT = "; section absent unless set"

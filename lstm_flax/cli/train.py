@@ -57,7 +57,7 @@ def _train(arguments: argparse.Namespace) -> int:
     config = config_of_data(arguments, arguments.workdir)
 
     # Only now, so that a mistake in the configuration is reported at once.
-    from lstm_flax.devices.processes import joined
+    from lstm_flax.devices.joining import joined
 
     with joined(arguments.coordinator, arguments.num_processes, arguments.process_id):
         return _train_joined(arguments, config)

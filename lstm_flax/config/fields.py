@@ -12,22 +12,19 @@ lstm_flax.errors.UserError: config.coffee.cups = 0: must be at least 1
 import dataclasses
 import difflib
 import inspect
-import os
 import re
-import sys
 import types
 import typing
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from lstm_flax.config.values import checked, require
 from lstm_flax.errors import UserError
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
 T = TypeVar("T")
-
-_TRUTH = dict.fromkeys(("true", "t", "1"), True) | dict.fromkeys(("false", "f", "0"), False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,7 +227,7 @@ def build(cls: type[SectionType], values: Mapping[str, Any], prefix: str = "") -
         elif value is None and isinstance(hint, types.UnionType):
             built[name] = None
         else:
-            _require(isinstance(value, Mapping), path, value, "must hold fields of its own")
+            require(isinstance(value, Mapping), path, value, "must hold fields of its own")
             built[name] = build(section, value, f"{path}.")
     return cls(**built)
 
@@ -249,87 +246,3 @@ def to_config_dict(section: Section) -> "ConfigDict":
             value = FieldReference(value, field_type=kind)
         values[defined.name] = value
     return ConfigDict(values).lock()
-
-
-def parse(text: str, hint: Any, path: str) -> Any:
-    """The value that a flag's text gives a field.
-
-    >>> parse("64,128", tuple[int, ...], "data.bucket_widths")
-    (64, 128)
-
-    Raises:
-        UserError: naming the field, where the text does not fit its type.
-    """
-    if typing.get_origin(hint) is tuple:
-        item = typing.get_args(hint)[0]
-        items = [part.strip() for part in text.strip("()[] ").split(",") if part]
-        return checked(tuple(_converted(part, item) for part in items), hint, path)
-    return checked(_converted(text, hint), hint, path)
-
-
-def _converted(text: str, hint: Any) -> Any:
-    """The text as a number or truth value, or as it is where it cannot be one."""
-    if hint is bool:
-        return _TRUTH.get(text.lower(), text)
-    if hint in (int, float):
-        try:
-            return hint(text)
-        except ValueError:
-            return text
-    return text
-
-
-def checked(value: Any, hint: Any, path: str) -> Any:
-    """The value in the field's type, or a `UserError` that names the field."""
-    if isinstance(hint, types.UnionType):
-        if value is None or value == "":  # the second is what `--config.area.field=` gives
-            return None
-        hint = typing.get_args(hint)[0]
-    rule = f"must be {in_words(hint)}"
-    if typing.get_origin(hint) is tuple:
-        item = typing.get_args(hint)[0]
-        fits = isinstance(value, list | tuple) and all(_fits(v, item) for v in value)
-        _require(fits, path, value, rule)
-        return tuple(checked(v, item, f"{path}[{i}]") for i, v in enumerate(value))
-    _require(_fits(value, hint), path, value, rule)
-    if hint is float:
-        _require(abs(value) <= sys.float_info.max, path, value, "must be a finite number")
-        return float(value)
-    if hint is str:
-        _require(_is_encodable(value), path, value, "must be text without NUL or half a character")
-    return value
-
-
-def _is_encodable(text: str) -> bool:
-    """True for what may name a file."""
-    try:
-        return b"\0" not in os.fsencode(text)
-    except UnicodeEncodeError:  # a lone surrogate
-        return False
-
-
-def _require(condition: bool, path: str, value: object, rule: str) -> None:
-    if not condition:
-        raise UserError(f"config.{path} = {value!r}: {rule}")
-
-
-def _fits(value: Any, hint: type) -> bool:
-    """True for a value of a plain type; a whole number is a number, a truth value is neither."""
-    if isinstance(value, bool):
-        return hint is bool
-    return isinstance(value, int | float if hint is float else hint)
-
-
-def in_words(hint: Any) -> str:
-    """The values that a type admits, in words.
-
-    >>> in_words(tuple[int, ...])
-    'whole numbers, separated by commas'
-    """
-    if isinstance(hint, types.UnionType):
-        hint = typing.get_args(hint)[0]
-    one = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    many = {int: "whole numbers", float: "numbers", str: "texts"}
-    if typing.get_origin(hint) is tuple:
-        return f"{many[typing.get_args(hint)[0]]}, separated by commas"
-    return one[hint]

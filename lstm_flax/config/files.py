@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lstm_flax.config import Config, as_config_dict, read_config
-from lstm_flax.config.fields import check_path, leaves, parse
+from lstm_flax.config.fields import check_path, leaves
 from lstm_flax.config.recipes import recipe_section
+from lstm_flax.config.values import parse
 from lstm_flax.errors import UserError, one_line
 
 if TYPE_CHECKING:

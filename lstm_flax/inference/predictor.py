@@ -21,7 +21,8 @@ from lstm_flax.evaluation.metrics import class_probabilities
 from lstm_flax.exporting.comparison import Comparison, run_exported
 from lstm_flax.exporting.examples import EXAMPLE_TEXTS
 from lstm_flax.exporting.export import check_export, export_model, missing_runtime
-from lstm_flax.inference.explanation import DEFAULT_STEPS, MOST_STEPS, Explainer, Explanation
+from lstm_flax.inference.explainer import DEFAULT_STEPS, MOST_STEPS, Explainer
+from lstm_flax.inference.explanation import Explanation
 from lstm_flax.inference.prediction import Prediction
 from lstm_flax.inference.states import StateReader, States
 from lstm_flax.models.classifier import TextClassifier

