@@ -90,7 +90,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if config.option.markexpr not in ("slow", "exhaustive"):
         fewer = ["--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true"]
-        if jax.__version_info__ < (0, 11):  # later ones know it no more
+        if jax.__version_info__ < (0, 11):  # newer versions no longer have this flag
             fewer += ["--xla_cpu_use_fusion_emitters=false"]
         os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *fewer]).strip()
 

@@ -207,9 +207,11 @@ def _forward(
         state: Any = lax.empty((width, batch, 2 * hidden), wide) if keep else None
         h, state = vary_like((jnp.zeros((batch, hidden), x.dtype), state), x)
         carries.append((h, c_0[direction], gates, state))
-    empty = lax.empty if steps is width else jnp.zeros
-    outputs = empty((width, batch, len(weights) * hidden), x_words.dtype)
-    carries, outputs = _loop(steps, step_direction, carries, vary_like(outputs, x))
+    outputs = vary_like(lax.empty((width, batch, len(weights) * hidden), x_words.dtype), x)
+    carries, outputs = _loop(steps, step_direction, carries, outputs)
+    if steps is not width:
+        nothing = jnp.zeros_like(outputs[0])
+        outputs = lax.fori_loop(steps, width, lambda t, o: _put(o, nothing, t, 0), outputs)
     outputs = from_words(outputs, x.dtype)
 
     h_n = [carry[0] for carry in carries]
