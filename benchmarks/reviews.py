@@ -14,10 +14,10 @@ import numpy as np
 
 from lstm_flax.config import Config
 from lstm_flax.config.files import load_config
-from lstm_flax.data.cache_files import digest
+from lstm_flax.data.cache_files import digest, read_manifest, write_manifest
 from lstm_flax.data.dataset import Dataset, open_dataset
 from lstm_flax.data.sources.imdb_films import film_table
-from lstm_flax.data.token_cache import write_split
+from lstm_flax.data.token_cache import FORMAT_VERSION, write_split
 from lstm_flax.errors import UserError
 from lstm_flax.files import write_text
 from lstm_flax.text.hashing import text_hashes
@@ -105,10 +105,10 @@ def write_made_up_cache(folder: Path) -> Path:
         dataset.tokenizer.vocab_size,
         "unlabelled",
     )
-    path = dataset.folder / "dataset.json"
-    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest = read_manifest(dataset.folder, FORMAT_VERSION)
+    assert manifest is not None
     manifest["splits"] = list(dict.fromkeys([*dataset.splits, "unsupervised"]))
-    path.write_text(json.dumps(manifest), encoding="utf-8")
+    write_manifest(dataset.folder, manifest)
     return dataset.folder
 
 

@@ -7,6 +7,7 @@ overrides show text in another order than it is in. Whatever is printed goes thr
 import json
 import logging
 import re
+from pathlib import Path
 from typing import Any
 
 # C0, DEL, C1, line and paragraph separators, marks that turn the direction of text, and lone
@@ -49,8 +50,12 @@ def to_json(value: Any) -> str:
 
 
 class EscapingFormatter(logging.Formatter):
-    """Formats messages of the log with control characters escaped."""
+    """Formats messages of the log with control characters escaped, and line breaks of paths too."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The message, its traceback included."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                escaped(str(value)) if isinstance(value, Path) else value for value in record.args
+            )
         return escaped_lines(super().format(record))

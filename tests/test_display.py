@@ -2,6 +2,7 @@
 
 import json
 import logging
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,8 @@ def test_hostile_text_is_shown_escaped(text: str) -> None:
     assert json.loads(line) == {"label": text}
     formatter = EscapingFormatter("%(message)s")
     record = logging.LogRecord("a", logging.INFO, "", 0, "%s", (text,), None)
+    assert formatter.format(record).isprintable()
+    record = logging.LogRecord("a", logging.INFO, "", 0, "%s", (Path(text + "\n"),), None)
     assert formatter.format(record).isprintable()
 
 

@@ -21,7 +21,13 @@ from etils import epath
 from lstm_flax.checkpoints import format_1
 from lstm_flax.checkpoints.arrays import require_same_arrays
 from lstm_flax.checkpoints.disk_space import require_room, saving
-from lstm_flax.checkpoints.manifest import MANIFEST, DamagedCheckpoint, SaveManifest, verify
+from lstm_flax.checkpoints.manifest import (
+    MANIFEST,
+    DamagedCheckpoint,
+    SaveManifest,
+    reading,
+    verify,
+)
 from lstm_flax.checkpoints.metadata import Metadata, read_values
 from lstm_flax.checkpoints.plain_files import SaveFiles
 from lstm_flax.devices.processes import anywhere, from_first
@@ -43,14 +49,23 @@ def require_plain_name(path: Path) -> None:
     """Makes sure that Orbax takes a path for one: it reads `a:/b` as an address, `a://b`.
 
     Raises:
-        UserError: a folder of it ends in a colon.
+        UserError: a folder of it ends in a colon, or has a name that is not UTF-8.
     """
-    wrong = next((part for part in path.absolute().parts if part.endswith(":")), None)
-    if wrong is not None:
-        raise UserError(
-            f"{path}: no checkpoint can lie below {wrong!r}, a name that ends in a colon; rename "
-            "that folder, or choose another"
-        )
+    for part in path.absolute().parts:
+        if part.endswith(":") or not _is_unicode(part):
+            kind = "that ends in a colon" if part.endswith(":") else "that is not UTF-8"
+            raise UserError(
+                f"{path}: no checkpoint can lie below {part!r}, a name {kind}; rename that "
+                "folder, or choose another"
+            )
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # bytes that Python kept as lone surrogates
+        return False
+    return True
 
 
 class CheckpointFolder:
@@ -161,7 +176,9 @@ class CheckpointFolder:
             )
         else:
             names = [n for n in verify(path).files if n.startswith(f"{_ENCODER}/")]
-            encoder = TextEncoder.from_files({Path(n).name: (path / n).read_bytes() for n in names})
+            with reading(path):
+                files = {Path(name).name: (path / name).read_bytes() for name in names}
+            encoder = TextEncoder.from_files(files)
         return Metadata.from_json(values, path, encoder)
 
     def restore(self, step: int, like: Mapping[str, Any]) -> dict[str, Any]:
@@ -227,7 +244,9 @@ class CheckpointFolder:
         try:
             yield
         except Exception as error:
-            if format_1.is_checkpoint(path) or not path.is_dir():
+            forbidden = isinstance(error, PermissionError) or "PERMISSION_DENIED" in str(error)
+            unvouched = format_1.is_checkpoint(path) or not path.is_dir()
+            if unvouched and not forbidden:
                 raise DamagedCheckpoint(one_line(error)) from error
             kind = type(error).__name__
             raise UserError(

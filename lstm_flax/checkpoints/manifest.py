@@ -5,21 +5,28 @@ checkpoint that it does not vouch for is damaged, and nothing else of it is read
 own marks of when it saved are left out: it writes them later still, and nothing here reads them.
 """
 
+import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import orbax.checkpoint as ocp
 
+from lstm_flax.errors import UserError, one_line
 from lstm_flax.untrusted import read_json
 
 MANIFEST = "verification"  # Orbax finishes items in the order of their names, so this is the last
 _FILE = "manifest.json"
 _MARKS = ("commit_success.txt", "_CHECKPOINT_METADATA")
+# Errors of a file that is missing, of another kind, or too large. Any other, as of a missing right
+# or a lost disk, says nothing of what is stored.
+_DAMAGES = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL, errno.EFBIG)
 
 
 class DamagedCheckpoint(Exception):
@@ -97,24 +104,47 @@ def verify(checkpoint: Path) -> Manifest:
 
     Raises:
         DamagedCheckpoint: a file is missing, a link, not a plain file, or differs.
+        UserError: a file may be whole, but cannot be read.
     """
-    there = _files(checkpoint)
-    name = f"{MANIFEST}/{_FILE}"
-    if name not in there:
-        raise DamagedCheckpoint(f"{name} is missing")
-    try:
-        manifest = read_json(there[name])
-        step = int(manifest["step"])
-        files = {str(k): (int(v["bytes"]), str(v["sha256"])) for k, v in manifest["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedCheckpoint(f"{name} is no manifest") from error
-    for name, (size, digest) in files.items():
-        path = there.get(name)
-        if path is None:
+    with reading(checkpoint):
+        there = _files(checkpoint)
+        name = f"{MANIFEST}/{_FILE}"
+        if name not in there:
             raise DamagedCheckpoint(f"{name} is missing")
-        if path.stat().st_size != size or _sha256(path) != digest:
-            raise DamagedCheckpoint(f"{name} is not the file that was saved")
-    return Manifest(step, tuple(files))
+        try:
+            manifest = read_json(there[name])
+            step = int(manifest["step"])
+            files = {
+                str(k): (int(v["bytes"]), str(v["sha256"])) for k, v in manifest["files"].items()
+            }
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DamagedCheckpoint(f"{name} is no manifest") from error
+        for name, (size, digest) in files.items():
+            path = there.get(name)
+            if path is None:
+                raise DamagedCheckpoint(f"{name} is missing")
+            if path.stat().st_size != size or _sha256(path) != digest:
+                raise DamagedCheckpoint(f"{name} is not the file that was saved")
+        return Manifest(step, tuple(files))
+
+
+@contextlib.contextmanager
+def reading(checkpoint: Path) -> Iterator[None]:
+    """Tells a file that is not what was saved from one that cannot be read now.
+
+    Raises:
+        DamagedCheckpoint: the first.
+        UserError: the second.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _DAMAGES:
+            raise DamagedCheckpoint(one_line(error)) from error
+        raise UserError(
+            f"{checkpoint}: cannot be read ({one_line(error)}); give yourself the right to read "
+            "it, or try again"
+        ) from error
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -124,7 +154,7 @@ def _files(folder: Path) -> dict[str, Path]:
         DamagedCheckpoint: there is a link, pipe or device, which reading might follow.
     """
     found = {}
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder, onerror=_raise):
         for path in (Path(parent, name) for name in folders + names):
             name, mode = path.relative_to(folder).as_posix(), path.lstat().st_mode
             if stat.S_ISREG(mode):
@@ -132,6 +162,10 @@ def _files(folder: Path) -> dict[str, Path]:
             elif not stat.S_ISDIR(mode):
                 raise DamagedCheckpoint(f"{name} is missing or not a plain file")
     return dict(sorted(found.items()))
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
 
 
 def _sha256(path: Path) -> str:

@@ -91,7 +91,9 @@ def _from_program(name: str) -> "ConfigDict":
             raise TypeError("get_config must return default_config(), changed")
     except UserError:
         raise
-    except Exception as error:  # the file is a program: whatever it raises
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # the file is a program: whatever it raises, SystemExit too
         advice = "correct the file"
         if isinstance(error, AttributeError) and error.obj is None:
             advice = "put an absent section in first: config.recipes.NAME = recipe_section(NAME)"

@@ -1,6 +1,7 @@
 """Statistics and likely mistakes of a data set, before anyone trains on it."""
 
 import dataclasses
+import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -149,12 +150,12 @@ def find_doubts(splits: Mapping[str, Examples]) -> list[str]:
             )
     spellings = defaultdict(list)
     for name in names:
-        spellings[" ".join(name.split()).casefold()].append(name)
+        spellings[unicodedata.normalize("NFKC", " ".join(name.split()).casefold())].append(name)
     for alike in spellings.values():
         if len(alike) > 1:
             doubts.append(
-                f"the labels {some_names(alike)} differ only by case or space; write them alike "
-                "if they are one"
+                f"the labels {some_names(alike)} differ only by case, space or Unicode form; write "
+                "them alike if they are one"
             )
     return doubts + _contradictions(labelled)
 

@@ -14,6 +14,8 @@ from lstm_flax.files import replace_file
 from lstm_flax.text.tokenizer import Tokenizer
 from lstm_flax.untrusted import read_json, read_plain
 
+_MANIFEST = "dataset.json"
+
 
 def digest(values: Any) -> str:
     """A short hash of plain values, for names that change whenever a value does."""
@@ -21,13 +23,28 @@ def digest(values: Any) -> str:
 
 
 def read_manifest(folder: Path, version: int) -> dict[str, Any] | None:
-    """The `dataset.json` of a folder; None where there is none, or one of another version."""
+    """The `dataset.json` of a folder; None where there is none, or one of another version.
+
+    Nor is there one where it is damaged: not what `write_manifest` wrote.
+    """
     try:
-        manifest = read_json(folder / "dataset.json")
+        manifest = read_json(folder / _MANIFEST)
     except (OSError, ValueError, RecursionError):
         return None
-    usable = isinstance(manifest, dict) and manifest.get("format") == version
-    return manifest if usable and _is_sound(manifest) else None
+    if not isinstance(manifest, dict) or manifest.get("format") != version:
+        return None
+    checksum = manifest.pop("checksum", None)
+    return manifest if checksum == digest(manifest) and _is_sound(manifest) else None
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Writes the `dataset.json` of a folder, with a checksum of its values.
+
+    Raises:
+        UserError: the folder cannot be made or written.
+    """
+    content = json.dumps(manifest | {"checksum": digest(manifest)}, ensure_ascii=False)
+    write_file(folder / _MANIFEST, content.encode())
 
 
 def _is_sound(manifest: dict[str, Any]) -> bool:

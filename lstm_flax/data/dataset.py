@@ -12,7 +12,6 @@ Layout of the cache, every name with a fingerprint of what it was made from:
 
 import dataclasses
 import itertools
-import json
 import logging
 import re
 import sys
@@ -24,7 +23,14 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from lstm_flax.config import DataConfig, TokenizerConfig
-from lstm_flax.data.cache_files import digest, read_manifest, read_tokenizer, write_file, writing
+from lstm_flax.data.cache_files import (
+    digest,
+    read_manifest,
+    read_tokenizer,
+    write_file,
+    write_manifest,
+    writing,
+)
 from lstm_flax.data.examples import Examples
 from lstm_flax.data.loading import (
     available_splits,
@@ -290,7 +296,7 @@ def open_dataset(
             "settings": _settings(data, settings),
         }
         write_file(folder / "tokenizer", tokenizer.to_bytes())
-        write_file(folder / "dataset.json", json.dumps(manifest, ensure_ascii=False).encode())
+        write_manifest(folder, manifest)
     dataset = Dataset(data, folder, manifest, tokenizer, source)
     for split, examples in read.items():  # at hand now: encode them before they go
         dataset.encode(split, examples)

@@ -11,6 +11,7 @@ import jax
 from tqdm.auto import tqdm
 
 from lstm_flax.files import cache_folder
+from lstm_flax.untrusted import require_own_files
 
 _WORTH_KEEPING = 0.3  # seconds of compilation, from which a program is kept on disk
 
@@ -21,10 +22,11 @@ def keep_compiled_programs() -> None:
     JAX's own setting goes first: with JAX_COMPILATION_CACHE_DIR set, nothing is changed.
 
     Raises:
-        UserError: no cache folder is known.
+        UserError: no cache folder is known, or it holds links, pipes or devices.
     """
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         folder = cache_folder("JAX_COMPILATION_CACHE_DIR") / "compiled"
+        require_own_files(folder)  # JAX would wait for a pipe
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", _WORTH_KEEPING)
 

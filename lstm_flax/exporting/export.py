@@ -1,5 +1,6 @@
 """Exporting: a trained classifier to a folder that another runtime runs by itself."""
 
+import hashlib
 import importlib.util
 import io
 import json
@@ -84,6 +85,13 @@ def check_export(format: str, weights: str, folder: Path) -> None:
             raise UserError(
                 f"format {format!r} takes the package {package}: pip install 'lstm-flax[export]'"
             )
+    try:
+        str(folder.absolute()).encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"{folder}: a name that is not UTF-8, which the exported program could not open; "
+            "choose another"
+        ) from None
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: is there already; name a new folder, or remove it first")
 
@@ -153,7 +161,8 @@ def export_model(
         "encode.py": (_RUNNERS / "encode.py").read_bytes(),
         "classifier.py": (_RUNNERS / f"{format}_classifier.py").read_bytes(),
     }
-    _write_folder(folder, files | dict(chosen.write(trained.model, params, weights)))
+    files |= chosen.write(trained.model, params, weights)
+    _write_folder(folder, files | {"SHA256SUMS": _checksums(files)})
 
 
 def _ratios(encoder: TextEncoder) -> dict[str, np.ndarray]:
@@ -166,6 +175,16 @@ def _ratios(encoder: TextEncoder) -> dict[str, np.ndarray]:
         return {"keys": np.zeros(0, np.uint32), "ratios": np.zeros((0, 0), np.float16)}
     keys = np.append(encoder.ngrams.keys, np.uint32(0xFFFFFFFF))
     return {"keys": keys, "ratios": encoder.ngrams.tables[0]}
+
+
+def _checksums(files: Mapping[str, bytes]) -> bytes:
+    """SHA-256 sums as `sha256sum -c` reads them; not of programs and texts, which may be edited."""
+    lines = [
+        f"{hashlib.sha256(content).hexdigest()}  {name}\n"
+        for name, content in sorted(files.items())
+        if Path(name).suffix not in (".py", ".md", ".txt")
+    ]
+    return "".join(lines).encode()
 
 
 def _json(values: Any) -> bytes:

@@ -289,7 +289,10 @@ class Run:
         for step in self.last.steps():
             try:
                 metadata = self.last.metadata(step)
-                self._check_same_data(metadata, step)
+                where = f"{self.last.path}/{step}"
+                self.require_own(metadata, where)
+                if metadata.position != self._position(step):
+                    raise _of_other_data(where)
                 restored = from_trees(self.last.restore(step, trees), like)
             except DamagedCheckpoint as error:
                 aside = self.last.set_aside(step)
@@ -311,17 +314,27 @@ class Run:
             )
         return None
 
-    def _check_same_data(self, metadata: Metadata, step: int) -> None:
-        """Makes sure that the steps taken and those to come are of one run."""
-        where = f"{self.last.path}/{step}"
+    def require_own(self, metadata: Metadata, where: str) -> None:
+        """Makes sure that a checkpoint is of this run and of its data.
+
+        Args:
+            metadata: of the checkpoint.
+            where: its folder.
+
+        Raises:
+            UserError: it is not.
+        """
         refuse_changes(metadata.config, self._config, where)
-        same = (
-            metadata.label_names == self.task.dataset.label_names
-            and metadata.data_fingerprint == self.task.dataset.fingerprint
-            and metadata.position == self._position(step)
-        )
-        if not same:
-            raise UserError(
-                f"{where}: was trained on other data: texts, labels or the tokenizer have changed; "
-                "bring them back, or choose another --workdir"
-            )
+        dataset = self.task.dataset
+        if (metadata.label_names, metadata.data_fingerprint) != (
+            dataset.label_names,
+            dataset.fingerprint,
+        ):
+            raise _of_other_data(where)
+
+
+def _of_other_data(where: str) -> UserError:
+    return UserError(
+        f"{where}: was trained on other data: texts, labels or the tokenizer have changed; bring "
+        "them back, or choose another --workdir"
+    )

@@ -23,7 +23,7 @@ from lstm_flax.display import escaped_lines
 from lstm_flax.errors import UserError
 from lstm_flax.evaluation.evaluate import default_split, evaluate_split
 from lstm_flax.evaluation.tables import result_table
-from lstm_flax.files import expanded, write_text
+from lstm_flax.files import expanded
 from lstm_flax.recurrent.implementations.dispatch import choose_implementation
 from lstm_flax.recurrent.processor import products_dtype, warn_of_slow_dtype
 from lstm_flax.text.tokenizer import Tokenizer
@@ -36,7 +36,13 @@ from lstm_flax.training.tasks.classifier import ClassifierTask
 from lstm_flax.training.tasks.language_model import LanguageModelTask
 from lstm_flax.training.train_state import make_key
 from lstm_flax.training.warm_start import describe_taken, kept_params
-from lstm_flax.training.workdir import check_same_run, check_workdir, only_one, stored_results
+from lstm_flax.training.workdir import (
+    check_same_run,
+    check_workdir,
+    only_one,
+    stored_results,
+    write_results,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -111,11 +117,12 @@ def train(
         processes.from_first(lambda: stack.enter_context(only_one(workdir)))
         begun = (workdir / "log.jsonl").exists()
         run = Run(task, config, workdir, initial, on_log)
+        identity = [dataset.fingerprint, config.training.seed]
         try:
             if run.is_finished and same_places:
                 scored = run.history.best_step if checkpoint == "best" else run.step
                 stored = processes.from_first(
-                    lambda: stored_results(workdir, split, run.step, scored)
+                    lambda: stored_results(workdir, split, run.step, scored, identity)
                 )
                 if stored is not None:
                     if show_progress:
@@ -134,10 +141,11 @@ def train(
             if not processes.is_loss(sys.exc_info()[1]):  # who is lost is not waited for
                 run.close()
         trained = load_trained_model(workdir, checkpoint)
+        run.require_own(trained.metadata, str(trained.path))
         results = evaluate_split(trained, config.data, split, show_progress) | run.summary()
         results["seconds"] = round(time.perf_counter() - start, 3)
         if processes.is_first():
-            write_text(workdir / "results.json", json.dumps(results) + "\n")
+            write_results(workdir, results, identity)
     if show_progress:
         print(escaped_lines(result_table(results)))
     return results

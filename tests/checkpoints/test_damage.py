@@ -1,5 +1,6 @@
 """Damage of every kind to every file of a checkpoint: found before anything else is read."""
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -66,6 +67,25 @@ def files(checkpoint: Path) -> list[Path]:
     """Every file but the marks of Orbax."""
     marks = ("commit_success.txt", "_CHECKPOINT_METADATA")
     return sorted(p for p in checkpoint.rglob("*") if p.is_file() and p.name not in marks)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EMFILE, errno.ESTALE])
+@pytest.mark.parametrize("reader", ["scandir", "open"])
+def test_a_file_that_cannot_be_read_now_is_not_damaged(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, reader: str, number: int
+) -> None:
+    """A missing right or a lost disk says nothing of what is stored."""
+    owner = os if reader == "scandir" else Path
+    whole = getattr(owner, reader)
+
+    def refuse(path: Path, *arguments: object) -> object:
+        if "params" in str(Path(path).relative_to(checkpoint.parent)):
+            raise OSError(number, os.strerror(number), str(path))
+        return whole(path, *arguments)
+
+    monkeypatch.setattr(owner, reader, refuse)
+    with pytest.raises(UserError, match=rf"{checkpoint.name}: cannot be read .*params"):
+        verify(checkpoint)
 
 
 @pytest.mark.parametrize("kind", DAMAGES)

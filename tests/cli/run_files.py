@@ -10,8 +10,9 @@ import orbax.checkpoint as ocp
 
 from lstm_flax.checkpoints.folder import find_checkpoints
 from lstm_flax.config import Config
+from lstm_flax.data.cache_files import read_manifest, write_manifest
 from lstm_flax.data.dataset import open_dataset
-from lstm_flax.data.token_cache import write_split
+from lstm_flax.data.token_cache import FORMAT_VERSION, write_split
 from tests.conftest import templated_texts
 
 
@@ -45,9 +46,10 @@ def cache_with_unlabelled(config: Config, folder: Path) -> Path:
         dataset.tokenizer.vocab_size,
         "unlabelled",
     )
-    manifest = json.loads((dataset.folder / "dataset.json").read_text())
+    manifest = read_manifest(dataset.folder, FORMAT_VERSION)
+    assert manifest is not None
     manifest["splits"].append("unsupervised")
-    (dataset.folder / "dataset.json").write_text(json.dumps(manifest))
+    write_manifest(dataset.folder, manifest)
     return dataset.folder
 
 

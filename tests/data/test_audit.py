@@ -55,7 +55,7 @@ def test_labels_that_look_mistaken_are_named() -> None:
     single, absent, spelling, equal = find_doubts(splits)
     assert "labels of one text alone: 'hapy';" in single
     assert "labels of no test text: 'happy', 'hapy'; they are not scored there" in absent
-    assert "the labels 'Happy ', 'happy' differ only by case or space" in spelling
+    assert "the labels 'Happy ', 'happy' differ only by case, space or Unicode form" in spelling
     assert "equal texts have different labels (2)" in equal
     assert f"such as {long[:60] + '...'!r}: 'happy', 'sad'" in equal
 
@@ -75,6 +75,6 @@ def test_inspect_prints_its_doubts_and_names_max_length(
     assert [line for line in lines if line.startswith("warning: ")] == [
         f"warning: {warning}" for warning in warnings
     ]
-    assert "the labels 'Pos', 'pos' differ only by case or space" in " ".join(warnings)
+    assert "the labels 'Pos', 'pos' differ only by case, space or Uni" in " ".join(warnings)
     assert warnings[-1].endswith("texts of test are training texts too: its score is inflated")
     assert any(line.startswith("  max_length 30 cuts ") for line in lines)

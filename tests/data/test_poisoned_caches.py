@@ -12,9 +12,15 @@ import pytest
 
 from lstm_flax.config import Config, DataConfig
 from lstm_flax.data import token_cache
+from lstm_flax.data.cache_files import read_manifest, write_manifest
 from lstm_flax.data.dataset import open_dataset
 from lstm_flax.data.sources.tfds import TfdsSource
-from lstm_flax.data.token_cache import DamagedCacheError, read_split, write_split
+from lstm_flax.data.token_cache import (
+    FORMAT_VERSION,
+    DamagedCacheError,
+    read_split,
+    write_split,
+)
 from lstm_flax.errors import UserError
 from tests.conftest import templated_texts, write_jsonl
 
@@ -119,11 +125,38 @@ def test_a_dataset_json_of_wrong_types(
 ) -> None:
     folder, config = cache
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
-    values = json.loads((copy / "dataset.json").read_text()) | changes
-    (copy / "dataset.json").write_text(json.dumps(values))
+    write_manifest(copy, (read_manifest(copy, FORMAT_VERSION) or {}) | changes)
     data = dataclasses.replace(config.data, token_cache=str(copy), cache_dir=None)
     with pytest.raises(UserError, match="no folder of encoded splits, or a damaged one"):
         open_dataset(data, config.tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"neg", "pos"', '"pos", "neg"'),
+        ('"neg"', '"nef"'),
+        (', "development"', ""),
+        ('"checksum"', '"sum"'),
+    ],
+)
+def test_a_dataset_json_that_was_altered_is_made_anew_or_refused(
+    old: str, new: str, cache: tuple[Path, Config], tmp_path: Path
+) -> None:
+    folder, config = cache
+    copy = Path(shutil.copytree(folder.parent, tmp_path / "copy")) / folder.name
+    whole = (copy / "dataset.json").read_text()
+    assert old in whole
+    (copy / "dataset.json").write_text(whole.replace(old, new))
+    alone = dataclasses.replace(config.data, token_cache=str(copy), cache_dir=None)
+    with pytest.raises(UserError, match="no folder of encoded splits, or a damaged one"):
+        open_dataset(alone, config.tokenizer)
+    dataset = open_dataset(
+        dataclasses.replace(config.data, cache_dir=str(copy.parent)), config.tokenizer
+    )
+    assert dataset.label_names == ("neg", "pos")
+    assert dataset.has_development
+    assert (copy / "dataset.json").read_text() == whole
 
 
 def test_a_data_set_that_names_a_module_is_not_opened(

@@ -2,7 +2,11 @@
 
 import importlib.util
 import json
+import os
+import re
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -50,6 +54,40 @@ def sides() -> dict[str, tuple[Predictor, np.ndarray]]:
         predictor = make_predictor(kind)
         found[kind] = predictor, probabilities(predictor)
     return found
+
+
+def swap_labels(path: Path) -> None:
+    other = {"neg": "pos", "pos": "neg"}
+    path.write_text(re.sub("neg|pos", lambda match: other[match.group()], path.read_text()))
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("model.json", swap_labels),
+        ("model.safetensors", lambda path: path.write_bytes(path.read_bytes()[:-1])),
+        ("tokenizer.model", Path.unlink),
+        ("SHA256SUMS", Path.unlink),
+        ("ngram_ratios.npz", lambda path: (path.unlink(), os.mkfifo(path))),
+    ],
+)
+def test_an_export_that_is_not_whole_answers_nothing(
+    name: str, damage: Callable[[Path], object], tmp_path: Path
+) -> None:
+    skip_without("safetensors")
+    make_predictor("bilstm_ngrams").export(tmp_path / "export", "safetensors", texts=TEXTS[:2])
+    damage(tmp_path / "export" / name)
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "export" / "run.py"), "good film"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert name in line
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -16,6 +16,7 @@ import numpy as np
 import optax
 import pytest
 
+from lstm_flax.checkpoints import manifest
 from lstm_flax.checkpoints.folder import find_checkpoints, holds_checkpoint
 from lstm_flax.checkpoints.restore import load_trained_model
 from lstm_flax.config import Config, read_config
@@ -256,7 +257,46 @@ def test_a_stop_while_compiling_takes_no_step(
     assert train(brief_config, tmp_path, show_progress=False)["train_steps"] == 7
 
 
+def test_a_checkpoint_that_cannot_be_read_now_stays_where_it_is(
+    tiny_config: Config,
+    finished: tuple[Path, dict],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    workdir = tmp_path / "copy"
+    shutil.copytree(finished[0], workdir)
+    there = sorted(path.name for path in workdir.rglob("*"))
+
+    def refuse(_: Path) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied", "params")
+
+    monkeypatch.setattr(manifest, "_sha256", refuse)
+    with pytest.raises(UserError, match=r"cannot be read \(.*Permission denied.*; give yourself"):
+        train(tiny_config, workdir, show_progress=False)
+    assert sorted(path.name for path in workdir.rglob("*")) == there
+
+
+def test_the_best_checkpoint_of_another_run_is_not_scored_as_this_ones(
+    brief_config: Config, tmp_path: Path
+) -> None:
+    for seed in (0, 1):
+        config = changed(brief_config, training={"seed": seed})
+        train(config, tmp_path / str(seed), show_progress=False)
+    for name in ("best", "results.json"):
+        (tmp_path / "1" / name).rename(tmp_path / name)
+        (tmp_path / "0" / name).rename(tmp_path / "1" / name)
+    # Results of the other run are not shown as this one's, nor is its checkpoint scored.
+    with pytest.raises(UserError, match=r"best/.*config\.training\.seed = 0, not 1"):
+        train(config, tmp_path / "1", show_progress=False)
+    (tmp_path / "1" / "best").rename(tmp_path / "other")
+    (tmp_path / "best").rename(tmp_path / "1" / "best")
+    right = json.loads((tmp_path / "results.json").read_text())
+    found = train(config, tmp_path / "1", show_progress=False)
+    assert found["loss"] == right["loss"]
+
+
 STRANGE_RESULTS: list[dict[str, object]] = [
+    {"accuracy": 0.1},  # as a hand may write it
     {"accuracy": "x"},
     {"accuracy": "gone"},
     {"accuracy": 10**400},

@@ -39,17 +39,15 @@ class FileSource(Source):
         self.splits = tuple(self._paths)
 
     def fingerprint(self, split: str) -> str:
-        """A hash of the file; of a folder, of its files' names, sizes and times."""
+        """A hash of the file; of a folder, of its files and their names."""
         path = self._paths[split]
         digest = hashlib.blake2b(repr(self._columns).encode(), digest_size=8)
         if path.is_dir():
             for file in folder_files(path):
-                status = file.stat()
-                entry = (str(file.relative_to(path)), status.st_size, status.st_mtime_ns)
-                digest.update(repr(entry).encode())
+                digest.update(repr(str(file.relative_to(path))).encode())
+                digest.update(_hash(file))
         else:
-            with path.open("rb") as content:
-                digest.update(hashlib.file_digest(content, "blake2b").digest())
+            digest.update(_hash(path))
         return digest.hexdigest()
 
     def load(self, split: str) -> Examples:
@@ -78,6 +76,11 @@ class FileSource(Source):
         if split == "train":
             return _require_rows(path, read_rows(path, *self._columns))
         return _require_rows(path, read_rows(path, *self._columns, flags=None))
+
+
+def _hash(path: Path) -> bytes:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "blake2b").digest()
 
 
 def read_labelled(

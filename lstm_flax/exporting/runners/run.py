@@ -3,6 +3,7 @@
 `python run.py --check` repeats the answers of examples.json and prints the largest difference.
 """
 
+import hashlib
 import json
 import sys
 
@@ -15,6 +16,7 @@ class Model:
     """From texts to calibrated probabilities."""
 
     def __init__(self):
+        check_files()
         self.encoder = Encoder()
         self.about = self.encoder.about
         self.classifier = Classifier(FOLDER, self.about)
@@ -36,9 +38,24 @@ class Model:
         return powers / powers.sum(axis=1, keepdims=True)
 
 
+def check_files():
+    """Makes sure that the files are those that were exported: ValueError names one that is not."""
+    try:
+        sums = (FOLDER / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+        for digest, name in (line.split("  ", 1) for line in sums):
+            path = FOLDER / name
+            if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+                raise ValueError(f"{name} is not the file that was exported")
+    except (OSError, UnicodeError) as error:
+        raise ValueError(f"the files cannot be checked ({error})") from error
+
+
 def main():
     """Prints one JSON object a text."""
-    model = Model()
+    try:
+        model = Model()
+    except ValueError as error:
+        sys.exit(f"error: {FOLDER}: {error}; export the model again, or copy the folder again")
     if sys.argv[1:] == ["--check"]:
         examples = json.loads((FOLDER / "examples.json").read_text(encoding="utf-8"))
         differences = model.predict(examples["texts"]) - examples["probabilities"]
