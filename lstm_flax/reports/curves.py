@@ -48,7 +48,8 @@ def read_curves(path: Path) -> Curves:
     found = {name: array("d") for name in _CURVES}
     try:
         for line in read_lines(path):
-            values = _object(line)
+            if not (values := _object(line)):
+                continue
             for name, (event, fields) in _CURVES.items():
                 numbers = [values[field] for field in fields if _is_number(values.get(field))]
                 if values.get("event") == event and len(numbers) == len(fields):
@@ -64,6 +65,8 @@ def read_curves(path: Path) -> Curves:
 
 
 def _object(line: str) -> dict[str, Any]:
+    if not line.startswith("{"):  # as every line of a log does; of others there may be millions
+        return {}
     try:
         values = json.loads(line)
     except (ValueError, RecursionError):

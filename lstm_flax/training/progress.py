@@ -86,6 +86,8 @@ def _lines_up_to(path: Path, step: int) -> Iterator[str]:
 
 def _step_of(line: str) -> int | None:
     """The step of a line; None where it is not one of a log."""
+    if not line.startswith("{"):  # of such lines there may be millions
+        return None
     try:
         return int(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):

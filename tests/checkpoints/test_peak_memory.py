@@ -26,7 +26,7 @@ READERS = {
     ),
     "results": (
         "from lstm_flax.training.workdir import stored_results\n"
-        "stored_results(folder, 'test', 1, 1)"
+        "stored_results(folder, 'test', 1, 1, [])"
     ),
     "log": "from lstm_flax.training.progress import RunLog; RunLog(folder / 'log.jsonl', 5)",
     "curves": "from lstm_flax.reports.curves import read_curves; read_curves(folder / 'log.jsonl')",
