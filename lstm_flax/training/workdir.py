@@ -1,4 +1,4 @@
-"""The folder of a run: who may have it, and what it holds already."""
+"""The work directory of a run: access to it and its existing contents."""
 
 import contextlib
 import fcntl
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 def check_workdir(workdir: Path) -> None:
-    """Makes sure that a run can have this folder, without making it; `UserError` if not."""
+    """Checks that a run can use this folder, without creating it; raises `UserError` if not."""
     require_plain_name(workdir)
     there = next(path for path in (workdir, *workdir.parents) if os.path.lexists(path))
     if there == workdir:
@@ -33,12 +33,12 @@ def check_workdir(workdir: Path) -> None:
 
 
 def check_same_run(config: Config, workdir: Path) -> bool:
-    """Makes sure that a folder's run, if it holds one, is this one; `UserError` if not.
+    """Checks that a run already in the folder is this one; raises `UserError` if not.
 
-    What failed before its first checkpoint is no run: another may take its place.
+    A run that failed before its first checkpoint does not count: another may take its place.
 
     Returns:
-        Whether it holds one, and its data lies where it lay.
+        True if the folder holds this run and its data has not moved.
     """
     path = workdir / "config.json"
     saved = any(holds_checkpoint(workdir / kind) for kind in ("last", "best"))
@@ -55,13 +55,13 @@ def check_same_run(config: Config, workdir: Path) -> bool:
 
 @contextlib.contextmanager
 def only_one(workdir: Path) -> Iterator[None]:
-    """Makes a run's folder and holds it: a second process would tear its checkpoints.
+    """Creates a run's folder and locks it: a second process would corrupt its checkpoints.
 
-    The lock ends with the process that holds it, however that ends. Where the file system knows no
-    locks, nothing is held.
+    The lock is released when its process ends, in any way. File systems without locks are not
+    locked.
 
     Raises:
-        UserError: another process has it, or the folder cannot be made.
+        UserError: another process holds it, or the folder cannot be created.
     """
     make_folder(workdir)
     with _open_lock(workdir / ".lock") as file:
@@ -72,7 +72,7 @@ def only_one(workdir: Path) -> Iterator[None]:
                 f"{workdir}: another process trains here; wait for its end, or choose another "
                 "--workdir"
             ) from None
-        except OSError:  # a file system that knows no locks
+        except OSError:  # a file system without locks
             pass
         yield
 
@@ -87,9 +87,9 @@ def _open_lock(path: Path) -> BinaryIO:
 def stored_results(
     workdir: Path, split: str, step: int, checkpoint_step: int | None
 ) -> dict[str, Any] | None:
-    """The results printed when this training ended; None if they are gone or of another run.
+    """Returns the results saved when this training ended; None if missing or of another run.
 
-    Warns of a file that holds something else.
+    Warns if the file holds anything else.
     """
     path = workdir / "results.json"
     wanted = {"split": split, "train_steps": step, "checkpoint_step": checkpoint_step}
@@ -97,7 +97,7 @@ def stored_results(
         results = dict(read_json(path))
         if not wanted.items() <= results.items():
             return None
-        result_table(results)  # a value that is missing or of another type cannot be shown
+        result_table(results)  # fails if a value is missing or of the wrong type
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError):
