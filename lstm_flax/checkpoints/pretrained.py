@@ -9,10 +9,10 @@ SHIPPED = Path(__file__).parent.parent / "shipped_model"
 
 
 def model_folder(workdir: Path | None) -> Path:
-    """The folder of the model to use: the one named, or the one that comes with the package.
+    """Returns the folder of the model to use: the given one, or the one in the package.
 
     Raises:
-        UserError: none is named, and this package came without one.
+        UserError: none is given, and this package contains no model.
     """
     if workdir is not None:
         return workdir
