@@ -11,7 +11,7 @@ from lstm_flax.untrusted import read_json
 
 
 def add_to(commands: Commands) -> None:
-    """Adds the command to the program's."""
+    """Adds the command to the program."""
     parser = add_command(
         commands,
         "baselines",
@@ -34,7 +34,7 @@ def add_to(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the scores of the linear models, and of the run named."""
+    """Prints the scores of the linear models, and of the given run."""
     from lstm_flax.data.loading import load_splits
     from lstm_flax.evaluation.linear_baselines import (
         analyzer_for,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def add_to(commands: Commands) -> None:
-    """Adds the command to the program's."""
+    """Adds the command to the program."""
     parser = add_command(
         commands,
         "evaluate",
@@ -49,7 +49,7 @@ def add_to(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the scores; of a run on a split of its data, keeps them in its folder too."""
+    """Prints the scores; for a run on a split of its data, also saves them in its folder."""
     from lstm_flax.devices.joining import joined
 
     with joined(arguments.coordinator, arguments.num_processes, arguments.process_id):

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from lstm_flax.data.examples import Examples
     from lstm_flax.inference.predictor import Predictor
 
-_TEXTS = 500  # compared where float32 weights can differ by rounding alone
+_TEXTS = 500  # compared when float32 weights can differ only by rounding
 
 
 def add_to(commands: Commands) -> None:
-    """Adds the command to the program's."""
+    """Adds the command to the program."""
     parser = add_command(
         commands,
         "export",
@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _examples(predictor: "Predictor", arguments: argparse.Namespace) -> "Examples | None":
-    """The labelled texts of a part of the run's data; None if none was named or is at hand."""
+    """Returns labelled texts of one part of the run's data; None if unnamed or not available."""
     import numpy as np
 
     from lstm_flax.cli.arguments.data_of_model import config_of_model

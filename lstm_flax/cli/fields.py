@@ -15,7 +15,7 @@ ABSENT = "; section absent unless set"
 
 
 def add_to(commands: Commands) -> None:
-    """Adds the command to the program's."""
+    """Adds the command to the program."""
     parser = add_command(
         commands,
         "fields",
@@ -30,7 +30,7 @@ def add_to(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints a line per field, and its meaning below."""
+    """Prints one line per field, with its meaning below."""
     config = Config.from_config_dict(load_config(arguments.config, arguments.overrides))
     meaning = meanings(Config)
     shown = [(path, field) for path, field in leaves(Config) if arguments.part in path]
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _admitted(field: dataclasses.Field) -> str:
-    """The values that a field may take, in words."""
+    """Describes the values that a field may take."""
     bounds = bounds_of(field)
     if bounds.choices:
         return str(bounds)
@@ -54,7 +54,7 @@ def _admitted(field: dataclasses.Field) -> str:
 
 
 def _flag_value(value: object) -> str:
-    """A field's value as its flag takes it.
+    """Formats a field's value as its flag takes it.
 
     >>> _flag_value((64, 128)), _flag_value(None)
     ('64,128', '')

@@ -9,7 +9,7 @@ from lstm_flax.errors import UserError
 
 
 def add_to(commands: Commands) -> None:
-    """Adds the command to the program's."""
+    """Adds the command to the program."""
     parser = add_command(
         commands,
         "generate",

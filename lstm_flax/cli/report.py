@@ -14,12 +14,12 @@ from lstm_flax.untrusted import require_own_output
 
 
 def add_to(commands: Commands) -> None:
-    """Adds the command to the program's."""
+    """Adds the command to the program."""
     parser = add_command(
         commands,
         "report",
         run,
-        help="one page on how good a run is and where not, and its model card",
+        help="write one page on how well a run does and where it fails, and its model card",
         epilog="examples:\n  lstm-flax report runs/quickstart\n"
         "  lstm-flax report runs/seed-0 runs/seed-1 --output=both.html\n"
         "  lstm-flax report runs/mine --config.data.train_path=mine.csv\n"
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         require_own_output(arguments.output, folders)
 
-    # Only now, so that a mistake in the arguments is reported at once.
+    # Imported only now, so a mistake in the arguments is reported at once.
     from lstm_flax.reports import figures
 
     figures.check_installed()

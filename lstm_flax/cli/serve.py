@@ -14,7 +14,7 @@ _MOST = {int: 10**9, float: 86_400}  # bytes or texts; seconds, a day
 
 
 def add_to(commands: Commands) -> None:
-    """Adds the command to the program's."""
+    """Adds the command to the program."""
     parser = add_command(
         commands,
         "serve",
