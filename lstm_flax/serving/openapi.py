@@ -7,14 +7,14 @@ from lstm_flax.version import __version__
 
 
 def describe_interface(label_names: tuple[str, ...], limits: Limits) -> dict[str, Any]:
-    """An OpenAPI 3.1 document.
+    """Builds an OpenAPI 3.1 document.
 
     >>> sorted(describe_interface(("neg", "pos"), Limits())["paths"])
     ['/explain', '/health', '/metrics', '/predict']
 
     Args:
         label_names: C names.
-        limits: of a request.
+        limits: limits of a request.
     """
     text = {"type": "string", "minLength": 1, "examples": ["A gentle, funny film."]}
 
