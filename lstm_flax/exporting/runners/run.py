@@ -1,4 +1,4 @@
-"""Classifies texts: `python run.py TEXT ...`, or a text a line of standard input.
+"""Classifies texts: `python run.py TEXT ...`, or one text per line of standard input.
 
 `python run.py --check` repeats the answers of examples.json and prints the largest difference.
 """
@@ -37,7 +37,7 @@ class Model:
 
 
 def main():
-    """Prints one JSON object a text."""
+    """Prints one JSON object per text."""
     model = Model()
     if sys.argv[1:] == ["--check"]:
         examples = json.loads((FOLDER / "examples.json").read_text(encoding="utf-8"))
