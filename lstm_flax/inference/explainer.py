@@ -129,7 +129,7 @@ class Explainer:
         return np.concatenate([vectors, np.asarray(batch.token_features)[0]], axis=-1)
 
     def _logits(self, rows: Sequence[tuple[np.ndarray, Batch]]) -> np.ndarray:
-        """Computes calibrated logits f32[k, C] for up to `_ROWS` rows: inputs f32[T, I], and batch."""
+        """Computes calibrated logits f32[k, C] of up to `_ROWS` rows (inputs f32[T, I], batch)."""
         lengths = np.ones(_ROWS, np.int32)
         x = np.zeros((_ROWS, max(len(row) for row, _ in rows), rows[0][0].shape[1]), np.float32)
         ids = np.zeros(x.shape[:2], np.int32)
