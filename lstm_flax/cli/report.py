@@ -19,7 +19,7 @@ def add_to(commands: Commands) -> None:
         commands,
         "report",
         run,
-        help="write one page on how well a run does and where it fails, and its model card",
+        help="one page on how good a run is and where not, and its model card",
         epilog="examples:\n  lstm-flax report runs/quickstart\n"
         "  lstm-flax report runs/seed-0 runs/seed-1 --output=both.html\n"
         "  lstm-flax report runs/mine --config.data.train_path=mine.csv\n"
