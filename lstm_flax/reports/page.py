@@ -70,7 +70,7 @@ def page(title: str, body: str, style: str = "") -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]], numbers: bool = True) -> str:
-    """Formats a table of plain texts; unless `numbers` is False, all but the first column are numbers.
+    """Formats a table of plain texts; if `numbers`, all columns but the first are right-aligned.
 
     >>> print(table(["label", "texts"], [["<neg>", 3]]))
     <table><tr><th>label</th><th class="n">texts</th></tr>
