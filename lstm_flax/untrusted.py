@@ -16,7 +16,7 @@ LARGEST_JSON = 10_000_000  # a configuration, results; its lists take 20 times a
 LARGEST_LINE = 1_000_000  # bytes of a log line
 _DEEPEST_JSON = 100  # levels of nested lists and objects
 _LONGEST_NUMBER = 300  # digits; a float holds 308
-_NOT_PLAIN = "a link, pipe or device, not a file or folder of its own"
+_NOT_PLAIN = "a link, pipe or device, not a regular file or folder"
 
 
 def read_plain(path: Path, largest: int = LARGEST_FILE) -> bytes:

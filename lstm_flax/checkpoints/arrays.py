@@ -47,8 +47,8 @@ def require_same_arrays(where: str, stored: Any, wanted: Any, saved_by: Any = No
             f"{n} {v} (here {now.get(n)})" for n, v in was.items()
         )
     raise UserError(
-        f"{where}: not the arrays wanted here: {some(differing, limit=2)}; the file is sound and "
-        f"stays where it is; {cause}; use what it was saved with, or start another run"
+        f"{where}: not the arrays wanted here: {some(differing, limit=2)}; the file is intact and "
+        f"stays where it is; {cause}; use the versions that saved it, or start another run"
     )
 
 

@@ -48,7 +48,7 @@ def require_plain_name(path: Path) -> None:
     wrong = next((part for part in path.absolute().parts if part.endswith(":")), None)
     if wrong is not None:
         raise UserError(
-            f"{path}: no checkpoint can lie below {wrong!r}, a name that ends in a colon; rename "
+            f"{path}: no checkpoint can be below {wrong!r}, a name that ends in a colon; rename "
             "that folder, or choose another"
         )
 
@@ -195,7 +195,7 @@ class CheckpointFolder:
                 require_own_files(path)
             elif (saved := verify(path).step) != step:
                 raise UserError(
-                    f"{path}: this is the checkpoint of step {saved}; call the folder {saved} again"
+                    f"{path}: this is the checkpoint of step {saved}; rename the folder to {saved}"
                 )
             values = read_values(path)
             self._values_by_step[step] = values
@@ -232,7 +232,7 @@ class CheckpointFolder:
                 raise DamagedCheckpoint(one_line(error)) from error
             kind = type(error).__name__
             raise UserError(
-                f"{path}: is whole, yet cannot be read here ({kind}: {one_line(error)}); --debug "
+                f"{path}: is intact, but cannot be read here ({kind}: {one_line(error)}); --debug "
                 "shows where"
             ) from error
 
@@ -277,7 +277,7 @@ def find_checkpoints(path: Path, kind: str) -> tuple[CheckpointFolder, list[int]
             )
         if (path / "metadata").is_dir():
             raise UserError(
-                f"{path}: a checkpoint whose folder has lost its name, the number of its step; "
+                f"{path}: a checkpoint whose folder is not named by the number of its step; "
                 f"rename it to {path.with_name(_lost_name(path))}"
             )
         raise UserError(

@@ -17,5 +17,5 @@ def model_folder(workdir: Path | None) -> Path:
     if workdir is not None:
         return workdir
     if not SHIPPED.is_dir():
-        raise UserError("this copy of the package holds no model; name one with --workdir=DIR")
+        raise UserError("this copy of the package contains no model; name one with --workdir=DIR")
     return SHIPPED

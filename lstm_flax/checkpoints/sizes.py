@@ -42,7 +42,7 @@ def require_sizes(where: str, config: Config, vocab_size: int, weights: Any) -> 
         if found[name] != size:
             raise UserError(
                 f"{where}: not the weights of the configuration beside them: {name} of "
-                f"{_words(found[name])}, not {_words(size)}; get the checkpoint anew"
+                f"{_words(found[name])}, not {_words(size)}; get the checkpoint again"
             )
 
 

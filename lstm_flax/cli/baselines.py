@@ -16,7 +16,7 @@ def add_to(commands: Commands) -> None:
         commands,
         "baselines",
         run,
-        help="score two linear models on the splits of a configuration: the mark to beat",
+        help="score two linear models on the splits of a configuration: the baselines to beat",
         epilog="example:\n  lstm-flax baselines --config=imdb --workdir=runs/imdb\n"
         "next:\n  lstm-flax train with the same configuration",
     )
@@ -24,11 +24,10 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--analyzer",
         choices=("word", "char"),
-        help="of what the n-grams are; without the flag, of words, or of characters where the "
-        "script has no spaces",
+        help="unit of the n-grams; default: words, or characters if the script has no spaces",
     )
     parser.add_argument(
-        "--workdir", type=given_path, help="a run whose results are printed beside them"
+        "--workdir", type=given_path, help="a run to print results of for comparison"
     )
     add_overrides(parser)
 

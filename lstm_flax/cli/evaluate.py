@@ -42,9 +42,9 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--file",
         type=given_path,
-        help="score on these labelled texts alone: a table, or a folder with a folder per class",
+        help="score only these labelled texts: a table, or a folder with one folder per class",
     )
-    parser.add_argument("--text_column", help="of --file; default: as in the run's data, or found")
+    parser.add_argument("--text_column", help="in --file; default: as in the run's data, or found")
     parser.add_argument("--label_column", help="of --file; likewise")
 
 
@@ -67,7 +67,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
     of_data = arguments.config or arguments.split or arguments.overrides
     if arguments.file is not None and of_data:
-        raise UserError("--file: says itself what to score; leave out --config, --split and fields")
+        raise UserError("--file: sets what to score; leave out --config, --split and fields")
     if arguments.file is None and (arguments.text_column or arguments.label_column):
         raise UserError("--text_column and --label_column: they are of --file; add --file=PATH")
     file = arguments.file

@@ -34,18 +34,18 @@ def add_to(commands: Commands) -> None:
         commands,
         "explain",
         run,
-        help="what each word of a text contributed to its answer",
+        help="show what each word of a text contributed to its answer",
         epilog="examples:\n  lstm-flax explain --workdir=runs/imdb 'Not bad at all.'\n"
         "  lstm-flax explain --file=reviews.txt --html=why.html\n"
         "next:\n  docs/explanations.md says how far to believe it",
         log_level=logging.WARNING,
     )
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="or --file")
-    parser.add_argument("--file", type=given_path, help="plain text in UTF-8, one text a line")
+    parser.add_argument("--file", type=given_path, help="plain text in UTF-8, one text per line")
     add_model(parser)
     add_checkpoint(parser)
     parser.add_argument("--label", help="the label to explain; default: each text's answer")
-    parser.add_argument("--steps", type=int, help="points of the path; default: 64")
+    parser.add_argument("--steps", type=int, help="points on the path; default: 64")
     parser.add_argument(
         "--html", type=given_path, metavar="FILE", help="write a page, with gates and states"
     )

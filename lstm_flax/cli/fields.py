@@ -24,8 +24,8 @@ def add_to(commands: Commands) -> None:
         epilog="examples:\n  lstm-flax fields\n  lstm-flax fields dropout --config=imdb\n"
         "next:\n  lstm-flax train --config=imdb --config.model.head_dropout=0.3 --workdir=DIR",
     )
-    parser.add_argument("part", nargs="?", default="", help="only names that hold this")
-    parser.add_argument("--config", help="whose values to show; default: the defaults")
+    parser.add_argument("part", nargs="?", default="", help="list only names that contain this")
+    parser.add_argument("--config", help="configuration to show values of; default: the defaults")
     add_overrides(parser)
 
 

@@ -38,7 +38,7 @@ def add_to(commands: Commands) -> None:
         "  lstm-flax predict --workdir=runs/imdb --file=reviews.txt\n"
         "  lstm-flax predict --workdir=runs/imdb --file=t.csv --text_column=body --output=out.csv\n"
         "  cat reviews.txt | lstm-flax predict --workdir=runs/imdb\n"
-        "next:\n  lstm-flax train ... --config.init_from=runs/imdb goes on from this run with\n"
+        "next:\n  lstm-flax train ... --config.init_from=runs/imdb continues from this run with\n"
         "  texts of your own",
         log_level=logging.WARNING,
     )
@@ -46,9 +46,9 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--file",
         help="a table (.csv, .tsv, .jsonl, .json, .parquet; .gz may follow), or plain text in "
-        "UTF-8, one text a line; - for standard input",
+        "UTF-8, one text per line; - for standard input",
     )
-    parser.add_argument("--text_column", help="of a table; default: as in the run's data, or found")
+    parser.add_argument("--text_column", help="in a table; default: as in the run's data, or found")
     parser.add_argument(
         "--output",
         type=given_path,
@@ -70,7 +70,7 @@ def add_to(commands: Commands) -> None:
     )
     add_checkpoint(parser)
     parser.add_argument(
-        "--config", help="with --split: the run's config.json, to say where its data lies"
+        "--config", help="with --split: the run's config.json, to say where its data is"
     )
     add_overrides(parser)
 
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     if (bool(arguments.texts) + (arguments.file is not None) + (arguments.split is not None)) > 1:
         raise UserError("give texts, --file or --split, only one of them")
     if arguments.split is None and (arguments.config or arguments.overrides):
-        raise UserError("--config and its fields say where a split's texts lie; add --split=NAME")
+        raise UserError("--config and its fields say where a split's texts are; add --split=NAME")
     if arguments.text_column is not None and (arguments.texts or arguments.split):
         raise UserError("--text_column: is of a table; name one with --file=PATH")
     if arguments.output is not None:
@@ -196,7 +196,7 @@ def _open_lines(arguments: argparse.Namespace, stack: contextlib.ExitStack) -> I
     if sys.stdin is None:
         raise UserError("no texts, no --file, and standard input is closed; give one of them")
     if sys.stdin.isatty():
-        print("one text a line, please; Ctrl-D ends", file=sys.stderr)
+        print("enter one text per line; Ctrl-D ends", file=sys.stderr)
     # Not sys.stdin.buffer, whose lock the reading thread would hold when Python exits; and no
     # `with` (SIM115), because closing would wait for that thread's read.
     return reading(open(sys.stdin.fileno(), "rb", closefd=False), "standard input")

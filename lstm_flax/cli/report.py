@@ -40,10 +40,10 @@ def add_to(commands: Commands) -> None:
     add_checkpoint(parser)
     add_place_of_data(parser)
     parser.add_argument(
-        "--baselines", action="store_true", help="score two linear models on the same data too"
+        "--baselines", action="store_true", help="also score two linear models on the same data"
     )
     parser.add_argument(
-        "--figures", choices=("svg", "png"), help="write each figure as a file beside the page too"
+        "--figures", choices=("svg", "png"), help="also write each figure as a file beside the page"
     )
 
 

@@ -100,7 +100,7 @@ class Config(Section):
         self.require(
             classifier or self.model.direction_merge == "concat",
             "model.direction_merge",
-            "the directions of a language model never meet; leave it out",
+            "the directions of a language model are never merged; leave it out",
         )
         self.require(
             classifier or self.model.truncate_gradient_every == 0,

@@ -124,7 +124,7 @@ class Section:
             self.require(bounds.allow(value), defined.name, rule)
             values = value if isinstance(value, tuple) else (value,)
             fits = all(-(2**63) <= n < 2**63 for n in values if type(n) is int)
-            self.require(fits, defined.name, "must fit 64 bits")
+            self.require(fits, defined.name, "must fit in 64 bits")
 
     def require(self, condition: bool, name: str, rule: str) -> None:
         """Raises a `UserError` with the field, its value and the rule if the condition is false."""
@@ -227,7 +227,7 @@ def build(cls: type[SectionType], values: Mapping[str, Any], prefix: str = "") -
         elif value is None and isinstance(hint, types.UnionType):
             built[name] = None
         else:
-            require(isinstance(value, Mapping), path, value, "must hold fields of its own")
+            require(isinstance(value, Mapping), path, value, "must be a section with fields")
             built[name] = build(section, value, f"{path}.")
     return cls(**built)
 

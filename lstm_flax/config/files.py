@@ -130,7 +130,7 @@ def find_config(name: str) -> Path:
         return built_in[name]
     if path.exists():
         raise UserError(
-            f"--config={name}: a configuration is a .py file, or the name of one that is built in; "
+            f"--config={name}: a configuration is a .py file, or the name of a built-in one; "
             f"own texts: lstm-flax train {name} --workdir=DIR"
         )
     raise UserError(

@@ -320,7 +320,7 @@ def _open_cache_alone(
             if there != value:
                 raise UserError(
                     f"{where}: was made with config.{area}.{field} = {there!r}, not {value!r}; "
-                    "set it likewise, or use another folder"
+                    "use that value, or another folder"
                 )
     if tokenizer is not None and tokenizer.fingerprint != kept.fingerprint:
         raise UserError(

@@ -188,8 +188,8 @@ def _check_training_examples(examples: Examples, config: DataConfig) -> None:
         raise UserError(
             f"{where}: the labels in {config.label_column!r} are {len(examples.label_names):,} "
             f"different numbers, {some(examples.label_names, 3)}: that is regression, which this "
-            "does not do; name a column of classes in config.data.label_column, or make a few "
-            "classes of the numbers"
+            "does not do; name a column of classes in config.data.label_column, or group the "
+            "numbers into a few classes"
         )
     longest = max(map(len, examples.label_names))
     if longest > LONGEST_LABEL:

@@ -66,7 +66,7 @@ def cut(
             if 2 * classes > len(unique):
                 raise UserError(
                     f"{classes} labels for {len(unique)} different texts leave no {name} part; "
-                    "give each label several texts (or is another column the label's?)"
+                    "give each label several texts (or is the label in another column?)"
                 )
             raise UserError(
                 f"config.data.{name}_fraction = {fraction:g}: {len(labels)} examples are too few "

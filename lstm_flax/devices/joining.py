@@ -74,7 +74,7 @@ def joined(
     if num_processes == 1 or (coordinator is None and not launched_together()):
         if process_id or (coordinator is None and num_processes not in (None, 1)):
             raise UserError(
-                "--num_processes and --process_id: say which process is where; add "
+                "--num_processes and --process_id: are not enough; add "
                 "--coordinator=HOST:PORT of the first one"
             )
         yield

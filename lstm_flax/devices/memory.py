@@ -61,7 +61,7 @@ def require_memory(config: Config, vocab_size: int = 0, training: bool = True) -
     raise UserError(
         f"config.model.hidden_size = {model.hidden_size}, embedding_size = {model.embedding_size}, "
         f"num_layers = {model.num_layers}, config.data.batch_size = {data.batch_size}, max_length "
-        f"= {data.max_length}: need {parts} at least, and this machine has {there / 1e9:,.1f} GB; "
+        f"= {data.max_length}: need at least {parts}, but this machine has {there / 1e9:,.1f} GB; "
         "lower them"
     )
 

@@ -33,7 +33,7 @@ def prepare_jax() -> None:
         needed[_GUARD] = "allow"
     for name, value in needed.items():
         if getattr(jax.config, name) != value:
-            logger.warning("%s is set to %s here, whatever the environment says", name, value)
+            logger.warning("%s is set to %s here, overriding the environment", name, value)
             jax.config.update(name, value)
     try:
         jax.devices()
@@ -41,6 +41,6 @@ def prepare_jax() -> None:
         wanted = [f"{name}={os.environ[name]}" for name in _OF_DEVICES if name in os.environ]
         raise UserError(
             f"{some(wanted) or 'JAX_PLATFORMS is not set'}: JAX finds no such device "
-            f"({one_line(error)}); unset it, or install the jax of that device"
+            f"({one_line(error)}); unset it, or install jax for that device"
         ) from error
     keep_compiled_programs()

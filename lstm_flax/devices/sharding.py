@@ -63,7 +63,7 @@ def shared_evenly(devices: Sequence[int], batch_size: int, *extra_rows: int) -> 
         rows = "".join(f" and {extra} further rows" for extra in extra_rows)
         raise UserError(
             f"config.data.batch_size = {batch_size}{rows}: {number} processes cannot share a batch "
-            f"evenly; start {math.gcd(number, batch_size, *extra_rows)} of them, or take a batch "
+            f"evenly; start {math.gcd(number, batch_size, *extra_rows)} of them, or use a batch "
             f"size of {sizes}"
         )
     return math.gcd(*devices, *(rows // number for rows in (batch_size, *extra_rows)))

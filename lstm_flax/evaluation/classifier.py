@@ -145,7 +145,7 @@ def _scatter(
         raise AssertionError("the batch plan does not hold each example exactly once")
     if not np.isfinite(result).all():
         raise UserError(
-            "the weights give answers that are not finite, too large for their dtype; take another "
+            "the weights give answers that are not finite, too large for their dtype; use another "
             "checkpoint"
         )
     return result

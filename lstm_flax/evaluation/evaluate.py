@@ -110,7 +110,7 @@ def evaluate_split(
     if dataset.label_names != names:
         raise UserError(
             f"the data's labels are {', '.join(dataset.label_names)}, the model's "
-            f"{', '.join(names)}; evaluate on the data it was trained for"
+            f"{', '.join(names)}; evaluate on the data it was trained on"
         )
     split = first_then_others(lambda: dataset.split(name))
     description = f"evaluating {name}" if show_progress else ""
@@ -199,7 +199,7 @@ def evaluate_ensemble(
             raise UserError(f"{member.path}: holds a language model; name runs of a classifier")
         if metadata.label_names != dataset.label_names:
             raise UserError(
-                f"{member.path}: knows the labels {', '.join(metadata.label_names)}, not "
+                f"{member.path}: has the labels {', '.join(metadata.label_names)}, not "
                 f"{', '.join(dataset.label_names)}; name runs on the same labels"
             )
         if metadata.encoder.tokenizer.fingerprint != first.encoder.tokenizer.fingerprint:

@@ -82,7 +82,7 @@ def check_export(format: str, weights: str, folder: Path) -> None:
     for package in chosen.packages:
         if importlib.util.find_spec(package) is None:
             raise UserError(
-                f"format {format!r} takes the package {package}: pip install 'lstm-flax[export]'"
+                f"format {format!r} needs the package {package}: pip install 'lstm-flax[export]'"
             )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: is there already; name a new folder, or remove it first")

@@ -70,14 +70,14 @@ class Explanation:
         """Lists reasons to doubt the contributions, one per line."""
         found = []
         if self.truncated:
-            found.append("longer than the model reads: a part of it was left out")
+            found.append("longer than the model reads: part of it was left out")
         unknown = unknown_warning(self.unknown)
         if unknown is not None:
             found.append(unknown)
         if self.completeness_error > _LARGE_ERROR:
             found.append(
                 f"the contributions are off by {self.completeness_error:.0%} of what they explain: "
-                f"take more than {self.steps} steps"
+                f"use more than {self.steps} steps"
             )
         return found
 

@@ -160,7 +160,7 @@ class Predictor:
                 in use.
         """
         if len(self._members) > 1:
-            raise UserError("several classifiers answer together; export each by itself")
+            raise UserError("this predictor has several classifiers; export each by itself")
         folder = Path(folder)
         check_export(format, weights, folder)
         examples = {
@@ -235,7 +235,7 @@ class Predictor:
 
     def _refuse_several(self, what: str) -> None:
         if len(self._members) > 1:
-            raise UserError(f"{what} is of one classifier; open each run as a Predictor of its own")
+            raise UserError(f"{what} is of one classifier; open each run as its own Predictor")
 
     @functools.cached_property
     def _explainer(self) -> Explainer:

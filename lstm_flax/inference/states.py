@@ -69,7 +69,7 @@ class StateReader:
         assert isinstance(trained.model, TextClassifier)
         if trained.model.hierarchy != "none":
             raise UserError(
-                f"{trained.path}: reads sentence by sentence (model.hierarchy), so that its states "
+                f"{trained.path}: reads sentence by sentence (model.hierarchy), so its states "
                 "are not those of one sequence of tokens; name a run without a hierarchy"
             )
         self._metadata = trained.metadata

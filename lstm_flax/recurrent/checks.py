@@ -100,13 +100,13 @@ def check_parameters(
         raise UserError(
             f"{features} features, hidden_size = {hidden_size}: the parameters {name} are for "
             f"{width} features, hidden_size = {hidden}; give inputs of that width to a layer of "
-            "that size, or initialise anew"
+            "that size, or initialise again"
         )
     has_bias = any("bias" in product for product in params.values())
     if has_bias != use_bias:
         raise UserError(
             f"use_bias = {use_bias}: the parameters {name} have {'' if has_bias else 'no '}biases; "
-            f"set use_bias={has_bias} or initialise anew"
+            f"set use_bias={has_bias} or initialise again"
         )
 
 
@@ -227,7 +227,7 @@ def checked_inputs(
     lengths = jnp.asarray(lengths)
     shape = () if unbatched else (batch,)
     if lengths.shape != shape or not jnp.issubdtype(lengths.dtype, jnp.integer):
-        expected = "one integer" if unbatched else f"{batch} integers (one a row)"
+        expected = "one integer" if unbatched else f"{batch} integers (one per row)"
         raise UserError(f"lengths must be {expected}, not {lengths.dtype}{lengths.shape}")
     # Traced values cannot be rejected, so every implementation clips them to the nearest valid
     # length. Known values are already valid.

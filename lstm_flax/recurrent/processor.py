@@ -44,6 +44,6 @@ def warn_of_slow_dtype(dtype: str) -> None:
     """Warns if bfloat16 is used on a CPU that has to convert it before each product."""
     if dtype == "bfloat16" and jax.default_backend() == "cpu" and not multiplies_bfloat16():
         logger.warning(
-            "config.model.dtype = 'bfloat16': this processor has no products of bfloat16, and "
-            "float32 is faster; a run that begins here with auto takes it"
+            "config.model.dtype = 'bfloat16': this processor has no bfloat16 instructions, so "
+            "float32 is faster; a run that begins here with auto uses it"
         )

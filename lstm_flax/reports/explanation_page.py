@@ -31,7 +31,7 @@ def explanation_page(
         title: plain text.
     """
     parts = [
-        '<p class="small">Blue words speak for the label, orange ones against it; the darker, the '
+        '<p class="small">Blue words support the label, orange ones oppose it; the darker, the '
         "more. Contributions are to the log-odds of the label (integrated gradients). "
         "<em>Deleted</em>: by how much the log-odds fall when the word is deleted.</p>"
     ]

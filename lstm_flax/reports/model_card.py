@@ -63,7 +63,7 @@ def model_card(run: ScoredRun, baselines: Mapping[str, Mapping[str, Any]] | None
         f"{counts}. Nine in ten texts have up to {longest:,} tokens; {train.unknown_rate:.2%} of "
         f"the tokens are unknown to the model; {train.duplicates:,} texts occur twice.",
         "",
-        "What looks wrong in it:",
+        "Likely mistakes in it:",
         "",
         *warnings,
         "",
@@ -71,7 +71,7 @@ def model_card(run: ScoredRun, baselines: Mapping[str, Mapping[str, Any]] | None
         "",
         "- On texts of another kind, source or language than the training data its scores are not "
         "known, and its probabilities are not calibrated.",
-        "- It has no answer but these labels, and gives one to every text.",
+        "- It can only answer with one of these labels, and does so for every text.",
         "- It was not examined for differences between the groups of people that texts are by or "
         "about.",
         "",

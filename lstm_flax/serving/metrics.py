@@ -55,8 +55,8 @@ class Metrics:
         lines.append(f"lstm_flax_predict_seconds_count {sum(self._buckets)}")
         for name, kind, meaning, value in (
             ("texts_total", "counter", "Texts classified.", self._texts),
-            ("batches_total", "counter", "Batches that they were classified in.", self._batches),
-            ("waiting_texts", "gauge", "Texts that wait for a batch.", waiting),
+            ("batches_total", "counter", "Batches of texts classified.", self._batches),
+            ("waiting_texts", "gauge", "Texts waiting for a batch.", waiting),
         ):
             lines += [*_head(name, kind, meaning), f"lstm_flax_{name} {value}"]
         return "\n".join(lines) + "\n"

@@ -79,9 +79,7 @@ def check_texts(values: Any, limits: Limits) -> list[str]:
         RefusedError: 422; the message names the first problem.
     """
     if not isinstance(values, dict) or len(values) != 1 or not values.keys() & {"text", "texts"}:
-        raise RefusedError(
-            422, 'send {"text": "..."} or {"texts": ["...", ...]}, nothing beside it'
-        )
+        raise RefusedError(422, 'send {"text": "..."} or {"texts": ["...", ...]}, nothing else')
     texts = [values["text"]] if "text" in values else values["texts"]
     if not isinstance(texts, list):
         raise RefusedError(422, "texts: must be a list of strings")
@@ -94,5 +92,5 @@ def check_texts(values: Any, limits: Limits) -> list[str]:
         if not text.strip():
             raise RefusedError(422, f"{where}: is empty")
         if "\0" in text:
-            raise RefusedError(422, f"{where}: holds a NUL character")
+            raise RefusedError(422, f"{where}: contains a NUL character")
     return texts

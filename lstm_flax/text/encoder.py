@@ -221,7 +221,7 @@ class TextEncoder:
             *(OSError, EOFError, zipfile.BadZipFile, zlib.error),
         ) as error:
             raise UserError(
-                f"the text encoder cannot be read ({one_line(error)}); restore it from a whole "
+                f"the text encoder cannot be read ({one_line(error)}); restore it from an intact "
                 "copy, or train again"
             ) from error
 
@@ -239,7 +239,7 @@ def _read_arrays(content: bytes) -> dict[str, np.ndarray]:
 def _check_description(description: Any, files: Mapping[str, bytes]) -> None:
     """Checks that files match their description; raises `ValueError` or `KeyError` if not."""
     if not isinstance(description, dict):
-        raise ValueError(f"{_DESCRIPTION} is no object")
+        raise ValueError(f"{_DESCRIPTION} is not an object")
     if description["kind"] not in KINDS or not isinstance(description["lowercase"], bool):
         raise ValueError(f"{_DESCRIPTION} names no kind of tokenizer")
     for name, here in (("format", _FORMAT), ("normalization", NORMALIZATION_VERSION)):

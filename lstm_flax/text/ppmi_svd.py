@@ -47,7 +47,7 @@ def fit_word_vectors(splits: Sequence[TokenizedSplit], vocab_size: int, size: in
     if pairs.nnz == 0:
         raise UserError(
             "config.model.embedding_init = 'cooccurrence': the training texts are single words, "
-            "which tell nothing of each other; set it to normal"
+            "which have no neighbours; set it to normal"
         )
     left, values = _largest_singular(_positive_information(pairs), size)
     vectors = np.zeros((vocab_size, size), np.float32)

@@ -62,7 +62,7 @@ class Tokenizer:
         self._processor.LoadFromSerializedProto(model)
         self.vocab_size: int = self._processor.GetPieceSize()
         if self.vocab_size <= END_ID or self._processor.unk_id() != UNKNOWN_ID:
-            raise ValueError("not a tokenizer of this program: its special pieces are others")
+            raise ValueError("not a tokenizer of this program: its special pieces differ")
         self.fingerprint: str = self._make_fingerprint(normalizer)
 
     @classmethod
@@ -123,7 +123,7 @@ class Tokenizer:
             header_line, model = data[len(_MAGIC) :].split(b"\n", 1)
             header = parse_json(header_line)
             if header["kind"] not in KINDS or not isinstance(header["lowercase"], bool):
-                raise ValueError("it is of no known kind")
+                raise ValueError("its kind is unknown")
             if header["normalization"] != NORMALIZATION_VERSION:
                 raise ValueError(
                     f"its text normalisation is version {header['normalization']}, "
@@ -134,8 +134,8 @@ class Tokenizer:
             return cls(header["kind"], header["lowercase"], model)
         except (ValueError, KeyError, TypeError, IndexError, RuntimeError) as error:
             raise UserError(
-                f"the tokenizer cannot be read ({one_line(error)}); restore it from a whole copy, "
-                "or train again"
+                f"the tokenizer cannot be read ({one_line(error)}); restore it from an intact "
+                "copy, or train again"
             ) from error
 
     def to_bytes(self) -> bytes:

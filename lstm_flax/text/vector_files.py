@@ -75,7 +75,7 @@ def _unpacked(path: Path) -> Iterator[BinaryIO]:
             packed = stack.enter_context(zipfile.ZipFile(file))
             names = [info.filename for info in packed.infolist() if not info.is_dir()]
             if len(names) != 1:
-                raise UserError(f"{path}: holds {len(names)} files, not one; unpack the one meant")
+                raise UserError(f"{path}: holds {len(names)} files, not one; unpack the one needed")
             yield stack.enter_context(packed.open(names[0]))  # type: ignore[misc]  # IO[bytes]
             return
         for magic, opened in _PACKERS.items():
@@ -109,15 +109,15 @@ def _read_lines(
         parts = line.rstrip(b" \r\n").rsplit(b" ", size)
         if len(parts) != size + 1 or (b" " in parts[0] and _is_number(parts[0].split(b" ")[-1])):
             raise UserError(
-                f"{where}, line {number}: not a word and {size} numbers; get the file anew"
+                f"{where}, line {number}: not a word and {size} numbers; get the file again"
             )
         seen += 1
         if parts[0] in wanted:
             yield parts[0].decode(), _numbers(parts[1:], f"{where}, line {number}")
     if count is not None and seen != count:
         raise UserError(
-            f"{where}: holds {seen:,} words, and its first line says {count:,}; get the file anew, "
-            "or delete that line if it is wrong"
+            f"{where}: holds {seen:,} words, and its first line says {count:,}; get the file "
+            "again, or delete that line if it is wrong"
         )
 
 
@@ -144,7 +144,7 @@ def _read_binary(file: _Joined, where: str, wanted: set[bytes], size: int, count
         while (end := buffer.find(b" ", at)) < 0 or len(buffer) < end + 1 + 4 * size:
             more = file.read(_LONGEST_LINE)
             if not more or len(buffer) - at > 2 * _LONGEST_LINE:
-                raise UserError(f"{where}, word {number} of {count}: is cut off; get the file anew")
+                raise UserError(f"{where}, word {number} of {count}: is cut off; get it again")
             buffer, at = buffer[at:] + more, 0
         word = buffer[at:end].lstrip(b"\n")
         vector = np.frombuffer(buffer, "<f4", size, end + 1)
@@ -182,7 +182,7 @@ def _numbers(parts: Sequence[bytes], where: str) -> np.ndarray:
 def _require_sane(vector: np.ndarray, where: str) -> np.ndarray:
     if not (np.abs(vector) <= _LARGEST).all():
         raise UserError(
-            f"{where}: not finite numbers, or some beyond {_LARGEST:,.0f}; get the file anew"
+            f"{where}: not finite numbers, or some beyond {_LARGEST:,.0f}; get the file again"
         )
     return vector
 

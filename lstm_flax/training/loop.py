@@ -121,7 +121,7 @@ class Run:
         if self.step > self.total_steps:
             raise UserError(
                 f"config.training.epochs = {config.training.epochs}: the run has already taken "
-                f"{self.step} steps, more than {self.total_steps}; raise it and "
+                f"{self.step} steps, more than the {self.total_steps} of this setting; raise it and "
                 "config.training.max_steps to what they were, or choose another --workdir"
             )
         log = workdir / "log.jsonl"
@@ -323,5 +323,5 @@ class Run:
         if not same:
             raise UserError(
                 f"{where}: was trained on other data: texts, labels or the tokenizer have changed; "
-                "bring them back, or choose another --workdir"
+                "restore them, or choose another --workdir"
             )

@@ -93,7 +93,7 @@ def add_command(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--debug", action="store_true", help="show the traceback of a mistake")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run, takes_config=False, log_level=log_level)
     return parser
 
@@ -104,7 +104,7 @@ def add_overrides(parser: Parser) -> None:
         "--config.AREA.FIELD=VALUE",
         metavar="",
         dest="override",
-        help="change a field of the configuration, as in --config.model.hidden_size=256",
+        help="change a field of the configuration, for example --config.model.hidden_size=256",
     )
     parser.set_defaults(takes_config=True)
 
@@ -113,7 +113,7 @@ def add_place_of_data(parser: Parser) -> None:
     """Adds `--config` and its fields, for a command on the data of a model."""
     parser.add_argument(
         "--config",
-        help="the run's config.json, or a configuration like it, to say where its data lies; the "
+        help="the run's config.json, or a configuration like it, to say where its data is; the "
         "paths that a checkpoint names are not read",
     )
     add_overrides(parser)
@@ -131,14 +131,14 @@ def add_model(parser: Parser) -> None:
 def add_processes(parser: Parser) -> None:
     """Adds the arguments that join several processes, named as in `jax.distributed.initialize`."""
     group = parser.add_argument_group(
-        "several processes", "found out under srun and mpirun; see docs/scaling.md"
+        "several processes", "detected under srun and mpirun; see docs/scaling.md"
     )
     group.add_argument(
         "--coordinator",
         help="HOST:PORT of the first process, the same for all; auto: as jax finds it",
     )
-    group.add_argument("--num_processes", type=int, help="how many; 1 keeps this one to itself")
-    group.add_argument("--process_id", type=int, help="which this one is, from 0")
+    group.add_argument("--num_processes", type=int, help="how many; 1 runs this one alone")
+    group.add_argument("--process_id", type=int, help="number of this process, from 0")
 
 
 def add_split(parser: Parser) -> None:
@@ -146,7 +146,7 @@ def add_split(parser: Parser) -> None:
     parser.add_argument(
         "--split",
         choices=("train", "development", "test"),
-        help="the part to score; default: test (of a language model, development)",
+        help="the part to score; default: test (for a language model, development)",
     )
 
 

@@ -32,7 +32,7 @@ def open_lines(path: Path) -> BinaryIO:
     """
     if is_table(path):
         raise UserError(
-            f"{path}: this takes plain text, one text a line, no table; save its column of texts "
+            f"{path}: this takes plain text, one text per line, not a table; save its text column "
             "alone as .txt"
         )
     try:
@@ -50,7 +50,7 @@ def open_lines(path: Path) -> BinaryIO:
         )
     if b"\0" in start:
         file.close()
-        raise UserError(f"{path}: not plain text (it holds NUL bytes); save it as text in UTF-8")
+        raise UserError(f"{path}: not plain text (it contains NUL bytes); save it as text in UTF-8")
     return file
 
 

@@ -176,7 +176,7 @@ def _row(record: Record | Mistake, found: TextTable) -> Answered:
     if not isinstance(text, str):
         return Answered(record, error=f"{column!r} is {shown(text)}, not a string")
     if "\0" in text:
-        return Answered(record, error="the text holds a NUL character")
+        return Answered(record, error="the text contains a NUL character")
     return Answered(record)
 
 

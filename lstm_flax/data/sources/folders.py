@@ -95,7 +95,7 @@ def folder_files(path: Path) -> list[Path]:
             raise UserError(f"{file}: a link out of {path}; put the text itself there")
         files.append(file)
     if not files:
-        raise UserError(f"{path}: no examples; put the texts of each class in a folder of its own")
+        raise UserError(f"{path}: no examples; put the texts of each class in its own folder")
     return files
 
 

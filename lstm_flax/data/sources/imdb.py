@@ -89,7 +89,7 @@ def check_archive(path: Path) -> None:
     if dict(counts) != _COUNTS:
         found = ", ".join(f"{counts[part]} in {part} (not {n})" for part, n in _COUNTS.items())
         raise UserError(
-            f"config.data.archive = {str(path)!r}: not the whole of aclImdb_v1: {found}; "
+            f"config.data.archive = {str(path)!r}: not the complete aclImdb_v1: {found}; "
             "fetch it again"
         )
     if checksum != _SHA256:
@@ -217,7 +217,7 @@ def read_records(data_dir: Path, split: str) -> list[dict[str, Any]]:
     except (NotImplementedError, RuntimeError, ValueError, OSError, IndexError) as error:
         raise UserError(
             f"{data_dir / NAME}: the {split} split cannot be read without TensorFlow "
-            f"({one_line(error)}); remove that folder to prepare it anew, or choose another "
+            f"({one_line(error)}); remove that folder to prepare it again, or choose another "
             "--config.data.data_dir"
         ) from error
 

@@ -148,7 +148,7 @@ class _Columns(NamedTuple):
         """Returns the mistake in a table's header or in one record; None if there is none."""
         names = (self.text, self.label)
         if twice := [name for name in names if present.count(name) > 1]:
-            return Mistake(where, f"two columns {twice[0]!r}", "rename the one that is not meant")
+            return Mistake(where, f"two columns {twice[0]!r}", "rename the one that is not needed")
         missing = [i for i in range(2) if names[i] not in present]
         if not missing:
             return None

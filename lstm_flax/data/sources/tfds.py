@@ -52,12 +52,12 @@ def require_known_features(folder: Path) -> None:
             foreign = [name for name in _class_names(described) if not name.startswith(_OWN)]
         except (OSError, ValueError, RecursionError) as error:
             raise UserError(
-                f"{path}: no description of features ({one_line(error)}); prepare the data anew"
+                f"{path}: no description of features ({one_line(error)}); prepare the data again"
             ) from error
         if foreign:
             raise UserError(
-                f"{path}: names {foreign[0]!r}, no class of TensorFlow Datasets, which would be "
-                "imported; if you trust it, export the data to a file for source 'files'"
+                f"{path}: names {foreign[0]!r}, which is not a TensorFlow Datasets class and "
+                "would be imported; if you trust it, export the data to a file for source 'files'"
             )
 
 

@@ -38,7 +38,7 @@ def check_output(path: Path) -> None:
     if path.suffix.lower() == ".parquet":
         arrow(path)
     elif path.suffix.lower() not in ("", ".gz") and plain_suffix(path) != path.suffix.lower():
-        raise UserError(f"{path}: cannot be compressed so; end the name in .gz or in none")
+        raise UserError(f"{path}: cannot be compressed this way; use .gz or no compression")
     elif plain_suffix(path) not in (*_SEPARATORS, ".jsonl"):
         raise UserError(f"{path}: must end in .csv, .tsv, .jsonl (.gz may follow) or .parquet")
     if not path.parent.is_dir():

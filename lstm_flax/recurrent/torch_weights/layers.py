@@ -150,7 +150,7 @@ def to_arrays(state_dict: Any) -> dict[str, np.ndarray]:
 
 def _to_array(name: str, value: Any) -> np.ndarray:
     if not isinstance(name, str):
-        raise UserError(f"torch weights: {name!r} is no name; pass a module's .state_dict()")
+        raise UserError(f"torch weights: {name!r} is not a name; pass a module's .state_dict()")
     try:
         if hasattr(value, "detach"):
             value = value.detach().cpu()
