@@ -127,7 +127,7 @@ def _wide(length: float) -> int:
 
 
 def _vocabulary(pieces: Sequence[Sequence[str]]) -> int:
-    """Counts pieces that occur twice in the texts, and the special ones; at most `_MOST_PIECES`."""
+    """Counts pieces that occur at least twice, plus special ones; at most `_MOST_PIECES`."""
     counts = Counter(piece for text in pieces for piece in text)
     recurring = sum(count > 1 for count in counts.values())
     return min(max(recurring, 100) + _SPECIAL_PIECES, _MOST_PIECES)

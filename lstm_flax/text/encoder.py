@@ -90,7 +90,7 @@ class TextEncoder:
     def fit_ngrams(
         self, split: TokenizedSplit, num_classes: int, order: int, kind: str = "ratios"
     ) -> "TextEncoder":
-        """Adds log-count ratios counted on a training split, see `fit_ngram_ratios`."""
+        """Fits n-gram weights to a training split, see `fit_ngram_weights`."""
         fitted = TextEncoder(self.tokenizer)
         fitted.ngrams, fitted._cross_fitted = fit_ngram_weights(split, num_classes, order, kind)
         return fitted

@@ -121,8 +121,8 @@ class Run:
         if self.step > self.total_steps:
             raise UserError(
                 f"config.training.epochs = {config.training.epochs}: the run has already taken "
-                f"{self.step} steps, more than the {self.total_steps} of this setting; raise it and "
-                "config.training.max_steps to what they were, or choose another --workdir"
+                f"{self.step} steps, more than the {self.total_steps} of this setting; raise it "
+                "and config.training.max_steps to what they were, or choose another --workdir"
             )
         log = workdir / "log.jsonl"
         self.log = RunLog(log, self.step, on_log) if processes.is_first() else NoLog()
