@@ -3,7 +3,7 @@
     python train.py --config=configs/imdb.py --workdir=DIR [--config.any.field=value]
         [--mode=train|evaluate] [--split=test] [--checkpoint=best|last]
 
-The same as the installed commands `lstm-flax train` and `lstm-flax evaluate`.
+Equivalent to the installed commands `lstm-flax train` and `lstm-flax evaluate`.
 """
 
 import argparse

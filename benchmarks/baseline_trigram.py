@@ -2,8 +2,8 @@
 
     python benchmarks/baseline_trigram.py --config=imdb_pretrain
 
-Interpolated modified Kneser-Ney (Chen and Goodman 1998, section 3) over the same vocabulary, learnt
-from the same running text (training and unlabelled reviews, END between them), scored on the
+Interpolated modified Kneser-Ney (Chen and Goodman 1998, section 3) over the same vocabulary, fitted
+to the same running text (training and unlabelled reviews, with END between them) and scored on the
 development part. Prints one JSON object. Flags such as `--config.data.cache_dir=DIR` change the
 configuration.
 """
@@ -21,12 +21,12 @@ from lstm_flax.data.dataset import open_dataset
 from lstm_flax.data.streams import running_text
 from lstm_flax.text.tokenizer import END_ID
 
-# Where a text is too small to estimate discounts from, those of KenLM's --discount_fallback.
+# KenLM's --discount_fallback values, for texts too small to estimate discounts from.
 _FALLBACK = np.array([0.0, 0.5, 1.0, 1.5])
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Reads the command line, prints the figures."""
+    """Reads the command line and prints the results."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("--config", required=True, help="as for `lstm-flax train`")
     arguments, overrides = parser.parse_known_args(argv)
@@ -60,22 +60,22 @@ class KneserNey:
     """
 
     def __init__(self, text: np.ndarray, vocab_size: int) -> None:
-        """Counts.
+        """Counts n-grams.
 
         Args:
-            text: i[N + 1], END first and last; an n-gram may reach over the end of a review.
+            text: i[N + 1], END first and last; n-grams may cross the end of a review.
             vocab_size: V; every token of it has a probability, seen or not.
         """
         self._vocab_size = vocab_size
         keys, counts = np.unique(self._trigrams(text), return_counts=True)
         self.orders = [Order(keys, counts, vocab_size)]
         for size in (vocab_size**2, vocab_size):
-            # Below the trigrams, an n-gram counts once for each different token before it.
+            # Below the trigrams, an n-gram counts once for each distinct token before it.
             keys, counts = np.unique(keys % size, return_counts=True)
             self.orders.insert(0, Order(keys, counts, vocab_size))
 
     def probabilities(self, text: np.ndarray) -> np.ndarray:
-        """Of each token after the first, given the two before it: f64[N] for a text i[N + 1]."""
+        """Maps a text i[N + 1] to each token's probability given the two before it: f64[N]."""
         keys = self._trigrams(text)
         result = np.full(len(keys), 1 / self._vocab_size)
         for n, order in enumerate(self.orders, start=1):
@@ -83,17 +83,17 @@ class KneserNey:
         return result
 
     def _trigrams(self, text: np.ndarray) -> np.ndarray:
-        """i64[N]: each token after the first with the two before it, as one number."""
+        """Encodes each token after the first, with the two before it, as one number: i64[N]."""
         wide = np.concatenate([[END_ID], text]).astype(np.int64)
         return (wide[:-2] * self._vocab_size + wide[1:-1]) * self._vocab_size + wide[2:]
 
 
 class Order:
-    """The n-grams of one n; a key over V is the key of its context, the rest its last token.
+    """The n-grams of one n; key // V is the key of the context, key % V the last token.
 
     Attributes:
         keys: i64[K], ascending.
-        discounts: f64[4]: taken off a count of 0, 1, 2, and 3 or more.
+        discounts: f64[4]: subtracted from a count of 0, 1, 2, and 3 or more.
     """
 
     def __init__(self, keys: np.ndarray, counts: np.ndarray, vocab_size: int) -> None:
@@ -107,11 +107,11 @@ class Order:
         self._taken = np.add.reduceat(taken, starts) / self._totals
 
     def interpolate(self, keys: np.ndarray, lower: np.ndarray) -> np.ndarray:
-        """Probabilities of the last tokens of n-grams, mixed with those of the order below.
+        """Computes probabilities of the last tokens of n-grams, interpolated with the lower order.
 
         Args:
             keys: i64[N].
-            lower: f64[N], their probabilities by the order below.
+            lower: f64[N], their probabilities under the lower order.
         """
         context, known = _find(self._contexts, keys // self._vocab_size)
         ngram, seen = _find(self.keys, keys)
@@ -122,7 +122,7 @@ class Order:
 
 
 def estimate_discounts(counts: np.ndarray) -> np.ndarray:
-    """Chen and Goodman 1998, section 3: f64[4], of a count of 0, 1, 2, and 3 or more."""
+    """Estimates discounts f64[4] of counts 0, 1, 2, 3 or more (Chen & Goodman 1998, section 3)."""
     n1, n2, n3, n4 = np.bincount(np.minimum(counts, 5), minlength=6)[1:5].tolist()
     if min(n1, n2, n3, n4) == 0:
         return _FALLBACK
@@ -132,7 +132,7 @@ def estimate_discounts(counts: np.ndarray) -> np.ndarray:
 
 
 def _find(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each wanted key stands among ascending keys, and whether it is there."""
+    """Finds each wanted key's position among ascending keys, and whether it is there."""
     places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     return places, keys[places] == wanted
 

@@ -1,10 +1,10 @@
-"""The machine's ceiling: float32 and bfloat16 products of the shapes that an LSTM has.
+"""The machine's peak speed: float32 and bfloat16 products of the shapes in an LSTM.
 
     python benchmarks/ceiling.py
 
 The square product is the ceiling. The others are those of one bidirectional layer with E = H, B 64
-and T 256: the input's product, the gradient of the kernels, that of the inputs, and the step of a
-loop, which alone is small. They take turns; GFLOP/s are from the median.
+and T 256: the input's product, the kernels' gradient, the inputs' gradient, and the product of one
+step of the loop, the only small one. They take turns; GFLOP/s are from the median.
 """
 
 import argparse
@@ -21,7 +21,7 @@ ROWS, BATCH, SQUARE = 64 * 256, 64, 2048
 
 
 def shapes(hidden: int) -> dict[str, tuple[int, int, int]]:
-    """(m, k, n) of [m, k] x [k, n] by name."""
+    """Returns (m, k, n) of [m, k] x [k, n] by name."""
     return {
         f"square {SQUARE}": (SQUARE, SQUARE, SQUARE),
         f"H {hidden}: input": (ROWS, hidden, 4 * hidden),

@@ -1,13 +1,13 @@
-"""RNN, GRU and LSTM in one configuration: accuracy, speed, and how far their gradients reach.
+"""Compares RNN, GRU and LSTM in one configuration: accuracy, speed, and reach of gradients.
 
     python benchmarks/cells.py runs/tutorial_rnn runs/tutorial_gru runs/tutorial_packed
 
 Prints a table and writes a JSON file, cells.json; `scripts/draw_tutorial.py` draws the one in
-docs/results. The runs are finished ones of configs/tutorial_*.py, stacks of one direction that read
+docs/results. The runs are finished ones of configs/tutorial_*.py: unidirectional stacks that read
 out the last state.
 
 The gradients are those of the trained model's loss with respect to h_t of its last layer, in
-float64, over 32 reviews of the development part that have 401 tokens or more, cut to 401.
+float64, over 32 reviews of the development part with at least 401 tokens, truncated to 401.
 """
 
 import argparse
@@ -32,9 +32,9 @@ DISTANCES = (1, 10, 100, 400)
 def gradient_norms(
     model: TextClassifier, params: Any, token_ids: np.ndarray, labels: np.ndarray
 ) -> np.ndarray:
-    """Mean norm over the rows of dL/dh_t of the last layer, by T - t, relative to that at T.
+    """Computes the mean norm of dL/dh_t of the last layer over rows, by T - t, relative to T.
 
-    A nudge of zero is added to h at each step: the gradient with respect to it is dL/dh_t.
+    A perturbation of zero is added to h at each step; the gradient with respect to it is dL/dh_t.
 
     Args:
         model: one direction, pooling `last`, without n-grams.
@@ -78,7 +78,7 @@ def gradient_norms(
 
 
 def measure(run: Path) -> dict[str, Any]:
-    """What is known of a finished run, and its gradients."""
+    """Collects the results of a finished run, and its gradients."""
     results = json.loads((run / "results.json").read_text())
     trained = load_trained_model(run)
     config, model = trained.metadata.config, trained.model
@@ -105,7 +105,7 @@ def measure(run: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measures the runs named, writes the file, prints a table in Markdown."""
+    """Measures the given runs, writes the file, and prints a table in Markdown."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     parser.add_argument("--json", type=Path, default=Path("cells.json"))

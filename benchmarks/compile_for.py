@@ -1,22 +1,22 @@
-"""The programs of a configuration, compiled for accelerators that this machine does not have.
+"""Compiles a configuration's programs for accelerators that this machine does not have.
 
     pip install -e '.[aot-tpu]'   # libtpu, for TPUs
     pip install -e '.[aot-cuda]'  # JAX's CUDA plugin, for GPUs
     python benchmarks/compile_for.py --target v5e h100 --devices 1 4
 
 The train step and the logits of prediction, at the largest width of the configuration, are lowered
-and compiled for a description of the target. The table has, for each: seconds to compile; MiB of
-arguments and of temporary memory on a device; the loops over time with the kernels that one step of
-each starts; conversions and copies of whole sequences in a loop; collectives in a loop and outside.
-Nothing runs.
+and compiled for a description of the target. The table shows, for each: seconds to compile; MiB of
+arguments and of temporary memory per device; loops over time, and the kernels that each of their
+steps launches; conversions and copies of whole sequences in a loop; collectives inside and outside
+loops. Nothing is executed.
 
-`--implementation cudnn` is for GPUs. cuDNN asks the GPU how much memory a call needs; here a
-formula answers in its place, so that its temporary memory is an estimate.
+`--implementation cudnn` is for GPUs. cuDNN would ask the GPU how much memory a call needs; here a
+formula answers instead, so the temporary memory is an estimate.
 """
 
 import os
 
-# Before JAX: no TPU is looked for on this machine, and the CPU is where it starts.
+# Set before JAX is imported: it should start on the CPU and not look for a TPU on this machine.
 os.environ |= {
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
     "JAX_PLATFORMS": "cpu",
@@ -51,7 +51,7 @@ from lstm_flax.training.train_state import TrainState, make_key
 from lstm_flax.types import Batch
 
 _TPU = {"v5e": ("v5e:2x2", 4), "v5p": ("v5p:2x2x1", 4)}
-# What XLA asks a GPU about itself (`GpuTargetConfigProto`), as an H100 with 80 GB answers.
+# Answers of an H100 with 80 GB to XLA's questions about a GPU (`GpuTargetConfigProto`).
 _H100 = """
 gpu_device_info {
   cuda_compute_capability { major: 9 }
@@ -87,14 +87,14 @@ _COLLECTIVE = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A program, and the device that it is compiled for.
+    """A program and the device to compile it for.
 
     Attributes:
         target: `v5e`, `v5p` or `h100`.
-        devices: how many share a batch.
+        devices: number of devices that share a batch.
         program: `train step` or `logits`.
-        implementation: of the recurrent layer.
-        dtype: of its products.
+        implementation: implementation of the recurrent layer.
+        dtype: dtype of its products.
     """
 
     target: str
@@ -105,10 +105,10 @@ class Case:
 
 
 def described_devices(target: str, count: int) -> list[Any]:
-    """Descriptions of so many devices.
+    """Describes the given number of devices.
 
     Raises:
-        SystemExit: the compiler for them is not installed, or there are not so many.
+        SystemExit: their compiler is not installed, or there are not enough devices.
     """
     if target in _TPU:
         topology, there = _TPU[target]
@@ -134,7 +134,7 @@ def described_devices(target: str, count: int) -> list[Any]:
 
 
 def stand_in_for_cudnn() -> None:
-    """Lets a layer be lowered for cuDNN where no GPU can be asked.
+    """Lets a layer be lowered for cuDNN without a GPU to query.
 
     Raises:
         SystemExit: JAX's CUDA plugin is not installed.
@@ -147,7 +147,7 @@ def stand_in_for_cudnn() -> None:
     def sizes(
         inputs: int, hidden: int, layers: int, rows: int, steps: int, *_: object
     ) -> tuple[int, int]:
-        """Workspace and reserve, float32 numbers: gates, states and outputs of either direction."""
+        """Counts float32 numbers of workspace and reserve: gates, states, outputs by direction."""
         return rows * steps * (inputs + 8 * hidden), rows * steps * layers * 2 * 6 * hidden
 
     gpu_rnn.compute_rnn_workspace_reserve_space_sizes = sizes
@@ -155,7 +155,7 @@ def stand_in_for_cudnn() -> None:
 
 
 def lowered(case: Case, config: Config, devices: list[Any]) -> Any:
-    """The program, lowered for the devices: parameters on each, a batch's rows divided."""
+    """Lowers the program for the devices: parameters on each, a batch's rows divided."""
     mesh = Mesh(np.asarray(devices), ("data",))
     everywhere, rows = (
         NamedSharding(mesh, spec) for spec in (PartitionSpec(), PartitionSpec("data"))
@@ -194,7 +194,7 @@ def lowered(case: Case, config: Config, devices: list[Any]) -> Any:
 
 
 def measure(case: Case, config: Config) -> dict[str, Any]:
-    """One row of the table."""
+    """Measures one row of the table."""
     if case.implementation == "cudnn":
         stand_in_for_cudnn()
     program = lowered(case, config, described_devices(case.target, case.devices))
@@ -216,7 +216,7 @@ def measure(case: Case, config: Config) -> dict[str, Any]:
 
 
 def print_row(row: dict[str, Any]) -> None:
-    """One line of the table."""
+    """Prints one row of the table."""
     name = f"{row['target']} x {row['devices']}"
     steps = " + ".join(map(str, row["kernels_a_step"]))
     print(

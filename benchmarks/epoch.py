@@ -1,25 +1,25 @@
-"""An epoch of IMDB: ours, the loop of torch tutorials, and torch at its best.
+"""Times an epoch of IMDB: ours, the loop of torch tutorials, and torch at its best.
 
     python benchmarks/epoch.py                        # IMDB as TFDS prepared it
-    python benchmarks/epoch.py --token-cache=FOLDER   # from what `lstm-flax prepare` made
-    python benchmarks/epoch.py --whole                # whole epochs, where the machine can
-    python benchmarks/epoch.py --small                # a try on made-up reviews
+    python benchmarks/epoch.py --token-cache=FOLDER   # from the output of `lstm-flax prepare`
+    python benchmarks/epoch.py --whole                # whole epochs, on a fast machine
+    python benchmarks/epoch.py --small                # a trial on made-up reviews
 
-The same 25,000 labelled reviews as the same token ids, the first 250 of each; the same model as
-tutorials have (embedding 128, two LSTM layers of 256 in one direction, one logit from the last
-state, dropout 0.5 between all of them), Adam, float32. Sides:
+All sides use the same 25,000 labelled reviews as the same token ids, the first 250 of each, and the
+model of common tutorials (embedding 128, two unidirectional LSTM layers of 256, one logit from the
+last state, dropout 0.5 between all of them), with Adam in float32. Sides:
 
 - `ours`: the package's train step, length buckets and batches of 64;
-- `torch_tutorial`: random batches of 32, padded to the longest, packed, the loss read every step;
-- `torch_padded`: the same length buckets and batches of 64 as ours, no packing, nothing read;
-- `torch_packed`: the same batches, packed, which cuDNN likes. Both have torch's fused Adam;
-- `ours_bfloat16`, `torch_padded_bfloat16`: the same with products in bfloat16, torch's by autocast.
+- `torch_tutorial`: random batches of 32, padded to the longest, packed, reading the loss each step;
+- `torch_padded`: the same length buckets and batches of 64 as ours, not packed, nothing read;
+- `torch_packed`: the same batches, packed, which suits cuDNN. Both use torch's fused Adam;
+- `ours_bfloat16`, `torch_padded_bfloat16`: the same with products in bfloat16 (torch: autocast).
 
-Loss and gradient of one batch are compared, weights copied and dropout off, before anything is
-timed. Then the sides take turns, batch by batch, on a random sample of each side's epoch, in which
-batches of every width have their part. An epoch's seconds are the median of each width times the
-number of such batches; the spread is that of the fastest and of the slowest time of each width.
-With `--whole` the sides take turns by epoch, and batches are made ahead as each side would.
+Before timing, loss and gradient of one batch are compared, with copied weights and dropout off.
+Then the sides take turns, batch by batch, on a random sample of each side's epoch in which batches
+of every width are represented. An epoch's seconds are the sum, over widths, of the median time
+times the number of such batches; the spread uses the fastest and slowest time of each width. With
+`--whole` the sides take turns by epoch, and batches are prefetched as each side would do it.
 """
 
 import argparse
@@ -52,7 +52,7 @@ from lstm_flax.models import TextClassifier, init_params
 from lstm_flax.text.tokenized import TokenizedSplit
 from lstm_flax.training.train_state import make_key
 
-_HALVES = 0.05  # of the largest entry: bfloat16 keeps 8 bits
+_HALVES = 0.05  # relative to the largest entry: bfloat16 keeps 8 bits
 _STRATUM = 32  # batches whose widths differ by less count as equal
 
 
@@ -64,7 +64,7 @@ def compare(
     vocab_size: int,
     tolerance: float,
 ) -> dict[str, dict[str, float]]:
-    """Loss and gradient of each side's model on one batch, dropout off, against the first side's.
+    """Compares each side's loss and gradient on one batch, dropout off, with the first side's.
 
     Raises:
         SystemExit: a side computes something else.
@@ -91,14 +91,14 @@ def compare(
 
 
 def stratum(planned: PlannedBatch) -> int:
-    """The width that a batch counts as."""
+    """Returns the width class of a batch."""
     return -(-planned.width // _STRATUM) * _STRATUM
 
 
 def draw_sample(
     plan: Sequence[PlannedBatch], count: int, rng: np.random.Generator
 ) -> list[PlannedBatch]:
-    """About `count` full batches, of each width its part and at least two, in random order."""
+    """Draws about `count` full batches in random order, at least two of each width."""
     full = max(len(batch.indices) for batch in plan)
     strata: dict[int, list[PlannedBatch]] = {}
     for batch in plan:
@@ -114,7 +114,7 @@ def draw_sample(
 def estimate_epoch(
     plan: Sequence[PlannedBatch], sample: Sequence[PlannedBatch], seconds: Sequence[float]
 ) -> dict[str, Any]:
-    """An epoch's seconds from those of a sample: the sum over widths of number times median."""
+    """Estimates an epoch's seconds from a sample: the sum over widths of number times median."""
     numbers = Counter(map(stratum, plan))
     times: dict[int, list[float]] = {}
     for batch, value in zip(sample, seconds, strict=True):
@@ -132,10 +132,10 @@ def estimate_epoch(
 
 
 def time_sample(sides: dict[str, Side], count: int) -> dict[str, dict[str, Any]]:
-    """The sides in turn, batch by batch."""
+    """Times the sides in turn, batch by batch."""
     rng = np.random.default_rng(0)
     samples = {name: draw_sample(side.plan, count, rng) for name, side in sides.items()}
-    for name, side in sides.items():  # compilations, and torch's first steps
+    for name, side in sides.items():  # compilation, and torch's first steps
         side.run(list({stratum(batch): batch for batch in samples[name]}.values()))
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(max(map(len, samples.values()))):
@@ -150,7 +150,7 @@ def time_sample(sides: dict[str, Side], count: int) -> dict[str, dict[str, Any]]
 
 
 def time_whole(sides: dict[str, Side], rounds: int) -> dict[str, dict[str, Any]]:
-    """The sides in turn, epoch by epoch, after a batch of each width."""
+    """Times the sides in turn, epoch by epoch, after a batch of each width."""
     for side in sides.values():
         side.run(list({stratum(batch): batch for batch in side.plan}.values()))
     seconds: dict[str, list[float]] = {name: [] for name in sides}
@@ -165,7 +165,7 @@ def time_whole(sides: dict[str, Side], rounds: int) -> dict[str, dict[str, Any]]
 
 
 def model_config(arguments: argparse.Namespace, made_up: Path | None) -> Config:
-    """The model, the batches and the optimizer of the tutorial, in the package's terms."""
+    """Returns the tutorial's model, batches and optimizer as a configuration of the package."""
     base = imdb_config(arguments.token_cache, made_up)
     data = dataclasses.replace(
         base.data, max_length=arguments.max_length, truncation="head", batch_size=arguments.batch
@@ -196,7 +196,7 @@ def model_config(arguments: argparse.Namespace, made_up: Path | None) -> Config:
 
 
 def print_table(report: dict[str, Any]) -> None:
-    """One row a side."""
+    """Prints one row per side."""
     rows = report["sides"]
     ours = rows["ours"]["median_seconds"] if "ours" in rows else float("nan")
     print(f"\n  {'':22}{'seconds an epoch':>18}{'spread':>20}{'x ours':>8}   from")
@@ -225,7 +225,7 @@ def main() -> None:
     parser.add_argument("--dropout", type=float, default=0.5)
     parser.add_argument("--implementation", default="auto")
     parser.add_argument("--sides", nargs="+", default=list(SIDES[:3]), choices=SIDES)
-    parser.add_argument("--torch-threads", type=int, default=0, help="default: one a core")
+    parser.add_argument("--torch-threads", type=int, default=0, help="default: one per core")
     parser.add_argument("--tf32", action="store_true", help="on a GPU, on both sides")
     parser.add_argument("--plain-allocator", action="store_true", help="do not keep freed memory")
     parser.add_argument("--small", action="store_true", help="a tiny model on made-up reviews")
@@ -251,7 +251,7 @@ def main() -> None:
     report["differences"] = compare(names, config, split, params, vocab_size, tolerance)
     sides = {name: make_side(name, config, split, params, vocab_size) for name in names}
     for name, side in sides.items():
-        if isinstance(side, Torch):  # the second of its two biases a gate
+        if isinstance(side, Torch):  # torch has a second bias per gate
             report["parameters"][name] = sum(p.numel() for p in side.model.parameters())
     print(f"{len(split):,} reviews; parameters {report['parameters']}")
     print(f"compared: {report['differences']}", flush=True)

@@ -1,4 +1,4 @@
-"""The sides of `epoch.py`: the ways to train one model on the same reviews."""
+"""The sides of `epoch.py`: different ways to train one model on the same reviews."""
 
 import dataclasses
 import time
@@ -23,7 +23,7 @@ from lstm_flax.training.optimizer import make_optimizer
 from lstm_flax.training.train_state import TrainState, make_key
 from lstm_flax.types import PAD_ID, Batch
 
-HALF = "_bfloat16"  # ends the name of a side whose products are bfloat16
+HALF = "_bfloat16"  # suffix of a side whose products are bfloat16
 SIDES = (
     "ours",
     "torch_tutorial",
@@ -49,7 +49,7 @@ class Side(Protocol):
         """Trains on these batches and waits for the device."""
 
     def loss_and_gradient(self, batch: Batch) -> tuple[float, np.ndarray]:
-        """Of a batch, dropout off: the mean loss, and its gradient by the embedding table."""
+        """Computes a batch's mean loss and embedding-table gradient, with dropout off."""
 
 
 class Ours:
@@ -67,21 +67,21 @@ class Ours:
         self.tree = TrainState.create(copy, optimizer, make_key(0)), MetricSums.zero()
 
     def batches(self, planned: Sequence[PlannedBatch]) -> Iterator[Batch]:
-        """On the device."""
+        """Yields the batches, on the device."""
         for batch in planned:
             yield place_batch(self.batcher.make(*batch), self.mesh)
 
     def run(self, batches: Sequence[PlannedBatch]) -> None:
-        """As the loop does."""
+        """Trains like the package's loop."""
         with prefetch(self.batches(batches)) as ahead:
             for batch in ahead:
                 self.tree = self.step(self.tree, batch)
         jax.block_until_ready(self.tree)
 
     def part_of_time_waiting(self, batches: Sequence[PlannedBatch]) -> float:
-        """The part of the time in which the device has nothing to do for want of a batch.
+        """Measures the fraction of time in which the device is idle because no batch is ready.
 
-        Each step is waited for, so that a wait for the next batch is one of an idle device.
+        It waits for each step, so any wait for the next batch means that the device is idle.
         """
         waited, start = 0.0, time.perf_counter()
         with prefetch(self.batches(batches)) as ahead:
@@ -101,7 +101,7 @@ class Ours:
 
 
 class Torch:
-    """torch on the package's batches, or, as a tutorial has it, on random ones that it pads."""
+    """torch on the package's batches or, as in tutorials, on random ones that it pads."""
 
     def __init__(
         self, name: str, config: Config, split: TokenizedSplit, params: Any, vocab_size: int
@@ -134,7 +134,7 @@ class Torch:
             self.plan = [PlannedBatch(part, int(lengths[part].max())) for part in rows]
 
     def place(self, batch: Batch) -> tuple[Any, Any, Any]:
-        """Token ids, lengths, labels of the rows that count."""
+        """Returns token ids, lengths and labels of the rows that count."""
         rows, torch = int(batch.example_mask.sum()), self.torch
         token_ids = torch.from_numpy(batch.token_ids[:rows]).long()
         labels = torch.from_numpy(batch.labels[:rows]).float()
@@ -144,7 +144,7 @@ class Torch:
         return placed[0], torch.from_numpy(batch.lengths[:rows]).long(), placed[1]
 
     def collate(self, planned: PlannedBatch) -> tuple[Any, Any, Any]:
-        """What a tutorial hands to its DataLoader."""
+        """Builds a batch as a tutorial's DataLoader does."""
         torch, longest = self.torch, self.config.data.max_length
         texts = [torch.from_numpy(self.split[i][:longest]).long() for i in planned.indices]
         labels = torch.tensor([self.split.labels[i] for i in planned.indices]).float()
@@ -153,7 +153,7 @@ class Torch:
         return token_ids.to(self.device), lengths, labels.to(self.device)
 
     def take_step(self, token_ids: Any, lengths: Any, labels: Any) -> Any:
-        """One update; the loss, still on the device."""
+        """Makes one update; returns the loss, still on the device."""
         self.optimizer.zero_grad()
         loss = self.loss(token_ids, lengths, labels)
         loss.backward()
@@ -161,7 +161,7 @@ class Torch:
         return loss
 
     def loss(self, token_ids: Any, lengths: Any, labels: Any) -> Any:
-        """The mean of a batch, its products in bfloat16 by torch's autocast where asked for."""
+        """Computes a batch's mean loss, with products in bfloat16 by torch's autocast if asked."""
         with self.torch.autocast(self.device, self.torch.bfloat16, enabled=self.halves):
             logits = self.model(token_ids, lengths)[:, 0]
         return self.criterion(logits.float(), labels)
@@ -185,7 +185,7 @@ class Torch:
         """See `Side`."""
         self.model.eval()  # dropout off
         if self.device == "cuda":
-            self.model.train()  # cuDNN's backward pass asks for it; the rates of this model are 0
+            self.model.train()  # cuDNN's backward pass requires it; this model's rates are 0
         token_ids, lengths, labels = self.place(batch)
         loss = self.loss(token_ids, lengths, labels)
         self.model.zero_grad()
@@ -196,7 +196,7 @@ class Torch:
 def make_side(
     name: str, config: Config, split: TokenizedSplit, params: Any, vocab_size: int
 ) -> Side:
-    """A side by its name."""
+    """Makes a side by its name."""
     if not name.startswith("ours"):
         return Torch(name, config, split, params, vocab_size)
     dtype = "bfloat16" if name.endswith(HALF) else "float32"

@@ -1,4 +1,4 @@
-"""Seconds that one explanation of a review of 400 tokens takes, the model loaded.
+"""Times one explanation of a review of 400 tokens, with the model already loaded.
 
 python benchmarks/explanation_speed.py
 """
@@ -14,7 +14,7 @@ WORDS = "a slow start but the acting is superb and I never lost interest in thes
 
 
 def main() -> None:
-    """Prints the first call, which compiles or finds what was compiled before, and five more."""
+    """Prints the first call, which compiles or loads cached programs, and five more."""
     keep_compiled_programs()
     predictor = Predictor.from_checkpoint()
     text = " ".join((WORDS * 30).split()[:400])

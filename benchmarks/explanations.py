@@ -1,15 +1,15 @@
-"""How far explanations can be believed: the packaged model on reviews of IMDB's test split.
+"""Measures how reliable explanations are: the packaged model on reviews of IMDB's test split.
 
     python benchmarks/explanations.py                 # docs/results/explanations.json
     python benchmarks/explanations.py --reviews=50
 
-Measured over a random sample of reviews, the answered label explained:
+Measured on a random sample of reviews, explaining the answered label:
 
 - the completeness error at the default number of steps, and at others on the first fifty;
-- the part of the contributions that comes through n-gram features;
-- how often the answer moves as the five strongest words say when each is deleted;
-- by how much the label's log-odds fall when the ten words that speak for it most are deleted,
-  chosen by integrated gradients, by gradient times input, or at random (mean of five draws).
+- the fraction of the contributions that comes from n-gram features;
+- how often deleting each of the five strongest words moves the answer as the word predicts;
+- how much the label's log-odds fall when the ten words that support it most are deleted, chosen by
+  integrated gradients, by gradient times input, or at random (mean of five draws).
 """
 
 import argparse
@@ -30,7 +30,7 @@ DRAWS = 5
 
 
 def measure(texts: list[str], seed: int = 0) -> dict[str, Any]:
-    """All measurements over some texts."""
+    """Computes all measurements for some texts."""
     predictor = Predictor.from_checkpoint()
     explainer = Explainer(predictor.trained)
     names = list(predictor.label_names)

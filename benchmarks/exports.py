@@ -1,10 +1,10 @@
-"""Exported programs beside `Predictor`: accuracy on IMDB's test split, one review, all reviews.
+"""Compares exported programs with `Predictor` on IMDB's test split: accuracy, latency, throughput.
 
     python benchmarks/exports.py --python torch=/venvs/torch/bin/python --json exports.json
 
-Each export runs in a process of its own, by the interpreter that --python names for its runtime
-(default: this one). Answers are compared review by review. Times are after a warm-up; one review is
-text to probabilities, all reviews too.
+Each export runs in a separate process, with the interpreter that --python names for its runtime
+(default: this one). Answers are compared review by review. Times are after a warm-up and cover text
+to probabilities, both for single reviews and for all reviews.
 """
 
 import argparse
@@ -31,7 +31,7 @@ EXPORTS = ("onnx", "onnx:float16", "onnx:int8", "torch", "safetensors", "stableh
 
 
 def measure_predictor(predictor: Predictor, texts: Sequence[str], single: int) -> dict[str, Any]:
-    """The same times of the predictor itself."""
+    """Takes the same times for the predictor itself."""
     predictor.predict(texts[: 20 * 64 : 20])
     for text in texts[:single]:
         predictor.predict([text])
@@ -48,7 +48,7 @@ def measure_predictor(predictor: Predictor, texts: Sequence[str], single: int) -
 
 
 def measure_export(folder: Path, python: str, texts: Path, single: int) -> dict[str, Any]:
-    """What the child wrote."""
+    """Measures an export in a child process and returns what it wrote."""
     out = folder.with_suffix(".json")
     command = [python, str(CHILD), str(folder), str(texts), str(out), str(single)]
     subprocess.run(command, check=True)
@@ -59,7 +59,7 @@ def measure_export(folder: Path, python: str, texts: Path, single: int) -> dict[
 def summarize(
     found: dict[str, Any], expected: np.ndarray, labels: np.ndarray, size: float
 ) -> dict[str, Any]:
-    """One row of the report."""
+    """Summarises one row of the report."""
     probabilities = np.array(found["probabilities"])
     predicted = probabilities.argmax(axis=1)
     return {
@@ -78,7 +78,7 @@ def summarize(
 
 
 def print_row(name: str, row: dict[str, Any]) -> None:
-    """A line of the table."""
+    """Prints a row of the table."""
     print(
         f"{name:14}{row['accuracy']:10.3%}{row['labels_that_differ']:8}"
         f"{row['largest_difference']:11.1e}{row['one_review_ms']:10.2f}"

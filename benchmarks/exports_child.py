@@ -1,8 +1,8 @@
-"""One exported folder, measured in a process that imports nothing of `lstm_flax`.
+"""Measures one exported folder in a process that imports nothing from `lstm_flax`.
 
     python benchmarks/exports_child.py FOLDER TEXTS.json OUT.json SINGLE
 
-Started by `exports.py`; its environment needs what the folder's requirements.txt names.
+Started by `exports.py`; its environment needs the packages in the folder's requirements.txt.
 """
 
 import json
@@ -11,11 +11,11 @@ import time
 
 start = time.perf_counter()
 sys.path.insert(0, sys.argv[1])
-from run import Model  # noqa: E402  # of the exported folder
+from run import Model  # noqa: E402  # from the exported folder
 
 
 def main() -> None:
-    """Times the start, single texts and all texts; writes them and the probabilities."""
+    """Times the start, single texts and all texts; writes the times and the probabilities."""
     with open(sys.argv[2], encoding="utf-8") as file:
         texts = json.load(file)
     model = Model()
@@ -23,7 +23,7 @@ def main() -> None:
     report = {"start_seconds": time.perf_counter() - start, "one": []}
     single = int(sys.argv[4])
     model.predict(texts[: 20 * 64 : 20])
-    for text in texts[:single]:  # every width, where a runtime compiles for each
+    for text in texts[:single]:  # every width, in case a runtime compiles for each
         model.predict([text])
     for text in texts[:single]:
         begin = time.perf_counter()

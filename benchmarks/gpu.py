@@ -1,20 +1,20 @@
-r"""Everything that wants a GPU, in one command; results in one JSON file.
+r"""Runs everything that needs a GPU in one command; results go to one JSON file.
 
     python benchmarks/gpu.py --token-cache=FOLDER                   # all, about 25 minutes
     python benchmarks/gpu.py --token-cache=FOLDER --steps run epoch # some
-    python benchmarks/gpu.py --small                                # a try on any machine
+    python benchmarks/gpu.py --small                                # a trial on any machine
 
 Steps: `correctness`, the tests of cuDNN, of the fused loop and of the classifier on this device;
 `layer`, the layer's grid beside torch's cuDNN, in full float32 and in TensorFloat-32; `run`, the
-whole labels-only run from the token cache to the score on test, with nothing compiled before and
-again; `epoch`, whole epochs of IMDB with the tutorial's model and with two bidirectional layers of
-128; `start_up`; `inference`; `scaling`; `shapes`, cuDNN against scan on 200 random shapes. A step
-that fails is noted and the next one goes on. The file is written after every step, and steps in it
-that are not run again stay; beside it a .log holds what they printed. `--small` takes made-up
-reviews and tiny sizes, and where there is no GPU the tests of cuDNN skip themselves.
+whole labels-only run from the token cache to the test score, once with nothing compiled before and
+once again; `epoch`, whole epochs of IMDB with the tutorial's model and with two bidirectional
+layers of 128; `start_up`; `inference`; `scaling`; `shapes`, cuDNN against scan on 200 random
+shapes. If a step fails, that is recorded and the next one runs. The file is written after every
+step and keeps the steps that are not run again; a .log beside it has their output. `--small` uses
+made-up reviews and tiny sizes, and without a GPU the tests of cuDNN are skipped.
 
-A machine without network needs, beside JAX, Flax, Optax, Orbax, sentencepiece and torch, this
-package, the package ml_collections and the encoded reviews. Where there is a network:
+A machine without network needs, besides JAX, Flax, Optax, Orbax, sentencepiece and torch, this
+package, the package ml_collections and the encoded reviews. Run this where there is a network:
 
     lstm-flax prepare --config=configs/imdb.py --config.data.use_unlabelled=false \
         --config.data.cache_dir=runs/gpu
@@ -22,7 +22,7 @@ package, the package ml_collections and the encoded reviews. Where there is a ne
     pip download --no-deps --dest runs/gpu ml_collections
     pip wheel --no-deps --wheel-dir runs/gpu .
 
-and there, in a checkout that runs/gpu (30 MB) was copied into:
+and this on the GPU machine, in a checkout that runs/gpu (30 MB) was copied into:
 
     pip install --no-deps --no-index runs/gpu/*.whl
     python benchmarks/gpu.py --token-cache=$(echo runs/gpu/imdb_reviews-*)
@@ -63,11 +63,11 @@ _SMALL_RUN = (
 
 
 class Driver:
-    """Runs commands, keeps what they print and what they report.
+    """Runs commands, and keeps their output and reports.
 
     Args:
-        arguments: of the command line.
-        folder: for files that go again.
+        arguments: arguments of the command line.
+        folder: folder for temporary files.
     """
 
     def __init__(self, arguments: argparse.Namespace, folder: Path) -> None:
@@ -80,12 +80,12 @@ class Driver:
     def run(
         self, command: list[str], values: Mapping[str, str] | None = None, cwd: Path | None = None
     ) -> dict[str, Any]:
-        """One command: its status, its time, and the end of what it printed.
+        """Runs one command; returns its status, its time, and the end of its output.
 
         Args:
-            command: the words.
+            command: the command's words.
             values: its whole environment; None for this process's.
-            cwd: where it runs.
+            cwd: its working directory.
         """
         start = time.perf_counter()
         try:
@@ -112,7 +112,7 @@ class Driver:
         return {"command": shown, "status": status, "seconds": seconds, "end": text[-1500:]}
 
     def benchmark(self, name: str, *options: str) -> dict[str, Any]:
-        """One of the scripts beside this one, with its report."""
+        """Runs one of the scripts beside this one and returns its report."""
         path = self.folder / f"{name}.json"
         path.unlink(missing_ok=True)
         command = [sys.executable, str(_HERE / f"{name}.py"), *options, f"--json={path}"]
@@ -126,7 +126,7 @@ class Driver:
         return found
 
     def tests(self, values: Mapping[str, str], *options: str) -> dict[str, Any]:
-        """pytest, spread over processes where its plugin for that is there."""
+        """Runs pytest, in several processes if its plugin for that is installed."""
         command = [sys.executable, "-m", "pytest", "-q", "-o", "filterwarnings=default", *options]
         if importlib.util.find_spec("xdist"):
             command += ["-n", "2" if self.small else "8"]
@@ -135,7 +135,7 @@ class Driver:
 
 
 def correctness(driver: Driver) -> dict[str, Any]:
-    """Full float32 for all; JAX's own precision for what must not depend on it."""
+    """Runs all tests in full float32, and precision-independent ones in JAX's own precision."""
     files = [f"tests/{name}.py" for name in _TESTS[: 1 if driver.small else None]]
     precision = f"{files[0]}::test_precision_follows_jax_configuration"
     return {
@@ -145,12 +145,12 @@ def correctness(driver: Driver) -> dict[str, Any]:
 
 
 def shapes(driver: Driver) -> dict[str, Any]:
-    """200 random shapes of cuDNN against scan."""
+    """Compares cuDNN with scan on 200 random shapes."""
     return {"float32": driver.tests(_FULL, "-m", "exhaustive", "tests/recurrent/test_cudnn.py")}
 
 
 def layer(driver: Driver) -> dict[str, Any]:
-    """The grid in both precisions."""
+    """Runs the grid in both precisions."""
     options = ["--hidden", "128", "256", "512", "--passes", "train", "--rounds", "20"]
     if driver.small:
         sizes = ["--batch", "2", "--width", "8", "--hidden", "4", "--layers", "1"]
@@ -162,7 +162,7 @@ def layer(driver: Driver) -> dict[str, Any]:
 
 
 def epoch(driver: Driver) -> dict[str, Any]:
-    """Whole epochs: the tutorial's model, and BiLSTM 2 x 128."""
+    """Runs whole epochs: the tutorial's model, and BiLSTM 2 x 128."""
     sides = ["--sides", "ours", "torch_tutorial", "torch_padded", "torch_packed"]
     options = ["--whole", "--tf32", *sides]
     bidirectional = ["--bidirectional", "--hidden=128", "--max-length=400"]
@@ -173,7 +173,7 @@ def epoch(driver: Driver) -> dict[str, Any]:
 
 
 def run(driver: Driver) -> dict[str, Any]:
-    """The whole run, twice: compiling everything, and with the programs of the first time."""
+    """Runs the whole run twice: compiling everything, and with the programs of the first time."""
     if driver.small:
         flags = [*imdb_flags(made_up=driver.folder / "texts"), *_SMALL_RUN]
     else:
@@ -193,22 +193,22 @@ def run(driver: Driver) -> dict[str, Any]:
 
 
 def start_up(driver: Driver) -> dict[str, Any]:
-    """A training run's first step."""
+    """Times a training run's first step."""
     return {"train": driver.benchmark("start_up", "--train")}
 
 
 def inference(driver: Driver) -> dict[str, Any]:
-    """Prediction beside torch."""
+    """Compares prediction with torch."""
     return {"imdb": driver.benchmark("inference")}
 
 
 def scaling(driver: Driver) -> dict[str, Any]:
-    """T, B, H; memory and virtual devices are a CPU's matter."""
+    """Scales T, B, H; memory and virtual devices are measured on CPUs only."""
     return {"sizes": driver.benchmark("scaling", "--parts", "width", "batch", "hidden")}
 
 
 def graphics_card() -> str:
-    """What nvidia-smi says of the card; empty without one."""
+    """Returns nvidia-smi's description of the card; empty if there is none."""
     if shutil.which("nvidia-smi") is None:
         return ""
     query = "--query-gpu=name,driver_version,memory.total"
@@ -217,7 +217,7 @@ def graphics_card() -> str:
 
 
 def device_environment() -> dict[str, Any]:
-    """As `environment` says, asked in a process that goes again and leaves the GPU to the steps."""
+    """Calls `environment` in a process that then exits and leaves the GPU to the steps."""
     code = "import json, measuring; print(json.dumps(measuring.environment()))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=_HERE, stdout=subprocess.PIPE, text=True, check=True

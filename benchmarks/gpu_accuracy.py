@@ -1,34 +1,34 @@
-r"""The accuracy recipe for a GPU, from the encoded reviews to the scores on test. Not run yet.
+r"""The accuracy recipe for a GPU, from the encoded reviews to the test scores. Not run yet.
 
     python benchmarks/gpu_accuracy.py --token-cache=FOLDER --unlabelled=FILE  # all of it
     python benchmarks/gpu_accuracy.py --token-cache=FOLDER --minutes=9        # some; again for more
-    python benchmarks/gpu_accuracy.py --small                                 # a try anywhere
+    python benchmarks/gpu_accuracy.py --small                                 # a trial anywhere
 
 In order: `language_model` (configs/imdb_gpu_pretrain.py); from it `classifier-0`, `-1`, `-2`
-(configs/imdb_gpu.py, virtual adversarial training on unlabelled reviews too); `pseudo_labels`, a
-file of the labels that these together predict for the texts of --unlabelled; from the language
-model and that file, `student` (configs/imdb_gpu_student.py). Without --unlabelled the last two are
-left out. All models are selected on the development part. When all are trained, the test split is
-scored, once: each classifier, the student, and the classifiers' ensemble, the mean of their
-probabilities. `--no-test` leaves it unopened.
+(configs/imdb_gpu.py, with virtual adversarial training on unlabelled reviews too); `pseudo_labels`,
+a file of the labels that these together predict for the texts of --unlabelled; and, from the
+language model and that file, `student` (configs/imdb_gpu_student.py). Without --unlabelled, the
+last two are left out. All models are selected on the development part. When all are trained, the
+test split is scored once: each classifier, the student, and the classifiers' ensemble, the mean of
+their probabilities. `--no-test` leaves it unopened.
 
-The texts of --unlabelled are one a line, or the field `text` of a .jsonl file; .xz after the name
-says that it is compressed. Reviews that equal a test review are left out.
+The texts of --unlabelled are one per line, or the field `text` of a .jsonl file; .xz after the name
+means that it is compressed. Reviews that equal a test review are left out.
 
-Each is a command that anybody may type, shown as it starts, in a folder of its name under
---folder, its output beside it as NAME.log. Stop this at any moment, by Ctrl-C, SIGTERM or a time
-limit that kills: the same command goes on. `--minutes` stops in time for such a limit: what trains
-saves its state, and the exit status is 130. What has ended is not run again as long as its command
-stays the same; to change a size, edit the configuration and choose another --folder. The report,
-FOLDER/report.json, is written after every command, with versions, device and seconds; a line a
-minute says how long the command at work has yet to train.
+Each step is an ordinary command, shown as it starts, in a folder of its name under --folder, with
+its output beside it as NAME.log. You can stop this at any moment, by Ctrl-C, SIGTERM or a time
+limit that kills: the same command continues. `--minutes` stops in time for such a limit: a training
+in progress saves its state, and the exit status is 130. Finished commands are not run again as long
+as they stay the same; to change a size, edit the configuration and choose another --folder. The
+report, FOLDER/report.json, is written after every command, with versions, device and seconds; a
+line per minute says how long the current command has yet to train.
 
-A machine without network needs what gpu.py says, but the unlabelled reviews too, and their
-tokenizer: a folder of 55 MB, 36 MB as a .tar.gz, that is made by
+A machine without network needs what gpu.py lists, and also the unlabelled reviews and their
+tokenizer: a folder of 55 MB, 36 MB as a .tar.gz, made by
 
     lstm-flax prepare --config=configs/imdb.py --config.data.cache_dir=runs/gpu
 
-and for the student their texts, whatever is beside them:
+and, for the student, their texts:
 
     lstm-flax predict --split=unsupervised | xz > runs/gpu/unlabelled.jsonl.xz
 """
@@ -74,14 +74,16 @@ def trainings(
     unlabelled: Path | None = None,
     small: bool = False,
 ) -> list[Command]:
-    """Language models, classifiers, pseudo-labels, student; none of them opens the test split.
+    """Returns the commands for language models, classifiers, pseudo-labels and student.
+
+    None of them opens the test split.
 
     Args:
-        folder: of all runs.
-        seeds: one classifier each.
+        folder: folder of all runs.
+        seeds: one classifier per seed.
         flags: where the reviews are, see `cache_flags`.
-        unlabelled: plain text, one text a line, to predict labels for; None for no student.
-        small: whether tiny sizes replace those of the configurations.
+        unlabelled: plain text, one text per line, to predict labels for; None for no student.
+        small: True replaces the configurations' sizes with tiny ones.
     """
 
     def training(name: str, config: str, *more: str) -> Command:
@@ -109,7 +111,7 @@ def trainings(
 
 
 def on_test(commands: Sequence[Command], token_cache: Path) -> list[Command]:
-    """The commands that score the classifiers among the trained models on the test split."""
+    """Returns the commands that score the trained classifiers on the test split."""
     place = f"--config.data.token_cache={token_cache}"
     return [
         Command(
@@ -125,14 +127,14 @@ def on_test(commands: Sequence[Command], token_cache: Path) -> list[Command]:
 def score_ensemble(
     driver: Driver, members: Sequence[Command], split: str, token_cache: Path
 ) -> int:
-    """Scores the mean of the members' probabilities in this process, unless that is done."""
+    """Scores the mean of the members' probabilities in this process, unless already done."""
     name = "ensemble" if split == "development" else f"{split}-ensemble"
     command = f"the mean of {', '.join(member.name for member in members)} on {split}"
     if driver.is_done(name, command):
         return 0
     if driver.must_stop:
         return STOPPED
-    # Only now: what trained before had the GPU to itself.
+    # Imported only now: earlier trainings had the GPU to themselves.
     from lstm_flax.checkpoints.restore import load_trained_model
     from lstm_flax.evaluation.evaluate import evaluate_ensemble
 
@@ -148,7 +150,7 @@ def score_ensemble(
 
 
 def check_cache(folder: Path) -> None:
-    """Makes sure that all splits are there before hours of work; `UserError` if not."""
+    """Checks that all splits exist before hours of work; raises `UserError` if not."""
     missing = [name for name in _SPLITS if not (folder / name / "split.json").exists()]
     if missing:
         raise UserError(
@@ -158,7 +160,7 @@ def check_cache(folder: Path) -> None:
 
 
 def table(report: dict[str, Any]) -> str:
-    """Score and seconds of everything that has results."""
+    """Formats the score and seconds of everything that has results."""
     rows = [f"  {'':22}{'split':12}{'score':>18}{'seconds':>10}"]
     for name, known in report["commands"].items():
         if "results" in known:
@@ -176,7 +178,7 @@ def table(report: dict[str, Any]) -> str:
 
 
 def work(driver: Driver, arguments: argparse.Namespace) -> int:
-    """All of it; the exit status."""
+    """Runs everything and returns the exit status."""
     cache: Path | None = arguments.token_cache
     texts: Path | None = arguments.unlabelled
     if cache is None:
@@ -188,7 +190,7 @@ def work(driver: Driver, arguments: argparse.Namespace) -> int:
     try:
         where = device_environment()
     except subprocess.CalledProcessError:
-        if driver.must_stop:  # a signal to the whole group of processes
+        if driver.must_stop:  # a signal to the whole process group
             return STOPPED
         raise
     driver.note_start(where)
@@ -217,7 +219,7 @@ def work(driver: Driver, arguments: argparse.Namespace) -> int:
 
 
 def main() -> int:
-    """Reads the command line; the exit status."""
+    """Reads the command line and returns the exit status."""
     began = time.monotonic()
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     what = parser.add_mutually_exclusive_group(required=True)

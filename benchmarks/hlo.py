@@ -1,4 +1,4 @@
-"""The loops of a compiled program, read from XLA's text of it.
+"""Finds the loops of a compiled program in XLA's text of it.
 
 >>> hlo = '''
 ... %body.1 (p: f32[2]) -> f32[2] {
@@ -24,13 +24,13 @@
 
 import re
 
-# Not kernels: they start nothing on the device, or only name what is there.
+# Not kernels: they launch nothing on the device, or only name existing values.
 _FREE = re.compile(r" (?:parameter|constant|bitcast|tuple|get-tuple-element|after-all|iota)\(")
 _SCALAR = re.compile(r"= (?:s32|u32|pred)\[\]")
 
 
 def _computations(hlo: str) -> dict[str, list[str]]:
-    """The instructions of each computation by its name."""
+    """Returns the instructions of each computation by its name."""
     parts = re.split(r"\n(?=(?:ENTRY )?%\S+ \()", hlo)
     headed = ((re.match(r"(?:ENTRY )?(%\S+) \(", part), part) for part in parts)
     return {
@@ -45,13 +45,13 @@ def _body_names(hlo: str) -> list[str]:
 
 
 def loop_bodies(hlo: str) -> list[list[str]]:
-    """The instructions of each loop's body, those of what it calls left out."""
+    """Returns the instructions of each loop's body, without those of the computations it calls."""
     computations = _computations(hlo)
     return [computations[name] for name in _body_names(hlo)]
 
 
 def loop_instructions(hlo: str) -> list[str]:
-    """The instructions of all loops and of whatever they call."""
+    """Returns the instructions of all loops and of everything they call."""
     computations, seen = _computations(hlo), dict.fromkeys(_body_names(hlo))
     waiting = list(seen)
     while waiting:
@@ -63,12 +63,12 @@ def loop_instructions(hlo: str) -> list[str]:
 
 
 def kernels(body: list[str]) -> int:
-    """The instructions of a body that start something on a device."""
+    """Counts the instructions of a body that launch something on a device."""
     return sum(not _FREE.search(line) and not _SCALAR.search(line) for line in body)
 
 
 def of_whole_sequences(instructions: list[str], steps: int) -> list[str]:
-    """Conversions, copies and arithmetic on arrays of all time steps, [T, ..., ...].
+    """Selects conversions, copies and arithmetic on arrays of all time steps, [T, ..., ...].
 
     >>> of_whole_sequences(["%a = f32[7,2,3]{2,1,0} convert(%b)", "%c = f32[2,3]{1,0} copy(%d)"], 7)
     ['%a = f32[7,2,3]{2,1,0} convert(%b)']

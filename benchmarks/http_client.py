@@ -1,4 +1,4 @@
-"""A small HTTP client over asyncio's streams: light beside the server that it measures."""
+"""A small HTTP client over asyncio's streams, light compared to the server that it measures."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ class Answer(NamedTuple):
     body: bytes
 
     def json(self) -> Any:
-        """The body as JSON."""
+        """Parses the body as JSON."""
         return json.loads(self.body)
 
 
@@ -22,7 +22,7 @@ class Connection:
 
     Args:
         host: address of the server.
-        port: of the server.
+        port: port of the server.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -45,12 +45,12 @@ class Connection:
         return await self.read()
 
     async def get(self, path: str) -> Answer:
-        """Asks for a page."""
+        """Requests a page."""
         await self.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         return await self.read()
 
     async def send(self, data: bytes) -> None:
-        """Sends bytes as they are."""
+        """Sends bytes unchanged."""
         self.writer.write(data)
         await self.writer.drain()
 
@@ -58,7 +58,7 @@ class Connection:
         """Reads one response.
 
         Raises:
-            ConnectionError: the server closed the connection without one.
+            ConnectionError: the server closed the connection without a response.
         """
         try:
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")

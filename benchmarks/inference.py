@@ -1,16 +1,17 @@
-"""Prediction, text to label: start-up, one review, many reviews; ours beside torch.
+"""Times prediction from text to label: start-up, one review, many reviews; ours and torch.
 
     python benchmarks/inference.py                       # an untrained model of configs/imdb.py
     python benchmarks/inference.py --workdir=runs/imdb   # a trained one
-    python benchmarks/inference.py --token-cache=FOLDER  # where IMDB's texts are not at hand
-    python benchmarks/inference.py --small               # a try on made-up reviews
+    python benchmarks/inference.py --token-cache=FOLDER  # if IMDB's texts are not available
+    python benchmarks/inference.py --small               # a trial on made-up reviews
 
 Ours is the package's `Predictor`. torch has the same weights, tokenizer and n-gram features, and
-batches of the size that is fastest here, all reviews sorted by length and padded to the longest of
-their batch; `flipped` keeps padding out of the backward direction by turning rows round within
-their length, `packed` packs rows. Probabilities are compared before anything is timed. One review:
-the sides in turn, review by review, each shape compiled before. Many: ours and the faster way of
-torch in turn, a fifth of the reviews each time, all of them once. Start-up: see `start_up.py`.
+the batch size that is fastest here, with all reviews sorted by length and padded to the longest of
+their batch; `flipped` keeps padding out of the backward direction by reversing rows within their
+length, `packed` packs rows. Probabilities are compared before anything is timed. One review: the
+sides take turns, review by review, with each shape compiled before. Many: ours and the faster way
+of torch take turns, a fifth of the reviews at a time, covering all of them once. Start-up: see
+`start_up.py`.
 """
 
 import argparse
@@ -41,7 +42,7 @@ from lstm_flax.training.optimizer import make_optimizer
 from lstm_flax.training.train_state import TrainState, make_key, to_trees
 from lstm_flax.training.warm_start import fit_encoder
 
-TOLERANCE = {"float32": 1e-4, "bfloat16": 0.05}  # of probabilities
+TOLERANCE = {"float32": 1e-4, "bfloat16": 0.05}  # for probabilities
 _BATCH_SIZES = (32, 64, 128, 256)
 _PARTS = 5
 
@@ -49,7 +50,7 @@ Classify = Callable[[Sequence[str]], list[Prediction]]
 
 
 def write_untrained(config: Config, workdir: Path) -> None:
-    """A checkpoint of freshly drawn weights, whole otherwise."""
+    """Writes a checkpoint of freshly drawn weights, otherwise complete."""
     dataset = open_dataset(config.data, config.tokenizer)
     names = dataset.label_names
     order = config.model.ngram_order
@@ -74,7 +75,7 @@ def write_untrained(config: Config, workdir: Path) -> None:
 
 
 def our_sides(workdir: Path) -> dict[str, Classify]:
-    """The package's `Predictor`."""
+    """Makes the side of the package's `Predictor`."""
     predictor = Predictor.from_checkpoint(workdir)
     return {"ours": lambda texts: list(predictor.predict_stream(texts))}
 
@@ -82,12 +83,12 @@ def our_sides(workdir: Path) -> dict[str, Classify]:
 def torch_sides(
     workdir: Path, texts: Sequence[str]
 ) -> tuple[dict[str, Classify], dict[str, dict[int, float]]]:
-    """Both ways of torch that are exact, each with the batch size that suits it best.
+    """Makes both exact ways of torch, each with the batch size that suits it best.
 
-    Beside a model of bfloat16, one of them in bfloat16 too.
+    For a bfloat16 model, one of them also runs in bfloat16.
 
     Returns:
-        The sides; and of each the seconds that these texts took it, by batch size.
+        The sides; and for each, the seconds that these texts took, by batch size.
     """
     from torch_predictor import TorchPredictor
 
@@ -112,7 +113,7 @@ def torch_sides(
 
 
 def compare(sides: dict[str, Classify], texts: Sequence[str], tolerance: float) -> dict[str, float]:
-    """Largest difference of a probability from the first side's.
+    """Computes the largest difference of a probability from the first side's.
 
     Raises:
         SystemExit: a side answers something else.
@@ -131,7 +132,7 @@ def compare(sides: dict[str, Classify], texts: Sequence[str], tolerance: float) 
 def measure_latency(
     sides: dict[str, Classify], texts: Sequence[str]
 ) -> dict[str, dict[str, float]]:
-    """One review at a time, in turn, each review once before."""
+    """Times one review at a time, in turn, after each review has run once."""
     for classify in sides.values():
         for text in texts:
             classify([text])
@@ -148,7 +149,7 @@ def measure_latency(
 def measure_throughput(
     sides: dict[str, Classify], texts: Sequence[str]
 ) -> dict[str, dict[str, float]]:
-    """A part of the reviews at a time, in turn, each review once; 1,024 of all lengths before."""
+    """Times parts of the reviews in turn, each once, after a warm-up on 1,024 of all lengths."""
     by_length = sorted(texts, key=len)
     for classify in sides.values():
         classify(by_length[:: max(1, len(texts) // 1024)])
@@ -170,7 +171,7 @@ def measure_throughput(
 
 
 def print_tables(report: dict[str, Any]) -> None:
-    """Latency and throughput."""
+    """Prints latency and throughput."""
     print("\none review, text to label, milliseconds")
     print(f"  {'':16}{'median':>10}{'95th percentile':>18}{'differs':>10}")
     for name, row in report["one_review"].items():
@@ -193,7 +194,7 @@ def print_tables(report: dict[str, Any]) -> None:
 def measure(
     arguments: argparse.Namespace, workdir: Path, texts: Sequence[str], report: dict[str, Any]
 ) -> None:
-    """Fills the report."""
+    """Fills in the report."""
     sides = our_sides(workdir)
     few = texts[: arguments.texts]
     many = dict(sides)
@@ -219,7 +220,7 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=200, help="reviews taken one by one")
     parser.add_argument("--reviews", type=int, default=25_000, help="reviews taken together")
     parser.add_argument("--rounds", type=int, default=3, help="of start-up")
-    parser.add_argument("--torch-threads", type=int, default=0, help="default: one a core")
+    parser.add_argument("--torch-threads", type=int, default=0, help="default: one per core")
     parser.add_argument("--no-start-up", action="store_true", help="leave the processes out")
     parser.add_argument("--small", action="store_true", help="made-up reviews, a few of them")
     parser.add_argument("--json", type=Path, default=Path("inference.json"))

@@ -1,17 +1,17 @@
-"""The recurrent layer, ours beside Flax's and torch's: forward, and forward with backward.
+"""Compares the recurrent layer with Flax's and torch's: forward, and forward with backward.
 
     python benchmarks/layer.py                                    # what docs/performance.md shows
     python benchmarks/layer.py --batch 16 64 --width 128 1024 --hidden 256 --dtype bfloat16
 
 Every candidate computes the same layer with the same weights on the same batch. Results are
-compared before anything is timed; then the candidates take turns, round by round, so that whatever
-else the machine does meets all alike. Prints a table and writes a JSON file. The first layer's
-inputs are as wide as the hidden state, and lengths fill the last quarter of the width, as those of
-a length bucket do.
+compared before anything is timed; then the candidates take turns, round by round, so other load on
+the machine affects all alike. Prints a table and writes a JSON file. The first layer's inputs are
+as wide as the hidden state, and lengths fill the last quarter of the width, like those of a length
+bucket.
 
-Candidates: `scan`, `fused`, `cudnn` (where it can run) of `lstm_flax.LSTM`; `flax`, a stack of
+Candidates: `scan`, `fused`, `cudnn` (if it can run) of `lstm_flax.LSTM`; `flax`, a stack of
 `nn.Bidirectional` or `nn.RNN` over `nn.OptimizedLSTMCell`; `torch_padded`, `torch.nn.LSTM` on the
-padded batch; `torch_packed`, the same on packed rows. Without torch its two are left out.
+padded batch; `torch_packed`, the same on packed rows. Without torch, its two are left out.
 """
 
 import argparse
@@ -36,16 +36,16 @@ from measuring import (
 
 from lstm_flax.devices.allocator import keep_freed_memory
 
-# Relative to the largest entry. TensorFloat-32 keeps 11 bits of what enters a product.
+# Relative to the largest entry. TensorFloat-32 keeps 11 bits of a product's operands.
 TOLERANCE = {"float32": 1e-4, "tf32": 0.05, "bfloat16": 0.1}
 
 
 def compare(
     setting: Setting, batch: Batch, steps: dict[str, Step], tolerance: float
 ) -> dict[str, float]:
-    """Largest difference of each candidate from the first, relative to the largest entry.
+    """Computes each candidate's largest difference from the first, relative to the largest entry.
 
-    Padding is left out. `torch_padded` is not compared where its backward direction starts in the
+    Padding is left out. `torch_padded` is not compared if its backward direction starts in the
     padding; `torch_packed` stands for it.
 
     Raises:
@@ -73,14 +73,14 @@ def compare(
 
 
 def to_numpy(array: Any) -> np.ndarray:
-    """A float32 numpy array out of JAX's or torch's."""
+    """Converts a JAX or torch array to a float32 numpy array."""
     if hasattr(array, "detach"):
         return array.detach().float().cpu().numpy()
     return np.asarray(array, np.float32)
 
 
 def matmul_step(dtype: str, size: int = 2048) -> Step:
-    """A square product, the machine's ceiling: 2 size^3 operations."""
+    """Makes a square product, the machine's peak speed: 2 size^3 operations."""
     matrix = jax.random.normal(jax.random.key(0), (size, size), jnp.dtype(dtype))
     product = jax.jit(jnp.matmul)
     return lambda: jax.block_until_ready(product(matrix, matrix))
@@ -89,7 +89,7 @@ def matmul_step(dtype: str, size: int = 2048) -> Step:
 def measure(
     setting: Setting, names: Sequence[str], rounds: int, train: bool, tf32: bool
 ) -> dict[str, Any]:
-    """One row group of the table, as the JSON file holds it."""
+    """Measures one group of table rows, in the form of the JSON file."""
     batch = make_batch(setting)
     steps = candidates(setting, batch, names, train)
     kind = "tf32" if tf32 and setting.dtype == "float32" else setting.dtype
@@ -116,7 +116,7 @@ def measure(
 
 
 def print_rows(result: dict[str, Any]) -> None:
-    """The rows of one setting; ratios are to the fastest of ours."""
+    """Prints the rows of one setting; ratios are to our fastest."""
     setting = Setting(**result["setting"])
     print(
         f"\n{result['pass']}: B {setting.batch}, T {setting.width}, E = H = {setting.hidden}, "
@@ -142,7 +142,7 @@ def print_rows(result: dict[str, Any]) -> None:
 
 
 def grid(arguments: argparse.Namespace) -> Iterator[Setting]:
-    """All combinations asked for."""
+    """Yields all requested combinations."""
     axes = (arguments.batch, arguments.width, arguments.hidden, arguments.layers)
     for point in itertools.product(*axes, arguments.directions, arguments.dtype):
         yield Setting(*point)

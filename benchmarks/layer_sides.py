@@ -1,4 +1,4 @@
-"""One layer on one batch, by all who compute it: ours, Flax's and torch's."""
+"""One layer on one batch, computed by this package, by Flax and by torch."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ class Setting:
     dtype: str
 
     def flops(self, backward: bool) -> int:
-        """Of the matrix products; the backward pass has twice as many as the forward pass."""
+        """Counts operations of the products; the backward pass has twice the forward pass's."""
         rows = self.batch * self.width
         total = 0
         for layer in range(self.layers):
@@ -38,7 +38,7 @@ class Setting:
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """What every candidate gets: numpy arrays, batch first, and one parameter tree."""
+    """The input of every candidate: numpy arrays, batch first, and one parameter tree."""
 
     inputs: np.ndarray
     lengths: np.ndarray
@@ -50,7 +50,7 @@ Step = Callable[[], Any]  # () -> outputs, or (outputs, input gradients)
 
 
 def make_batch(setting: Setting) -> Batch:
-    """Random inputs, weights as `LSTM` starts them, the cotangent zero in the padding."""
+    """Makes random inputs, `LSTM`'s initial weights, and a cotangent, zero in the padding."""
     rng = np.random.default_rng(0)
     shape = (setting.batch, setting.width)
     lengths = rng.integers(3 * setting.width // 4, setting.width + 1, setting.batch)
@@ -64,7 +64,7 @@ def make_batch(setting: Setting) -> Batch:
 
 
 def our_layer(setting: Setting, implementation: str) -> LSTM:
-    """`lstm_flax.LSTM` of this setting."""
+    """Makes the `lstm_flax.LSTM` of this setting."""
     return LSTM(
         setting.hidden,
         num_layers=setting.layers,
@@ -75,18 +75,18 @@ def our_layer(setting: Setting, implementation: str) -> LSTM:
 
 
 class FlaxStack(nn.Module):
-    """What one writes with Flax alone."""
+    """The same layers written with Flax alone."""
 
     setting: Setting
 
     @nn.compact
     def __call__(self, inputs: jax.Array, lengths: jax.Array) -> jax.Array:
-        """[B, T, E] to [B, T, D*H]; what Flax leaves in the padding stays there."""
+        """Maps [B, T, E] to [B, T, D*H]; whatever Flax leaves in the padding stays there."""
         x = inputs.astype(self.setting.dtype)
         for layer in range(self.setting.layers):
             rnns = []
             for direction in range(self.setting.directions):
-                # Named as ours, the cells find the same parameters.
+                # Named like ours, so the cells find the same parameters.
                 name = direction_name(layer, direction)
                 cell = nn.OptimizedLSTMCell(
                     self.setting.hidden, dtype=jnp.dtype(self.setting.dtype), name=name
@@ -100,7 +100,7 @@ class FlaxStack(nn.Module):
 def jax_step(
     apply: Callable[[Any, jax.Array, jax.Array], jax.Array], params: Any, batch: Batch, train: bool
 ) -> Step:
-    """A compiled step of `apply(params, inputs, lengths)`."""
+    """Compiles a step of `apply(params, inputs, lengths)`."""
     arrays = jax.device_put((params, batch.inputs, batch.lengths))
     cotangent = jax.device_put(batch.cotangent)
 
@@ -124,7 +124,7 @@ def jax_step(
 
 
 def torch_step(setting: Setting, batch: Batch, train: bool, packed: bool) -> Step:
-    """torch.nn.LSTM with the same weights, on the GPU where there is one."""
+    """Makes torch.nn.LSTM with the same weights, on the GPU if there is one."""
     import torch
     from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -170,7 +170,7 @@ def torch_step(setting: Setting, batch: Batch, train: bool, packed: bool) -> Ste
 def candidates(
     setting: Setting, batch: Batch, names: Sequence[str], train: bool
 ) -> dict[str, Step]:
-    """The steps that can run here, by name."""
+    """Returns the steps that can run here, by name."""
     steps: dict[str, Step] = {}
     for name in names:
         if name.startswith("torch"):

@@ -1,12 +1,12 @@
-"""The flat, the truncated and the hierarchical classifier on IMDB, at 400 and at 2,000 tokens.
+"""Compares flat, truncated and hierarchical classifiers on IMDB, at 400 and at 2,000 tokens.
 
     python benchmarks/long_reviews.py --output=long_reviews.jsonl --folder=/tmp/long_reviews
 
-One JSON line a run: accuracy on the development part and on test, seconds of the training and of
-the whole run, and memory: the most that the process held, and what the compiled train step of the
-widest bucket takes beside its arguments. Each run has a process of its own, and finds the encoded
-reviews in the cache. Lines that are there are not run again; a run that was stopped continues.
-`--examples` takes fewer reviews for a try; `--made_up` takes made-up ones for a try in seconds.
+Writes one JSON line per run: development and test accuracy, seconds of the training and of the
+whole run, and memory: the process's peak, and what the compiled train step of the widest bucket
+takes besides its arguments. Each run has its own process and finds the encoded reviews in the
+cache. Runs with a line are not repeated; an interrupted run continues. `--examples` uses fewer
+reviews for a trial; `--made_up` uses made-up ones for a trial in seconds.
 """
 
 import argparse
@@ -42,7 +42,7 @@ TOKENS = (400, 2000)
 
 
 def config_of(choice: str, tokens: int, seed: int, examples: int, made_up: Path | None) -> Config:
-    """One bidirectional layer of 64 over words, three epochs."""
+    """Returns one bidirectional layer of 64 over words, trained for three epochs."""
     config = default_config()
     config.data.lowercase = True
     config.data.max_length = tokens
@@ -65,7 +65,7 @@ def config_of(choice: str, tokens: int, seed: int, examples: int, made_up: Path 
 
 
 def step_memory(model: TextClassifier, config: Config) -> int:
-    """Bytes that the compiled train step of the widest bucket takes beside its arguments."""
+    """Counts the bytes of the widest bucket's compiled train step, besides its arguments."""
     optimizer = make_optimizer(config.optimizer, 1_000)
     rows, width = (
         config.data.batch_size,
@@ -112,7 +112,7 @@ def run_one(config: Config, workdir: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Runs what is not in the output yet."""
+    """Runs whatever is not in the output yet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--folder", type=Path, required=True, help="of the runs")

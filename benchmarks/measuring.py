@@ -1,4 +1,4 @@
-"""What the benchmarks share: turns, medians with spread, the report and where it was made."""
+"""Shared by the benchmarks: taking turns, medians with spread, and reports with environment."""
 
 import importlib.util
 import json
@@ -19,7 +19,7 @@ HAS_TORCH = importlib.util.find_spec("torch") is not None
 
 
 def environment() -> dict[str, Any]:
-    """Command, date, device and versions."""
+    """Returns command, date, device and versions."""
     versions = {"python": platform.python_version()}
     for name in ("lstm-flax", "jax", "jaxlib", "flax", "optax", "torch", "numpy"):
         try:
@@ -39,16 +39,16 @@ def environment() -> dict[str, Any]:
 
 
 def usable_cores() -> int:
-    """Cores this process may use."""
+    """Counts the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def start_report(torch_threads: int = 0, **settings: Any) -> dict[str, Any]:
-    """The head of a report, printed too.
+    """Starts a report and prints its head.
 
     Args:
-        torch_threads: of torch; 0 for as many as there are cores, which JAX takes too.
-        settings: what the report says of its run.
+        torch_threads: number of torch threads; 0 for one per core, as JAX does.
+        settings: settings to record in the report.
     """
     report = environment() | settings
     print(f"{report['device']}, {report['machine']}, {report['versions']}")
@@ -75,14 +75,14 @@ def write_report(path: Path, report: Mapping[str, Any]) -> None:
 
 
 def torch_device() -> str:
-    """Where torch computes: beside JAX."""
+    """Returns the device for torch: the same as JAX's."""
     import torch
 
     return "cuda" if torch.cuda.is_available() and jax.default_backend() == "gpu" else "cpu"
 
 
 def set_precision(full_float32: bool) -> None:
-    """Products of float32 numbers on a GPU: in full, or in TensorFloat-32, on both sides."""
+    """Sets float32 products on a GPU to full precision or TensorFloat-32, on both sides."""
     jax.config.update(
         "jax_default_matmul_precision", "highest" if full_float32 else "tensorfloat32"
     )
@@ -94,7 +94,7 @@ def set_precision(full_float32: bool) -> None:
 
 
 def seconds_of(action: Callable[[], Any]) -> float:
-    """The time of one call, after a rest: the other library's threads spin before they sleep."""
+    """Times one call after a pause: the other library's threads spin before they sleep."""
     time.sleep(0.05)
     start = time.perf_counter()
     action()
@@ -102,7 +102,7 @@ def seconds_of(action: Callable[[], Any]) -> float:
 
 
 def time_in_turn(actions: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each action, in every round each once."""
+    """Times each action once per round, in turn."""
     seconds: dict[str, list[float]] = {name: [] for name in actions}
     for _ in range(rounds):
         for name, action in actions.items():
@@ -111,7 +111,7 @@ def time_in_turn(actions: Mapping[str, Callable[[], Any]], rounds: int) -> dict[
 
 
 def summary(seconds: Sequence[float]) -> dict[str, float]:
-    """Median and spread of some times."""
+    """Computes the median and spread of some times."""
     return {
         "median_seconds": statistics.median(seconds),
         "fastest_seconds": min(seconds),

@@ -1,8 +1,8 @@
-"""Twenty short texts with negation, contrast or irony, and what the packaged model made of them.
+"""Twenty short texts with negation, contrast or irony, and the packaged model's answers.
 
-    python benchmarks/negation.py          # docs/results/negation.json and the table of it
+    python benchmarks/negation.py          # docs/results/negation.json and its table
 
-`docs/explanations.md` reads them.
+`docs/explanations.md` discusses them.
 """
 
 import json
@@ -13,7 +13,7 @@ from lstm_flax.cli.explain import record_of
 
 OUTPUT = Path(__file__).parents[1] / "docs" / "results" / "negation.json"
 
-# What a reader would answer, and the text.
+# The answer a person would give, and the text.
 TEXTS = (
     ("pos", "Not bad at all."),
     ("neg", "Not good."),

@@ -1,7 +1,7 @@
-"""Commands of `lstm-flax` one after another, that may be stopped and continued at any moment.
+"""Runs `lstm-flax` commands in sequence; it can be stopped and continued at any moment.
 
-What a training has done is in its own folder, and the same command continues it. All that is kept
-beside it is a report of what has ended, so that it is not asked again.
+The progress of a training is in its own folder, and the same command continues it. Besides that,
+only a report of finished commands is kept, so they are not run again.
 """
 
 import contextlib
@@ -30,10 +30,11 @@ class Command:
     """One command.
 
     Attributes:
-        name: in the report.
+        name: name in the report.
         workdir: the run's folder.
-        words: what follows `lstm-flax`.
-        output: the file of its standard output, there once it has ended well; None for the log.
+        words: the arguments after `lstm-flax`.
+        output: the file of its standard output, which exists once it has succeeded; None for the
+            log.
     """
 
     name: str
@@ -42,13 +43,13 @@ class Command:
     output: Path | None = None
 
     def __str__(self) -> str:
-        """As one types it."""
+        """Formats the command as typed."""
         typed = shlex.join(["lstm-flax", *self.words])
         return typed if self.output is None else f"{typed} > {shlex.quote(str(self.output))}"
 
     @property
     def results(self) -> Path:
-        """The file that it leaves once it has ended well: its metrics, or its output."""
+        """The file that it leaves once it has succeeded: its metrics, or its output."""
         if self.output is not None:
             return self.output
         kept = "evaluation.json" if self.words[0] == "evaluate" else "results.json"
@@ -56,19 +57,19 @@ class Command:
 
 
 class Driver:
-    """Runs commands until somebody says stop, and reports on them in `report.json` of a folder.
+    """Runs commands until asked to stop, and reports on them in `report.json` of a folder.
 
     Attributes:
-        report: what the file holds.
+        report: the contents of the file.
     """
 
     def __init__(self, folder: Path, stop: StopRequest, deadline: float) -> None:
         """Reads the report of earlier starts.
 
         Args:
-            folder: of all runs.
-            stop: whether somebody asked to stop.
-            deadline: the moment to stop at, of `time.monotonic`.
+            folder: folder of all runs.
+            stop: tells whether a stop was requested.
+            deadline: when to stop, in terms of `time.monotonic`.
         """
         self._folder = folder
         self._stop = stop
@@ -80,15 +81,15 @@ class Driver:
 
     @property
     def must_stop(self) -> bool:
-        """Whether somebody asked to, or the time is up."""
+        """Returns True if a stop was requested or the time is up."""
         return self._stop.requested or time.monotonic() >= self._deadline
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[bool]:
-        """Holds the folder; False where it had to stop before it could.
+        """Locks the folder; yields False if it had to stop before it got the lock.
 
-        The commands hold the lock too: one whose driver was killed is waited for, rather than
-        joined by a second one in the same folder.
+        The commands hold the lock too: if a driver was killed, its command is waited for, instead
+        of starting a second one in the same folder.
         """
         with (self._folder / "lock").open("w") as file:
             for second in range(1 << 30):
@@ -106,12 +107,12 @@ class Driver:
             yield self._lock is not None
 
     def is_done(self, name: str, command: str) -> bool:
-        """Whether this very command has results already."""
+        """Returns True if this exact command already has results."""
         known = self.report["commands"].get(name, {})
         return known.get("command") == command and "results" in known
 
     def run(self, command: Command) -> int:
-        """One command, unless it is done and its run is there: its exit status, or `STOPPED`."""
+        """Runs a command unless it is done and its run exists: its exit status, or `STOPPED`."""
         if command.results.exists() and self.is_done(command.name, str(command)):
             return 0
         if self.must_stop:
@@ -151,7 +152,7 @@ class Driver:
         return status
 
     def _watch(self, child: "subprocess.Popen[bytes]", command: Command) -> int:
-        """Waits for the end of a command; asks it to stop when the time has come."""
+        """Waits for a command to end; asks it to stop when the time has come."""
         asked: float | None = None
         told = time.monotonic()
         while True:
@@ -184,7 +185,7 @@ class Driver:
         self.note(command.name, known)
 
     def note(self, name: str, known: dict[str, Any]) -> None:
-        """Keeps what is known of a command; what came after it is to be done again."""
+        """Records the facts about a command; later commands must then be run again."""
         commands = self.report["commands"]
         if name in commands:
             for later in list(commands)[list(commands).index(name) + 1 :]:
@@ -193,7 +194,7 @@ class Driver:
         self._write()
 
     def note_start(self, where: dict[str, Any]) -> None:
-        """Keeps command, device and versions of this start."""
+        """Records command, device and versions of this start."""
         self.report["starts"].append(where)
         self._write()
 
@@ -202,7 +203,7 @@ class Driver:
 
 
 def log_lines(workdir: Path) -> list[dict[str, Any]]:
-    """What a run has logged so far; a line that is being written is left out."""
+    """Returns what a run has logged so far, without a line still being written."""
     path = workdir / "log.jsonl"
     if not path.exists():
         return []
@@ -211,7 +212,7 @@ def log_lines(workdir: Path) -> list[dict[str, Any]]:
 
 
 def progress(workdir: Path) -> str:
-    """How far a training is."""
+    """Describes the progress of a training."""
     lines = [line for line in log_lines(workdir) if line["event"] == "train"]
     if not lines:
         return "no step logged yet"

@@ -1,6 +1,6 @@
-"""The reviews that benchmarks run on: IMDB's training split, a token cache, or made-up ones.
+"""Reviews for the benchmarks: IMDB's training split, a token cache, or made-up ones.
 
-IMDB's test split is never opened. Test text is not needed to measure time.
+IMDB's test split is never opened, because measuring time does not need it.
 """
 
 import contextlib
@@ -31,17 +31,17 @@ _WORDS = ("the", "film", "a", "story", "with", "actors", "and", "music", "in", "
 def imdb_config(
     token_cache: Path | None = None, made_up: Path | None = None, overrides: Sequence[str] = ()
 ) -> Config:
-    """`configs/imdb.py` on the labelled reviews alone; see `imdb_flags`."""
+    """Returns `configs/imdb.py` with the labelled reviews alone; see `imdb_flags`."""
     flags = [*imdb_flags(token_cache, made_up)[1:], *overrides]
     return Config.from_config_dict(load_config(_IMDB, flags))
 
 
 def imdb_flags(token_cache: Path | None = None, made_up: Path | None = None) -> list[str]:
-    """The flags that `lstm-flax train` takes for it.
+    """Returns the flags with which `lstm-flax train` uses that configuration.
 
     Args:
-        token_cache: a folder that `lstm-flax prepare` has made, to start from it alone.
-        made_up: a folder for made-up reviews instead, for a try in seconds.
+        token_cache: a folder made by `lstm-flax prepare`, to start from it alone.
+        made_up: a folder for made-up reviews instead, for a trial in seconds.
     """
     flags = [f"--config={_IMDB}", "--config.data.use_unlabelled=false"]
     flags.append("--config.model.dtype=float32")  # the same on every machine
@@ -61,7 +61,7 @@ def imdb_flags(token_cache: Path | None = None, made_up: Path | None = None) -> 
 
 
 def cache_flags(token_cache: Path) -> list[str]:
-    """The flags that start a run from a token cache alone, whatever its settings are."""
+    """Returns the flags that start a run from a token cache alone, whatever its settings are."""
     manifest = json.loads((token_cache / "dataset.json").read_text(encoding="utf-8"))
     return [f"--config.data.token_cache={token_cache}"] + [
         f"--config.{area}.{name}={value}"
@@ -71,7 +71,7 @@ def cache_flags(token_cache: Path) -> list[str]:
 
 
 def write_made_up_reviews(path: Path, count: int) -> None:
-    """A .jsonl file of labelled texts of 20 to 400 words, the same each time."""
+    """Writes a .jsonl file of labelled texts of 20 to 400 words, identical each time."""
     rng = random.Random(0)
     lines = []
     for index in range(count):
@@ -83,12 +83,12 @@ def write_made_up_reviews(path: Path, count: int) -> None:
 
 
 def write_made_up_cache(folder: Path) -> Path:
-    """A token cache of made-up reviews with every split that IMDB's has, unlabelled texts too.
+    """Writes a token cache of made-up reviews with all splits of IMDB, unlabelled texts included.
 
-    These are beside it as a file as well, `unlabelled.jsonl` of the folder given.
+    The unlabelled texts are also in a file, `unlabelled.jsonl` in the given folder.
 
     Returns:
-        The cache's own folder, within the one given.
+        The cache's own folder, inside the given one.
     """
     config = imdb_config(made_up=folder)
     dataset = open_dataset(config.data, config.tokenizer)
@@ -113,14 +113,14 @@ def write_made_up_cache(folder: Path) -> Path:
 
 
 def read_texts(path: Path) -> list[str]:
-    """The texts of a file; blank ones are left out.
+    """Reads the texts of a file; blank ones are left out.
 
     Args:
-        path: one text a line, or .jsonl with a field `text`; .xz after either name for a
+        path: one text per line, or .jsonl with a field `text`; .xz after either name for a
             compressed file.
 
     Raises:
-        UserError: it cannot be read, or a line of a .jsonl file is no such record.
+        UserError: it cannot be read, or a line of a .jsonl file is not such a record.
     """
     texts = []
     with _lines_of(path) as lines:
@@ -133,10 +133,10 @@ def read_texts(path: Path) -> list[str]:
                     line = json.loads(line)["text"]
                 except (ValueError, KeyError, TypeError) as error:
                     raise UserError(
-                        f"{path}:{number}: no JSON object with a field 'text' "
+                        f"{path}:{number}: not a JSON object with a field 'text' "
                         f"({type(error).__name__}); correct the line, or give plain text as .txt"
                     ) from error
-            # One text a line is what comes of it; to the tokenizer a line break is a space.
+            # The output has one text per line; to the tokenizer, a line break is a space.
             text = line.replace("\r", " ").replace("\n", " ").strip(" ")
             if text.strip():
                 texts.append(text)
@@ -154,15 +154,15 @@ def _lines_of(path: Path) -> Iterator[Iterator[str]]:
 
 
 def write_unlabelled(path: Path, folder: Path) -> Path:
-    """Plain text for `lstm-flax predict --file`: a file's texts but for reviews of IMDB's test.
+    """Writes a file's texts, without IMDB test reviews, for `lstm-flax predict --file`.
 
     Args:
         path: see `read_texts`.
         folder: where to write.
 
     Returns:
-        The file, one text a line. Its name changes with its content, so that a command that names
-        it does too.
+        The file, with one text per line. Its name changes with its content, and so does any command
+        that names it.
     """
     texts = np.array(read_texts(path), dtype=object)
     texts = texts[~np.isin(text_hashes(texts), film_table().unsupervised_in_test)]
@@ -175,15 +175,15 @@ def write_unlabelled(path: Path, folder: Path) -> Path:
 
 
 def labelled_reviews(dataset: Dataset) -> TokenizedSplit:
-    """The training and the development part as one: all 25,000 of IMDB."""
+    """Returns training and development parts as one: all 25,000 of IMDB."""
     return TokenizedSplit.concatenate([dataset.split(name) for name in ("train", "development")])
 
 
 def review_texts(config: Config, limit: int) -> list[str]:
-    """Up to `limit` texts of the training and the development part.
+    """Returns up to `limit` texts of the training and development parts.
 
-    Where only a token cache is at hand they are put together from its tokens: as long as the
-    reviews, words in lower case between spaces.
+    If only a token cache is available, they are assembled from its tokens: as long as the reviews,
+    with lower-case words separated by spaces.
     """
     dataset = open_dataset(config.data, config.tokenizer)
     try:

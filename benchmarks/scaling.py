@@ -1,20 +1,20 @@
-"""What a train step costs as things grow: T, B, H, the data set, the number of devices.
+"""Measures a train step's cost as things grow: T, B, H, the data set, the number of devices.
 
     python benchmarks/scaling.py                           # everything
     python benchmarks/scaling.py --parts width batch       # T from 128 to 2,048, B from 16 to 512
-    python benchmarks/scaling.py --small                   # a try
+    python benchmarks/scaling.py --small                   # a trial
 
 Parts:
 
-- `width`, `batch`, `hidden`: seconds of the package's train step (its default classifier, one layer
-  in two directions) at several values of one size, which take turns. `x linear` is the cost an
-  element relative to the first row's: 1 where cost grows linearly. For `hidden` it is the cost an
+- `width`, `batch`, `hidden`: seconds of the package's train step (its default classifier, one
+  bidirectional layer) at several values of one size, which take turns. `x linear` is the cost per
+  element relative to the first row's: 1 if cost grows linearly. For `hidden` it is the cost per
   operation of the matrix products.
-- `examples`: token caches of 10 and of 100 million random tokens, each trained from in a process of
-  its own. Seconds to open the cache, to plan an epoch, a batch, a step; and the peak of memory: the
-  process's own (anonymous) and all of it, with the mapped cache, which the system can take back.
+- `examples`: token caches of 10 and of 100 million random tokens, each trained from in its own
+  process. Seconds to open the cache, to plan an epoch, per batch and per step; and peak memory: the
+  process's own (anonymous), and all of it with the mapped cache, which the system can reclaim.
 - `devices`: a step of the same batch on 1, 2, 4, 8 devices in processes that take turns: virtual
-  ones of the CPU, or the GPUs there are. The mean loss of the first steps is compared.
+  CPU devices, or the available GPUs. The mean loss of the first steps is compared.
 """
 
 import argparse
@@ -42,7 +42,7 @@ _CHILD = str(Path(__file__).with_name("scaling_child.py"))
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """What is measured."""
+    """The sizes to measure."""
 
     base: Size = dataclasses.field(default_factory=Size)
     width: tuple[int, ...] = (128, 256, 512, 1024, 2048)
@@ -50,14 +50,14 @@ class Grid:
     hidden: tuple[int, ...] = (64, 128, 256, 512)
     tokens: tuple[int, ...] = (10_000_000, 100_000_000)
     devices: tuple[int, ...] = (1, 2, 4, 8)
-    steps: int = 60  # of training from each token cache
+    steps: int = 60  # training steps from each token cache
 
 
 SMALL = Grid(Size(4, 32, 8, 50), (32, 64), (4, 8), (8, 16), (20_000, 200_000), (1, 2), 8)
 
 
 def growth(axis: str, sizes: Sequence[Size], seconds: Sequence[Sequence[float]]) -> list[dict]:
-    """A row a size: summary, and the cost an element (or operation) relative to the first row's."""
+    """Makes a row per size: summary, and cost per element (or operation) relative to the first."""
     rows = []
     for size, times in zip(sizes, seconds, strict=True):
         amount = size.flops() if axis == "hidden" else getattr(size, axis)
@@ -69,7 +69,7 @@ def growth(axis: str, sizes: Sequence[Size], seconds: Sequence[Sequence[float]])
 
 
 def measure_axis(axis: str, grid: Grid, rounds: int) -> list[dict]:
-    """One of T, B, H."""
+    """Measures one of T, B, H."""
     sizes = [dataclasses.replace(grid.base, **{axis: value}) for value in getattr(grid, axis)]
     steps = {str(getattr(size, axis)): step_of(size) for size in sizes}
     seconds = time_in_turn(steps, rounds)
@@ -77,7 +77,7 @@ def measure_axis(axis: str, grid: Grid, rounds: int) -> list[dict]:
 
 
 def print_growth(axis: str, base: Size, rows: Sequence[dict]) -> None:
-    """The table of one axis."""
+    """Prints the table of one axis."""
     print(f"\ntrain step, {axis} (elsewhere {base})")
     print(f"  {axis:>8}{'median ms':>12}{'spread ms':>20}{'x linear':>10}")
     for row in rows:
@@ -90,7 +90,7 @@ def print_growth(axis: str, base: Size, rows: Sequence[dict]) -> None:
 
 
 def run_child(*arguments: Any) -> dict[str, Any]:
-    """A process of its own; what it prints last, as JSON."""
+    """Runs a separate process and parses the last line it prints as JSON."""
     command = [sys.executable, _CHILD, *map(str, arguments)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -98,7 +98,7 @@ def run_child(*arguments: Any) -> dict[str, Any]:
 
 
 def measure_examples(grid: Grid) -> list[dict]:
-    """Each token cache in turn."""
+    """Measures each token cache in turn."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for tokens in grid.tokens:
@@ -110,7 +110,7 @@ def measure_examples(grid: Grid) -> list[dict]:
 
 
 def print_examples(rows: Sequence[dict]) -> None:
-    """The table of the data set's size."""
+    """Prints the table of the data set's size."""
     print("\ntraining from a token cache")
     heads = ("open s", "plan s", "batch ms", "step ms", "own MiB", "all MiB")
     print(f"  {'tokens':>12}{'examples':>10}" + "".join(f"{head:>10}" for head in heads))
@@ -124,7 +124,7 @@ def print_examples(rows: Sequence[dict]) -> None:
 
 
 class DeviceProcess:
-    """A process with some devices that takes a step when told to."""
+    """A process with some devices that takes a step on request."""
 
     def __init__(self, count: int, size: Size) -> None:
         values = dict(os.environ)
@@ -155,7 +155,7 @@ class DeviceProcess:
         return found
 
     def seconds(self) -> float:
-        """Of one step, measured in the process."""
+        """Returns the seconds of one step, measured in the process."""
         return float(self._ask("step")["seconds"])
 
     def close(self) -> None:
@@ -166,7 +166,7 @@ class DeviceProcess:
 
 
 def measure_devices(grid: Grid, rounds: int) -> list[dict]:
-    """The numbers of devices in turn."""
+    """Measures the numbers of devices in turn."""
     counts = grid.devices
     if jax.default_backend() == "gpu":
         counts = tuple(count for count in counts if count <= jax.device_count())
@@ -192,7 +192,7 @@ def measure_devices(grid: Grid, rounds: int) -> list[dict]:
 
 
 def print_devices(rows: Sequence[dict]) -> None:
-    """The table of the devices."""
+    """Prints the table of the devices."""
     print("\none batch on several devices")
     print(f"  {'devices':>8}{'median ms':>12}{'x one':>8}{'loss':>12}")
     for row in rows:

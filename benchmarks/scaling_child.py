@@ -1,4 +1,4 @@
-"""The processes of `scaling.py`: writing a token cache, training from one, steps on demand."""
+"""The processes of `scaling.py`: writing a token cache, training from one, steps on request."""
 
 import argparse
 import json
@@ -18,12 +18,12 @@ from lstm_flax.data.token_cache import read_split, write_split
 from lstm_flax.devices.allocator import keep_freed_memory
 from lstm_flax.devices.sharding import place_batch
 
-_MEAN_LENGTH = 250  # tokens of an example, about IMDB's
+_MEAN_LENGTH = 250  # tokens per example, about IMDB's
 _WARM_UP = 4  # steps before any is timed
 
 
 def write_cache(folder: Path, tokens: int, vocab_size: int) -> None:
-    """A split of random token ids, of examples of 50 to 450 tokens."""
+    """Writes a split of random token ids, in examples of 50 to 450 tokens."""
     rng = np.random.default_rng(0)
     examples = tokens // _MEAN_LENGTH
     ids = rng.integers(4, vocab_size, tokens, dtype=np.uint16)
@@ -36,8 +36,8 @@ def write_cache(folder: Path, tokens: int, vocab_size: int) -> None:
 
 
 def memory_mib(name: str) -> float:
-    """A figure of /proc/self/status: `RssAnon` (now), `VmHWM` (the peak of all), ...; or 0."""
-    # Not getrusage: its peak begins with that of the process that started this one.
+    """Reads a value of /proc/self/status: `RssAnon` (now), `VmHWM` (the peak of all), ...; or 0."""
+    # Not getrusage: its peak starts at that of the parent process.
     status = Path("/proc/self/status")
     for line in status.read_text().splitlines() if status.exists() else []:
         if line.startswith(f"{name}:"):
@@ -46,9 +46,9 @@ def memory_mib(name: str) -> float:
 
 
 class OwnMemory(threading.Thread):
-    """Watches the anonymous memory of this process: what no file can give back.
+    """Watches this process's anonymous memory, which is not backed by files.
 
-    It stays at 0 where there is no /proc.
+    It stays at 0 without /proc.
     """
 
     def __init__(self) -> None:
@@ -57,16 +57,16 @@ class OwnMemory(threading.Thread):
         self._stop_asked = threading.Event()
 
     def run(self) -> None:
-        """Looks every 20 ms."""
+        """Reads the value every 20 ms."""
         while not self._stop_asked.wait(0.02):
             self.look()
 
     def look(self) -> None:
-        """Reads the figure once."""
+        """Reads the value once."""
         self.peak_mib = max(self.peak_mib, memory_mib("RssAnon"))
 
     def stop(self) -> float:
-        """The peak in MiB."""
+        """Stops watching and returns the peak in MiB."""
         self._stop_asked.set()
         self.join()
         self.look()
@@ -74,7 +74,7 @@ class OwnMemory(threading.Thread):
 
 
 def train_from(folder: Path, steps: int, size: Size) -> dict[str, float | int]:
-    """Opens a cache, plans an epoch, takes steps as the loop does."""
+    """Opens a cache, plans an epoch, and takes steps like the loop."""
     memory = OwnMemory()
     memory.start()
     start = time.perf_counter()
@@ -90,7 +90,7 @@ def train_from(folder: Path, steps: int, size: Size) -> dict[str, float | int]:
     for _ in trainer.batches(batcher, plan, steps):
         making.append(time.perf_counter() - start_batch)
         start_batch = time.perf_counter()
-    for width in {batch.width for batch in plan[:steps]}:  # compilations, not timed
+    for width in {batch.width for batch in plan[:steps]}:  # compile first, not timed
         one = [batch for batch in plan if batch.width == width][:1]
         trainer.step(next(trainer.batches(batcher, one, 1)))
     with prefetch(trainer.batches(batcher, plan, steps + _WARM_UP)) as ahead:
@@ -111,7 +111,7 @@ def train_from(folder: Path, steps: int, size: Size) -> dict[str, float | int]:
 
 
 def steps_on_demand(size: Size) -> None:
-    """Answers each line on standard input with one step, a JSON object a line.
+    """Answers each line of standard input with one step, as a JSON object per line.
 
     The first answer is the mean loss of the first steps.
     """

@@ -1,8 +1,8 @@
-"""`lstm-flax serve` under load: answers, throughput, latencies, bad requests, memory, the end.
+"""Tests `lstm-flax serve` under load: answers, latency, bad requests, memory, shutdown.
 
     python benchmarks/serving.py --json serving.json
 
-Server and client share the machine. Reviews are those of IMDB's test split.
+Server and client share the machine. The reviews are from IMDB's test split.
 """
 
 import argparse
@@ -29,7 +29,7 @@ SECONDS = 20  # --max_seconds of the server
 
 
 class Server:
-    """The command in a process of its own."""
+    """The command in a separate process."""
 
     def __init__(self, workdir: Path | None) -> None:
         words = [] if workdir is None else [f"--workdir={workdir}"]
@@ -46,11 +46,11 @@ class Server:
         self.start_seconds = time.perf_counter() - start
 
     def connect(self) -> Connection:
-        """A new connection."""
+        """Opens a new connection."""
         return Connection(HOST, self.port)
 
     def megabytes(self) -> float:
-        """Resident memory."""
+        """Returns the resident memory."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
@@ -58,7 +58,7 @@ class Server:
 async def load(
     server: Server, texts: Sequence[str], connections: int
 ) -> tuple[list[Answer], list[float], float]:
-    """Sends one request a text over some connections: answers, seconds of each, seconds in all."""
+    """Sends one request per text: returns answers, seconds of each, and total seconds."""
     answers: list[Any] = [None] * len(texts)
     seconds = [0.0] * len(texts)
     pending = iter(range(len(texts)))
@@ -76,7 +76,7 @@ async def load(
 
 
 def differences(answers: Sequence[Answer], expected: np.ndarray) -> dict[str, Any]:
-    """Statuses, and how far the answers are from the predictor's."""
+    """Returns statuses, and how far the answers are from the predictor's."""
     found = [
         a.json()["predictions"][0]["probabilities"].values() for a in answers if a.status == 200
     ]
@@ -90,13 +90,13 @@ def differences(answers: Sequence[Answer], expected: np.ndarray) -> dict[str, An
 
 
 def latencies(seconds: Sequence[float], total: float) -> dict[str, float]:
-    """Requests a second, p50, p95 and p99 in milliseconds."""
+    """Computes requests per second, and p50, p95 and p99 in milliseconds."""
     percentiles = {f"p{p}_ms": 1e3 * float(np.percentile(seconds, p)) for p in (50, 95, 99)}
     return {"requests": len(seconds), "requests_per_second": len(seconds) / total} | percentiles
 
 
 def hostile_requests() -> dict[str, Callable[[Connection], Awaitable[Answer]]]:
-    """Requests that must not be answered with a label, by name."""
+    """Returns requests that must not be answered with a label, by name."""
     head = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
     def raw(data: bytes) -> Callable[[Connection], Awaitable[Answer]]:
@@ -137,7 +137,7 @@ def hostile_requests() -> dict[str, Callable[[Connection], Awaitable[Answer]]]:
 
 
 async def try_hostile(server: Server) -> dict[str, str]:
-    """The status of each, or how the connection ended; the server must answer after each."""
+    """Returns each request's status or how the connection ended; the server must still answer."""
     found = {}
     for name, send in hostile_requests().items():
         async with server.connect() as connection:
@@ -153,7 +153,7 @@ async def try_hostile(server: Server) -> dict[str, str]:
 
 
 async def vanish(server: Server, texts: Sequence[str]) -> None:
-    """Clients that go before they are answered."""
+    """Tests clients that disconnect before they are answered."""
     for text in texts:
         async with server.connect() as connection:
             sending = asyncio.create_task(connection.post("/predict", {"text": text}))
@@ -162,7 +162,7 @@ async def vanish(server: Server, texts: Sequence[str]) -> None:
 
 
 async def stop_amid(server: Server, texts: Sequence[str], expected: np.ndarray) -> dict[str, Any]:
-    """SIGTERM while requests wait: all that were sent must be answered."""
+    """Sends SIGTERM while requests wait: all that were sent must be answered."""
     arrived = asyncio.Event()
 
     async def ask(text: str) -> Answer:
@@ -185,7 +185,7 @@ async def stop_amid(server: Server, texts: Sequence[str], expected: np.ndarray) 
 
 
 async def measure(server: Server, arguments: argparse.Namespace, report: dict[str, Any]) -> None:
-    """Fills the report."""
+    """Fills in the report."""
     predictor = Predictor.from_checkpoint(arguments.workdir)
     config = predictor.trained.metadata.config.data
     texts = load_examples(config, "test").texts

@@ -1,12 +1,12 @@
-"""How long commands take from nothing: imports, a first prediction, a first training step.
+"""Times commands from a fresh start: imports, a first prediction, a first training step.
 
     python benchmarks/start_up.py --workdir=runs/imdb          # imports and `lstm-flax predict`
     python benchmarks/start_up.py --train --token-cache=FOLDER # a training run's first step as well
 
-Each in processes of its own. `cold`: with an empty home folder, so that no compiled program is kept
-from before. `warm`: the same command again. For training, the second start continues the run that
-the first one began, from its checkpoint. Files that were read before are in the system's memory in
-either case. `benchmarks/inference.py` runs the first two.
+Each runs in its own processes. `cold`: with an empty home folder, so no compiled program is kept
+from before. `warm`: the same command again. For training, the second start continues the run of the
+first one from its checkpoint. In both cases, files that were read before are cached by the system.
+`benchmarks/inference.py` runs the first two.
 """
 
 import argparse
@@ -32,7 +32,7 @@ _LIMIT = 600.0  # seconds for a first step
 
 
 def process_environment(home: Path) -> dict[str, str]:
-    """This one's, but for a home folder of its own and no folder of compiled programs."""
+    """Returns this process's environment with another home folder and no compilation cache."""
     home.mkdir(exist_ok=True)
     values = dict(os.environ) | {"HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache")}
     values.pop("JAX_COMPILATION_CACHE_DIR", None)
@@ -40,10 +40,10 @@ def process_environment(home: Path) -> dict[str, str]:
 
 
 def seconds_of_process(command: Sequence[str], home: Path) -> float:
-    """From start to end.
+    """Times a process from start to end.
 
     Raises:
-        SystemExit: with what it said, where it fails.
+        SystemExit: it failed; with its output.
     """
     start = time.perf_counter()
     done = subprocess.run(
@@ -56,7 +56,7 @@ def seconds_of_process(command: Sequence[str], home: Path) -> float:
 
 
 def measure_imports_and_predict(workdir: Path, rounds: int) -> dict[str, dict[str, float]]:
-    """Imports, and `lstm-flax predict` of one text, cold and warm, in turn."""
+    """Times imports, and `lstm-flax predict` of one text, cold and warm, in turn."""
     python = sys.executable
     commands = {
         "python": [python, "-c", "pass"],
@@ -82,17 +82,17 @@ def measure_imports_and_predict(workdir: Path, rounds: int) -> dict[str, dict[st
 
 
 def last_step(log: Path) -> int:
-    """The step of the last whole line of a run's log; 0 where there is none."""
+    """Returns the step of the last complete line of a run's log; 0 if there is none."""
     lines = log.read_text(encoding="utf-8").splitlines(keepends=True) if log.exists() else []
     whole = [line for line in lines if line.endswith("\n")]
     return int(json.loads(whole[-1])["step"]) if whole else 0
 
 
 def seconds_to_first_step(flags: Sequence[str], workdir: Path, home: Path) -> float:
-    """From the start of `lstm-flax train` to the first line of its log, one a step; then stops it.
+    """Times `lstm-flax train` up to the first line of its log, one per step; then stops it.
 
     Raises:
-        SystemExit: the run ended or came to nothing.
+        SystemExit: the run ended or timed out.
     """
     command = [sys.executable, "-m", "lstm_flax", "train", *flags, f"--workdir={workdir}"]
     command.append("--config.training.log_interval=1")
@@ -113,15 +113,15 @@ def seconds_to_first_step(flags: Sequence[str], workdir: Path, home: Path) -> fl
                 raise SystemExit(f"no first step: {' '.join(command)}\n{text}")
             time.sleep(0.01)
         seconds = time.perf_counter() - start
-        process.send_signal(signal.SIGTERM)  # it saves its state and leaves
+        process.send_signal(signal.SIGTERM)  # it saves its state and exits
         process.wait()
     return seconds
 
 
 def measure_training_start(token_cache: Path | None, made_up: Path | None) -> dict[str, float]:
-    """Seconds to the first step of a new run, and of the same run continued."""
+    """Times the first step of a new run, and of the same run continued."""
     flags = imdb_flags(token_cache, made_up)
-    if token_cache is None:  # data that is fetched and encoded before is not part of a start
+    if token_cache is None:  # fetching and encoding data beforehand is not part of a start
         config = imdb_config(None, made_up)
         dataset = open_dataset(config.data, config.tokenizer)
         dataset.split("train")
@@ -136,7 +136,7 @@ def measure_training_start(token_cache: Path | None, made_up: Path | None) -> di
 
 
 def print_start_up(report: Mapping[str, Any]) -> None:
-    """The table."""
+    """Prints the table."""
     print("\nstart-up, seconds")
     for name, row in report.get("processes", {}).items():
         spread = f"{row['fastest_seconds']:.2f} - {row['slowest_seconds']:.2f}"

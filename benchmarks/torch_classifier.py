@@ -20,15 +20,16 @@ class TorchClassifier(nn.Module):
     """Embedding, nn.LSTM, pooling, head.
 
     Args:
-        config: of the model; LSTM only, no attention, no dropout that torch has not.
+        config: configuration of the model; LSTM only, no attention, and no dropout that torch
+            lacks.
         vocab_size: V.
-        outputs: logits a text.
-        num_token_features: F, numbers a token beside its embedding; 0 for none.
-        way: how padding is kept from the results: `packed`, rows packed as tutorials do; `padded`,
-            nn.LSTM over the padding, states taken at each row's last token (in two directions the
-            backward one then starts in the padding, and results differ); `flipped`, padded and
-            exact in two directions: one nn.LSTM a layer and direction, the backward one on rows
-            turned round within their length.
+        outputs: logits per text.
+        num_token_features: F, numbers per token besides its embedding; 0 for none.
+        way: how padding is kept out of the results: `packed`, rows packed as in tutorials;
+            `padded`, nn.LSTM over the padding, with states taken at each row's last token (a
+            backward direction then starts in the padding, and results differ); `flipped`, padded
+            and exact in two directions: one nn.LSTM per layer and direction, the backward one on
+            rows reversed within their length.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class TorchClassifier(nn.Module):
         self.head = nn.Linear(parts * directions * hidden, outputs)
 
     def load(self, params: Mapping[str, Any]) -> "TorchClassifier":
-        """Takes the weights of `lstm_flax.models.classifier.TextClassifier`."""
+        """Loads the weights of `lstm_flax.models.classifier.TextClassifier`."""
         with torch.no_grad():
             _copy(self.embedding.weight, params["embedding"]["embedding"])
             if self.ngrams is not None:
@@ -89,7 +90,7 @@ class TorchClassifier(nn.Module):
     def forward(
         self, token_ids: torch.Tensor, lengths: torch.Tensor, features: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Logits [B, C] of i64[B, T], lengths i64[B] on the CPU, and f32[B, T, F]."""
+        """Computes logits [B, C] of i64[B, T], lengths i64[B] on the CPU, and f32[B, T, F]."""
         embedded = self.embedding_dropout(self.embedding(token_ids))
         if self.ngrams is not None:
             embedded = embedded + self.ngrams(features)
@@ -106,13 +107,13 @@ class TorchClassifier(nn.Module):
     def _run(
         self, x: torch.Tensor, lengths: torch.Tensor, here: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Outputs [B, T', D*H] and the last layer's final states [B, D*H]."""
+        """Returns outputs [B, T', D*H] and the last layer's final states [B, D*H]."""
         hidden = self.config.hidden_size
         if self.way == "packed":
             packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
             packed_outputs, (h_n, _) = self.recurrent(packed)
             last = torch.cat(list(h_n[-2:] if self.config.bidirectional else h_n[-1:]), -1)
-            if self.config.pooling == "last":  # nobody asks for the outputs
+            if self.config.pooling == "last":  # the outputs are not needed
                 return x, last
             return pad_packed_sequence(packed_outputs, batch_first=True)[0], last
         outputs = self.recurrent(x)[0] if self.way == "padded" else self._flipped(x, here)

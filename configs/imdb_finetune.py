@@ -4,9 +4,8 @@ r"""IMDB sentiment from the language models of `imdb_pretrain.py`, with log-coun
         --config.init_from=runs/imdb_pretrain
 
 Time: 30 minutes on 2 busy cores. Result: 92.5% on the development part after one epoch of
-pre-training, no better than `imdb.py` (docs/results). Gradual unfreezing, one
-more layer an epoch from the head down: `--config.recipes.fine_tuning.unfreeze_epochs=1` (not
-measured).
+pre-training, no better than `imdb.py` (docs/results). For gradual unfreezing, one more layer per
+epoch from the head down: `--config.recipes.fine_tuning.unfreeze_epochs=1` (not measured).
 """
 
 from ml_collections import ConfigDict
@@ -16,7 +15,7 @@ from lstm_flax.config.files import load_config
 
 
 def get_config() -> ConfigDict:
-    """As `imdb.py`, in the shapes of the language models; smaller steps below the head."""
+    """Returns `imdb.py` with the language models' sizes, and smaller steps below the head."""
     config = load_config("imdb", [])
     config.init_from = "runs/imdb_pretrain"
     config.model.embedding_init = "normal"

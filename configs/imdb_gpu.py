@@ -3,10 +3,10 @@ r"""IMDB sentiment on a GPU: the language models, then virtual adversarial train
     python train.py --config=configs/imdb_gpu.py --workdir=runs/imdb_gpu \
         --config.init_from=runs/imdb_gpu_pretrain
 
-Not run yet. Every batch holds 192 unlabelled reviews beside 64 labelled ones: their predictions
-must neither change under the worst small change of the embeddings (Miyato et al. 2017, weight 1,
-epsilon 5) nor stay undecided (Sachan et al. 2019, weight 1). By arithmetic: 3,540 steps, 1.4e16
-operations. `benchmarks/gpu_accuracy.py` runs three of these and all that goes with them.
+Not run yet. Every batch has 192 unlabelled reviews besides 64 labelled ones: their predictions must
+neither change under the worst small change of the embeddings (Miyato et al. 2017, weight 1,
+epsilon 5) nor stay undecided (Sachan et al. 2019, weight 1). Calculated: 3,540 steps, 1.4e16
+operations. `benchmarks/gpu_accuracy.py` runs three of these and everything that they need.
 """
 
 from ml_collections import ConfigDict
@@ -16,10 +16,10 @@ from lstm_flax.config.files import load_config
 
 
 def get_config() -> ConfigDict:
-    """As `imdb_finetune.py`, in the shapes of `imdb_gpu_pretrain.py`, without log-count ratios.
+    """Returns `imdb_finetune.py` with the sizes of `imdb_gpu_pretrain.py`, without ratios.
 
-    Ratios beside the embeddings are inputs that the language models have never seen, and no
-    perturbation reaches them.
+    Log-count ratios besides the embeddings are inputs that the language models have never seen, and
+    no perturbation reaches them.
     """
     config = load_config("imdb_finetune", [])
     config.init_from = "runs/imdb_gpu_pretrain"

@@ -2,9 +2,9 @@
 
     python train.py --config=configs/imdb_gpu_pretrain.py --workdir=runs/imdb_gpu_pretrain
 
-Not run yet. 512 hidden units a direction as Sachan et al. (2019) have, 256 embedding units as
-Miyato et al. (2017); ten epochs, where `imdb_pretrain.py` has two of a model half as wide. By
-arithmetic: 23,600 steps, 6e15 operations. `benchmarks/gpu_accuracy.py` runs this and what follows.
+Not run yet. 512 hidden units per direction as in Sachan et al. (2019), 256 embedding units as in
+Miyato et al. (2017); ten epochs, while `imdb_pretrain.py` has two with a model half as wide.
+Calculated: 23,600 steps, 6e15 operations. `benchmarks/gpu_accuracy.py` runs this and what follows.
 """
 
 from ml_collections import ConfigDict
@@ -13,7 +13,7 @@ from lstm_flax.config.files import load_config
 
 
 def get_config() -> ConfigDict:
-    """As `imdb_pretrain.py`, wider and longer, with the dropout that several epochs need."""
+    """Returns `imdb_pretrain.py`, wider and longer, with the dropout that several epochs need."""
     config = load_config("imdb_pretrain", [])
     config.model.embedding_size = 256
     config.model.hidden_size = 512

@@ -8,8 +8,8 @@ r"""IMDB sentiment on a GPU, self-trained: pseudo-labels from three runs of `imd
         --workdir=runs/imdb_gpu-2 --split=unsupervised > runs/imdb_gpu_pseudo_labels.jsonl
     python train.py --config=configs/imdb_gpu_student.py --workdir=runs/imdb_gpu_student
 
-Not run yet. The 49,730 unlabelled reviews join the labelled ones, five epochs of both. By
-arithmetic: 2,840 steps, 6e15 operations. `benchmarks/gpu_accuracy.py` runs all of this.
+Not run yet. The 49,730 unlabelled reviews join the labelled ones, for five epochs over both.
+Calculated: 2,840 steps, 6e15 operations. `benchmarks/gpu_accuracy.py` runs all of this.
 """
 
 from ml_collections import ConfigDict
@@ -18,7 +18,7 @@ from lstm_flax.config.files import load_config
 
 
 def get_config() -> ConfigDict:
-    """As `imdb_gpu.py`; virtual adversarial training, on the texts of the batch itself."""
+    """Returns `imdb_gpu.py`, with virtual adversarial training on the batch's own texts."""
     config = load_config("imdb_gpu", [])
     config.data.batch_size = 128
     config.data.extra_train_path = "runs/imdb_gpu_pseudo_labels.jsonl"

@@ -3,11 +3,11 @@
     python train.py --config=configs/imdb_pretrain.py --workdir=runs/imdb_pretrain
 
 One epoch at a rate of 4e-3 took 54 minutes on 2 busy cores (commit 2b84294, seed 0): perplexity
-130.1 on the development part in either direction, where a trigram model has 138.5
+130.1 on the development part in each direction, compared to a trigram model's 138.5
 (docs/results/language_model.md). The two epochs at 5e-3 below are not measured yet.
 
 The 270 unlabelled reviews that equal a test review are left out, and so are the development part's
-films among the labelled ones. Start a classifier from it with `--config.init_from=DIR`.
+films among the labelled reviews. Start a classifier from it with `--config.init_from=DIR`.
 """
 
 from ml_collections import ConfigDict
@@ -17,7 +17,7 @@ from lstm_flax.config.files import load_config
 
 
 def get_config() -> ConfigDict:
-    """Text and tokenizer of `imdb.py`; nearly no dropout: much text, a small model."""
+    """Uses text and tokenizer of `imdb.py`; almost no dropout: much text, a small model."""
     imdb = load_config("imdb", [])
     config = default_config()
     config.task = "language_model"

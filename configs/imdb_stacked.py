@@ -12,7 +12,7 @@ from lstm_flax.config import default_config
 
 
 def get_config() -> ConfigDict:
-    """Unigram pieces of all reviews but the test ones; embeddings from their co-occurrence."""
+    """Uses unigram pieces and PPMI-SVD embeddings of all reviews except the test reviews."""
     config = default_config()
     config.data.lowercase = True
     config.data.use_unlabelled = True

@@ -8,7 +8,7 @@ r"""IMDB sentiment, self-trained: `imdb.py` with pseudo-labels from three of its
         --split=unsupervised > runs/imdb_pseudo_labels.jsonl
     python train.py --config=configs/imdb_student.py --workdir=runs/imdb_student
 
-The first three runs are scored on their development part, so that the test split is opened once, at
+The first three runs are scored on their development part, so the test split is opened only once, at
 the end.
 """
 
@@ -18,7 +18,7 @@ from lstm_flax.config.files import load_config
 
 
 def get_config() -> ConfigDict:
-    """As `imdb.py`, with 49,730 more texts an epoch."""
+    """Returns `imdb.py` with 49,730 more texts per epoch."""
     config = load_config("imdb", [])
     config.data.extra_train_path = "runs/imdb_pseudo_labels.jsonl"
     config.data.use_unlabelled = False

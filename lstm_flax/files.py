@@ -1,4 +1,4 @@
-"""Files written whole or not at all, folders made, with errors a user can act on."""
+"""Writes files completely or not at all, creates folders, and raises errors users can act on."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from lstm_flax.untrusted import open_plain
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a UTF-8 file under a temporary name, then renames it: never half a file.
+    """Writes a UTF-8 file under a temporary name and renames it, so it is never partial.
 
     Raises:
         UserError: the folder or the file cannot be written.
@@ -21,7 +21,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Writes a file under a temporary name, then renames it: never half a file.
+    """Writes a file under a temporary name and renames it, so it is never partial.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -39,7 +39,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Writes a file under a temporary name, then renames it; raises what the system raises."""
+    """Writes a file under a temporary name and renames it; raises the system's own errors."""
     with _replacing(path) as file:
         file.write(data)
 
@@ -48,18 +48,18 @@ def replace_file(path: Path, data: bytes) -> None:
 def _replacing(path: Path) -> Iterator[BinaryIO]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:
-        # O_EXCL: a link of that name, put there by another, is not followed.
+        # O_EXCL: does not follow a link of that name created by someone else.
         with open_plain(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
             yield file
         temporary.replace(path)
     finally:
-        with contextlib.suppress(OSError):  # it is there no more if all went well
+        with contextlib.suppress(OSError):  # it no longer exists if all went well
             temporary.unlink()
 
 
 @contextlib.contextmanager
 def writing_file(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file under a temporary name; it is renamed at the end, or removed after an error.
+    """Opens a file under a temporary name; renames it at the end, or removes it after an error.
 
     Raises:
         UserError: it cannot be written.
@@ -73,10 +73,10 @@ def writing_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def writing_output(path: Path) -> Iterator[BinaryIO]:
-    """As `writing_file`, for an output that the user named: it goes where a link leads.
+    """Opens an output named by the user, like `writing_file`, but follows links.
 
-    What is a pipe or a device stays one, and is written into. Not for files inside a run, where a
-    link may be another's; see `require_own_output`.
+    A pipe or device stays one and is written to. Not for files inside a run, where a link may come
+    from someone else; see `require_own_output`.
 
     Raises:
         UserError: it cannot be written.
@@ -96,16 +96,16 @@ def writing_output(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_output(path: Path, text: str) -> None:
-    """Writes UTF-8 to an output that the user named; see `writing_output`."""
+    """Writes UTF-8 to an output named by the user; see `writing_output`."""
     with writing_output(path) as file:
         file.write(text.encode())
 
 
 def make_folder(folder: Path) -> None:
-    """Makes the folder of a run if it is absent.
+    """Creates a run's folder if it does not exist.
 
     Raises:
-        UserError: it cannot be made.
+        UserError: it cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -116,7 +116,7 @@ def make_folder(folder: Path) -> None:
 
 
 def cannot_write(path: Path, error: OSError) -> UserError:
-    """The error for a file that the system refuses to write."""
+    """Returns the error for a file that the system refuses to write."""
     if isinstance(error, FileNotFoundError):
         return UserError(
             f"{path}: cannot be written, there is no folder {path.parent}; make it first"
@@ -128,7 +128,7 @@ def cannot_write(path: Path, error: OSError) -> UserError:
 
 
 def expanded(path: str | Path) -> Path:
-    """The path with `~` and `~user` written out.
+    """Expands `~` and `~user` in a path.
 
     Raises:
         UserError: no home folder is known for that `~`.
@@ -143,15 +143,15 @@ def expanded(path: str | Path) -> Path:
 
 
 def cache_folder(field: str | None = None) -> Path:
-    """The folder of what is kept between runs: `lstm_flax` in $XDG_CACHE_HOME or ~/.cache.
+    """Returns the folder for files kept between runs: `lstm_flax` in $XDG_CACHE_HOME or ~/.cache.
 
-    A relative XDG_CACHE_HOME is ignored, as the XDG base directory specification asks.
+    A relative XDG_CACHE_HOME is ignored, as the XDG base directory specification requires.
 
     Args:
-        field: what else sets the folder, for the error, such as `config.data.cache_dir`.
+        field: another way to set the folder, for the error, for example `config.data.cache_dir`.
 
     Raises:
-        UserError: neither variable says where, as no home folder is known.
+        UserError: XDG_CACHE_HOME is not set and no home folder is known.
     """
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if not base.is_absolute():
@@ -164,7 +164,7 @@ def cache_folder(field: str | None = None) -> Path:
 
 
 def folder_size(folder: Path) -> int:
-    """Bytes of the files below a folder; no link is followed."""
+    """Counts the bytes of the files below a folder, without following links."""
     size = 0
     for parent, _, names in os.walk(folder):
         for name in names:

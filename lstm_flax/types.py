@@ -1,21 +1,21 @@
-"""The types that cross room borders, and the legend of axes.
+"""Types shared by several packages, and the legend of axes.
 
-Axes, one letter each, wherever this package gives a shape:
+Axes, one letter each, in every shape given in this package:
 
     B  batch        examples in one batch, padding rows included
     T  time         tokens; the width of the batch's bucket
     E  embedding    size of a token's vector
     H  hidden       size of the recurrent state of one direction
     D  directions   1, or 2 when bidirectional
-    L  layers       of the recurrent stack
+    L  layers       layers of the recurrent stack
     C  classes      labels of the data set
     V  vocabulary   pieces of the tokenizer
-    F  features     numbers a token beside its embedding
-    G  gates        of the recurrent cell: 4 for LSTM, 3 for GRU, 1 for RNN
-    N  items        of a whole: a split's examples, a text's tokens, a loss's queries
-    S  samples      tokens that stand for the vocabulary in a sampled softmax
+    F  features     numbers per token besides its embedding
+    G  gates        gates of the recurrent cell: 4 for LSTM, 3 for GRU, 1 for RNN
+    N  items        items of a whole: a split's examples, a text's tokens, a loss's queries
+    S  samples      tokens that represent the vocabulary in a sampled softmax
 
-Capitals of one docstring alone are explained in it; small letters are sizes without a name.
+A docstring explains any other capital letter it uses; small letters are other sizes.
 """
 
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 PAD_ID = 0  # the tokenizer's padding piece; its embedding row stays zero
 LONGEST_LABEL = 1_000  # characters of a label's name; tables and pictures show all of them
 
-# numpy in the data half, jax on the device; `Any`, since a batch is a pytree that jit traces too.
+# numpy on the host, jax on the device; `Any`, because a batch is also a pytree that jit traces.
 Array = Any
 
 
@@ -32,7 +32,7 @@ class TextExample(NamedTuple):
 
     Attributes:
         text: as the source gives it, not yet normalised.
-        label: index into the data set's label names; -1 where the text has no label.
+        label: index into the data set's label names; -1 for an unlabelled text.
         id: names the example in messages, unique within its split.
     """
 
@@ -47,10 +47,10 @@ class Batch(NamedTuple):
     Attributes:
         token_ids: i32[B, T], `PAD_ID` past each row's length.
         lengths: i32[B], from 1 to T.
-        labels: i32[B]; -1 for a text without one.
-        example_mask: bool[B]; False for a row that only fills up the batch (its length is 1).
+        labels: i32[B]; -1 for an unlabelled text.
+        example_mask: bool[B]; False for a filler row (its length is 1).
         token_features: f32[B, T, F], the encoder's features of each token, zero past each row's
-            length; None for a model that takes none.
+            length; None for a model that uses none.
     """
 
     token_ids: Array
@@ -61,12 +61,12 @@ class Batch(NamedTuple):
 
 
 class StreamBatch(NamedTuple):
-    """A piece of running text, a direction of reading each; every row continues the last batch's.
+    """A piece of running text in each reading direction; each row continues that of the last batch.
 
     Attributes:
-        token_ids: i32[B, D, T], what is read; of the backward direction, in its order of reading.
+        token_ids: i32[B, D, T], the tokens to read; the backward direction's in its reading order.
         targets: i32[B, D, T], the token that follows each.
-        target_mask: bool[B, D, T]; False for a target that only fills up the piece.
+        target_mask: bool[B, D, T]; False for filler targets.
     """
 
     token_ids: Array

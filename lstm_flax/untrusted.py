@@ -1,4 +1,4 @@
-"""Files that someone else may have made: read without following links, waiting or overflowing."""
+"""Reads files from untrusted sources without following links, blocking or exhausting memory."""
 
 import errno
 import json
@@ -11,23 +11,23 @@ from typing import Any, BinaryIO, NoReturn
 
 from lstm_flax.errors import UserError
 
-LARGEST_FILE = 50_000_000  # bytes of what is read whole, such as a tokenizer
-LARGEST_JSON = 10_000_000  # a configuration, results; lists in it take 20 times as much memory
-LARGEST_LINE = 1_000_000  # of a log
-_DEEPEST_JSON = 100  # lists and objects within each other
+LARGEST_FILE = 50_000_000  # bytes of a file read at once, for example a tokenizer
+LARGEST_JSON = 10_000_000  # a configuration, results; its lists take 20 times as much memory
+LARGEST_LINE = 1_000_000  # bytes of a log line
+_DEEPEST_JSON = 100  # levels of nested lists and objects
 _LONGEST_NUMBER = 300  # digits; a float holds 308
-_NOT_PLAIN = "a link, pipe or device, not a file or folder of its own"
+_NOT_PLAIN = "a link, pipe or device, not a regular file or folder"
 
 
 def read_plain(path: Path, largest: int = LARGEST_FILE) -> bytes:
-    """Reads a file that someone else may have made: no link, no device, no pipe, not endless.
+    """Reads an untrusted file: not a link, device or pipe, and of limited size.
 
     Args:
         path: the file itself, not a link to it.
-        largest: bytes that it may have.
+        largest: the most bytes that it may have.
 
     Raises:
-        OSError: it cannot be read, or is none of that.
+        OSError: it cannot be read, or fails one of these conditions.
     """
     with open_plain(path, os.O_RDONLY) as file:
         if os.fstat(file.fileno()).st_size > largest:
@@ -36,17 +36,17 @@ def read_plain(path: Path, largest: int = LARGEST_FILE) -> bytes:
 
 
 def read_json(path: Path) -> Any:
-    """Reads a small JSON file that someone else may have made, as `read_plain` does.
+    """Reads a small untrusted JSON file, like `read_plain`.
 
     Raises:
-        OSError: it cannot be read, or is larger than any that a program here writes.
+        OSError: it cannot be read, or is larger than any that this program writes.
         ValueError: see `parse_json`.
     """
     return parse_json(read_plain(path, LARGEST_JSON))
 
 
 def parse_json(content: bytes) -> Any:
-    """Parses JSON that someone else may have made: of little depth, with numbers that a float has.
+    """Parses untrusted JSON: not deeply nested, and with numbers that a float can hold.
 
     >>> parse_json(b'{"loss": 1e999}')
     Traceback (most recent call last):
@@ -54,7 +54,7 @@ def parse_json(content: bytes) -> Any:
     ValueError: 1e999 is not a finite number
 
     Raises:
-        ValueError: it is not JSON, or has an infinite, very large or undefined number, or is nested
+        ValueError: it is not JSON, has an infinite, very large or undefined number, or is nested
             too deeply.
     """
     try:
@@ -69,7 +69,7 @@ def parse_json(content: bytes) -> Any:
 
 
 def is_deep(value: Any) -> bool:
-    """True if lists and objects lie so deep within each other that Python cannot walk them.
+    """Returns True if lists and objects are nested too deeply for Python to traverse.
 
     >>> is_deep([[1], {"a": []}])
     False
@@ -99,13 +99,13 @@ def _not_finite(text: str) -> NoReturn:
 
 
 def read_lines(path: Path) -> Iterator[str]:
-    """Reads the whole lines of a text file that someone else may have made, one at a time.
+    """Reads the complete lines of an untrusted text file, one at a time.
 
-    A line of more than `LARGEST_LINE` bytes comes empty. The last line is left out if it has no
-    end, since a kill may have cut it.
+    A line of more than `LARGEST_LINE` bytes is returned empty. A last line without a line end is
+    left out, since a killed process may have cut it off.
 
     Raises:
-        OSError: it cannot be read, or is no plain file.
+        OSError: it cannot be read, or is not a plain file.
     """
     with open_plain(path, os.O_RDONLY) as file:
         while line := file.readline(LARGEST_LINE):
@@ -120,11 +120,11 @@ def read_lines(path: Path) -> Iterator[str]:
 
 
 def open_plain(path: Path, flags: int) -> BinaryIO:
-    """Opens a plain file in a folder that someone else may have filled; follows no link.
+    """Opens a plain file in an untrusted folder without following links.
 
     Args:
         path: the file itself.
-        flags: as `os.open` takes them.
+        flags: see `os.open`.
 
     Raises:
         OSError: it is a link, a pipe, a device or a folder, or cannot be opened.
@@ -132,7 +132,7 @@ def open_plain(path: Path, flags: int) -> BinaryIO:
     try:
         number = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, or a pipe that nobody reads
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, or a pipe without a reader
             raise OSError(error.errno, _NOT_PLAIN, str(path)) from error
         raise
     if not stat.S_ISREG(os.fstat(number).st_mode):
@@ -142,12 +142,12 @@ def open_plain(path: Path, flags: int) -> BinaryIO:
 
 
 def require_own_files(folder: Path) -> None:
-    """Makes sure that a folder holds its files itself, at any depth: no links, pipes or devices.
+    """Checks that a folder really contains its files, at any depth: no links, pipes or devices.
 
-    The folder may be one that someone else made, a link in it may lead anywhere.
+    If someone else made the folder, a link in it could lead anywhere.
 
     Raises:
-        UserError: naming the first that is something else.
+        UserError: names the first entry that is something else.
     """
     for parent, folders, names in os.walk(folder):
         for path in (Path(parent, name) for name in sorted(folders + names)):
@@ -160,7 +160,7 @@ def require_own_files(folder: Path) -> None:
 
 
 def require_own_output(path: Path, runs: Sequence[Path]) -> None:
-    """Makes sure that an output inside a run, which someone else may have made, leads nowhere else.
+    """Checks that an output inside a possibly untrusted run does not lead elsewhere.
 
     Raises:
         UserError: it is a link, pipe or device in one of the folders.

@@ -1,4 +1,4 @@
-"""Draws the way of a text through the classifier of `configs/imdb.py`, with the packaged model.
+"""Draws a text's path through the classifier of `configs/imdb.py`, with the packaged model.
 
     python scripts/draw_model.py            # writes docs/pictures/model.svg
 
@@ -28,11 +28,11 @@ MONOSPACED = "Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 
 
 class Shown(NamedTuple):
-    """What the picture shows of the packaged model's answer.
+    """The packaged model's answer, as shown in the picture.
 
     Attributes:
-        pieces: of the sentence.
-        token_ids: theirs.
+        pieces: pieces of the sentence.
+        token_ids: ids of the pieces.
         ratios: f32[T, F], their naive-Bayes log-count ratios.
         probabilities: by label.
     """
@@ -65,7 +65,7 @@ def text(
     colour: str = INK,
     **more: str,
 ) -> str:
-    """A line of text."""
+    """Draws a line of text."""
     attributes = "".join(f' {name.replace("_", "-")}="{value}"' for name, value in more.items())
     return (
         f'<text x="{x:g}" y="{y:g}" font-size="{size:g}" text-anchor="{anchor}" '
@@ -74,14 +74,14 @@ def text(
 
 
 def shape(x: float, y: float, content: str) -> str:
-    """A shape, in a typewriter's letters."""
+    """Draws a shape such as [B, T], in a monospaced font."""
     return text(x, y, content, 13, font_family=MONOSPACED, font_weight="bold")
 
 
 def rectangle(
     x: float, y: float, width: float, height: float, colour: str, radius: float = 3
 ) -> str:
-    """A box with an edge."""
+    """Draws a box with an outline."""
     return (
         f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{radius:g}" '
         f'fill="{colour}" stroke="{EDGE}"/>'
@@ -89,7 +89,7 @@ def rectangle(
 
 
 def arrow(x: float, y: float, to_x: float, to_y: float) -> str:
-    """A straight arrow, level or upright."""
+    """Draws a straight arrow, horizontal or vertical."""
     if y == to_y:
         sign = 1 if to_x > x else -1
         head, end = f"l{-7 * sign} -4v8z", (to_x - 5 * sign, to_y)
@@ -103,13 +103,13 @@ def arrow(x: float, y: float, to_x: float, to_y: float) -> str:
 
 
 def block(x: float, y: float, width: float, height: float, colour: str) -> list[str]:
-    """A three-dimensional array: a sheet with others behind it."""
+    """Draws a three-dimensional array: a sheet with others behind it."""
     sheets = [rectangle(x + 5 * k, y - 5 * k, width, height, colour) for k in (3, 2, 1, 0)]
     return sheets
 
 
 def draw_pieces(shown: Shown) -> list[str]:
-    """The sentence, its pieces with their ids, along the top."""
+    """Draws the sentence and its pieces with their ids, along the top."""
     parts = [
         text(20, 34, "text", 14, "start", font_weight="bold"),
         rectangle(20, 48, 290, 44, "white", 8),
@@ -131,7 +131,7 @@ def draw_pieces(shown: Shown) -> list[str]:
 
 
 def draw_batch(config: Config, shown: Shown) -> list[str]:
-    """The grid of a batch: rows of one bucket, padded on the right."""
+    """Draws the grid of a batch: rows of one bucket, padded on the right."""
     left, top, cell = 20.0, 190.0, 14.0
     lengths = (len(shown.token_ids), 8, 11, 9, 10)
     columns = 12
@@ -162,7 +162,7 @@ def draw_batch(config: Config, shown: Shown) -> list[str]:
 
 
 def draw_inputs(config: Config, num_features: int) -> list[str]:
-    """Embeddings, and log-count ratios added to them."""
+    """Draws the embeddings, and log-count ratios added to them."""
     left, width = 240.0, 130.0
     return [
         arrow(196, 240, 232, 240),
@@ -183,7 +183,7 @@ def draw_inputs(config: Config, num_features: int) -> list[str]:
 
 
 def draw_recurrent(config: Config) -> list[str]:
-    """The two directions as chains of cells."""
+    """Draws the two directions as chains of cells."""
     left, cells, size, gap = 590.0, 5, 30.0, 14.0
     width = cells * size + (cells - 1) * gap
     parts = [
@@ -208,7 +208,7 @@ def draw_recurrent(config: Config) -> list[str]:
 
 
 def draw_pooling_and_head(config: Config, shown: Shown) -> list[str]:
-    """One vector a text, then its logits and probabilities."""
+    """Draws one vector per text, then its logits and probabilities."""
     left, width = 836.0, 92.0
     pooled = 3 * 2 * config.model.hidden_size
     parts = [
@@ -243,7 +243,7 @@ def draw_pooling_and_head(config: Config, shown: Shown) -> list[str]:
 
 
 def draw(config: Config, shown: Shown) -> str:
-    """The picture as SVG."""
+    """Draws the picture as SVG."""
     strongest = int(np.argmax(shown.ratios.max(axis=1)))
     starts = range(
         strongest, strongest - shown.ratios.shape[1], -1

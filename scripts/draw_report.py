@@ -2,9 +2,9 @@
 
     lstm-flax train --config=quickstart --workdir=runs/quickstart
     lstm-flax report runs/quickstart --figures=svg
-    python scripts/draw_report.py runs/quickstart    # without a run: the explanation alone
+    python scripts/draw_report.py runs/quickstart    # without a run: only the explanation
 
-They are written to docs/pictures: what the terminal shows of an explanation by the packaged model
+They are written to docs/pictures: the terminal's view of an explanation by the packaged model
 (`explain.svg`), and the figures of the run's report (`report_*.svg`).
 """
 

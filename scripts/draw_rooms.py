@@ -1,7 +1,7 @@
-"""Draws the rooms of the package and the imports between them, from the code.
+"""Draws the rooms (top-level packages) of `lstm_flax` and the imports between them, from the code.
 
     python scripts/draw_rooms.py            # writes docs/pictures/rooms.svg, docs/architecture.md
-    python scripts/draw_rooms.py --check    # exit status 1 where one of them is stale
+    python scripts/draw_rooms.py --check    # exit status 1 if one of them is stale
 
 The plan is in `rooms.py`.
 """
@@ -31,8 +31,8 @@ MARKER = "<!-- rooms -->"
 WIDTH, MARGIN, GROUND_GAP = 960, 30, 26
 NARROW = 390
 LEVEL_GAP, LINE, LANE = 34, 15, 12
-CHARACTER = 5.9  # width of a letter of a list of files, at 11 px
-# The middle of a room and its width; a room without an entry shares its level evenly.
+CHARACTER = 5.9  # width of a letter in a list of files, at 11 px
+# The middle of a room and its width; rooms without an entry share their level evenly.
 PLACES = {
     "cli": (480, 560),
     "serving": (785, 270),
@@ -87,7 +87,7 @@ class Box(NamedTuple):
 
 
 def table() -> str:
-    """The rooms from the top down with their files and lines, in Markdown."""
+    """Formats the rooms from the top down with their files and lines, in Markdown."""
     rows = [(f"`{room}`", files_of(room)) for room in all_rooms()]
     rows.append((DOOR, files_of(DOOR)))
     rows.append(("**together**", [path for _, paths in rows for path in paths]))
@@ -100,7 +100,7 @@ def table() -> str:
 
 
 def file_names(room: str) -> list[str]:
-    """The names of a room's files, without ending; those of a folder within as `folder/name`."""
+    """Returns the names of a room's files without suffix; `folder/name` for those in a folder."""
     paths = [path.relative_to(PACKAGE / room).with_suffix("") for path in files_of(room)]
     return sorted(
         (str(path) for path in paths if path.name != "__init__"), key=lambda name: "/" in name
@@ -108,7 +108,7 @@ def file_names(room: str) -> list[str]:
 
 
 def listed(room: str, width: float) -> list[str]:
-    """The names of a room's files as lines of text; a folder within has lines of its own."""
+    """Formats the names of a room's files as lines of text; each inner folder has its own lines."""
     if not (PACKAGE / room).is_dir():
         return []
     groups: dict[str, list[str]] = {}
@@ -124,7 +124,7 @@ def listed(room: str, width: float) -> list[str]:
 
 
 def place_rooms() -> dict[str, Box]:
-    """Where each room above the ground stands."""
+    """Places each room above the ground."""
     boxes: dict[str, Box] = {}
     top = float(MARGIN)
     for level in reversed(LEVELS[1:]):
@@ -140,12 +140,12 @@ def place_rooms() -> dict[str, Box]:
 
 
 def escape(text: str) -> str:
-    """Text as XML holds it."""
+    """Escapes text for XML."""
     return text.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def draw_box(room: str, box: Box) -> list[str]:
-    """A room as SVG: its name, its size, its files."""
+    """Draws a room as SVG: its name, its size, its files."""
     paths = files_of(room)
     size = f"{len(paths)} file{'s' * (len(paths) > 1)} · {line_count(paths):,} lines"
     colour = COLOURS.get(room, PLAIN)
@@ -166,7 +166,7 @@ def draw_box(room: str, box: Box) -> list[str]:
 
 
 def free_way(x: float, level: Iterable[Box]) -> float:
-    """The x nearest to the given one at which a line passes a level's rooms."""
+    """Finds the x nearest to the given one at which a line misses a level's rooms."""
     for box in level:
         if box.left - LANE < x < box.left + box.width + LANE:
             ways = (box.left - 2 * LANE, box.left + box.width + 2 * LANE)
@@ -191,7 +191,7 @@ class Arrow:
             self.passes.append((level, x))
 
     def toward(self, side: int, boxes: Mapping[str, Box]) -> float:
-        """The x at which it would like to leave its room (side 0) or to enter its target (1)."""
+        """Returns the preferred x to leave its room (side 0) or to enter its target (side 1)."""
         if self.passes:
             return self.passes[-side][1]
         start, end = boxes[self.source], boxes[self.target]
@@ -203,7 +203,7 @@ class Arrow:
 
 
 def spread(arrows: list[Arrow]) -> None:
-    """Moves lines that would pass a level at one place apart."""
+    """Separates lines that would pass a level at the same place."""
     for level in range(len(LEVELS)):
         here = [
             (arrow, index)
@@ -220,7 +220,7 @@ def spread(arrows: list[Arrow]) -> None:
 
 
 def ports(arrows: list[Arrow], boxes: Mapping[str, Box]) -> dict[tuple[int, str, str], float]:
-    """The x at which each arrow leaves its room (side 0) and enters its target (side 1)."""
+    """Computes the x at which each arrow leaves its room (side 0) and enters its target (1)."""
     found: dict[tuple[int, str, str], float] = {}
     for side in (0, 1):
         for room, box in boxes.items():
@@ -238,7 +238,7 @@ def ports(arrows: list[Arrow], boxes: Mapping[str, Box]) -> dict[tuple[int, str,
 
 
 def draw_arrows(edges: set[tuple[str, str]], boxes: Mapping[str, Box]) -> list[str]:
-    """All arrows as SVG, straight down past rooms and bent between levels."""
+    """Draws all arrows as SVG, straight down past rooms and bent between levels."""
     arrows = [Arrow(source, target, boxes) for source, target in sorted(edges)]
     spread(arrows)
     at = ports(arrows, boxes)
@@ -267,7 +267,7 @@ def draw_arrows(edges: set[tuple[str, str]], boxes: Mapping[str, Box]) -> list[s
 
 
 def draw() -> str:
-    """The picture as SVG."""
+    """Draws the picture as SVG."""
     boxes = place_rooms()
     imports = imports_of_rooms()
     ground = set(LEVELS[0])
@@ -311,7 +311,7 @@ def draw() -> str:
 
 
 def document() -> str:
-    """`docs/architecture.md` with the table of today."""
+    """Returns `docs/architecture.md` with a current table."""
     text = DOCUMENT.read_text(encoding="utf-8")
     before, _, after = text.split(MARKER)
     return f"{before}{MARKER}\n{table()}\n{MARKER}{after}"

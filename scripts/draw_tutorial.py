@@ -2,8 +2,8 @@
 
     python scripts/draw_tutorial.py            # writes docs/pictures/tutorial_*.svg
 
-The packaged model and random inputs of fixed seeds, and what `benchmarks/cells.py` measured; 1
-minute on one core.
+Uses the packaged model, random inputs with fixed seeds, and the measurements of
+`benchmarks/cells.py`; takes 1 minute on one core.
 """
 
 import json
@@ -30,7 +30,7 @@ STEPS, ROWS, SIZE = 400, 16, 64
 
 
 def axes(count: int) -> tuple[Any, list[Any]]:
-    """Panels side by side, as wide as a page together."""
+    """Makes panels side by side, together as wide as a page."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.2, 3.7), layout="constrained")
@@ -41,7 +41,7 @@ def axes(count: int) -> tuple[Any, list[Any]]:
 
 
 def padding_picture(predictor: Predictor) -> Any:
-    """What padding does to a layer and to an answer, with lengths and without."""
+    """Draws the effect of padding on a layer and on an answer, with and without lengths."""
     figure, (left, right) = axes(2)
     length, width = 8, 24
     inputs = jax.random.normal(jax.random.key(0), (1, width, 4))
@@ -100,15 +100,15 @@ def padding_picture(predictor: Predictor) -> Any:
 
 
 def gradient_norms(kind: Any, forget_bias: float = 1.0, scale: float = 1.0) -> np.ndarray:
-    """Mean norm of dL/dh_t by the distance T - t from the loss, from 0 to T - 1.
+    """Computes the mean norm of dL/dh_t by the distance T - t from the loss, from 0 to T - 1.
 
-    The loss is a random projection of the last state. Computed in float64: in float32 the smallest
+    The loss is a random projection of the last state. It runs in float64: in float32 the smallest
     norms are zero.
 
     Args:
         kind: `LSTM`, `GRU` or `RNN`.
-        forget_bias: of the LSTM.
-        scale: of the RNN's recurrent kernel, which is orthogonal.
+        forget_bias: forget bias of the LSTM.
+        scale: scale of the RNN's recurrent kernel, which is orthogonal.
     """
     keys = jax.random.split(jax.random.key(0), 3)
     x = jax.random.normal(keys[0], (STEPS, ROWS, SIZE), jnp.float64)
@@ -136,7 +136,7 @@ def gradient_norms(kind: Any, forget_bias: float = 1.0, scale: float = 1.0) -> n
 
 
 def gradient_picture() -> Any:
-    """How far gradients reach: cells and forget biases; a kernel that explodes, and clipping."""
+    """Draws the reach of gradients: cells and forget biases; an exploding kernel, and clipping."""
     figure, (left, right) = axes(2)
     distance = np.arange(0, STEPS, 5)
     for kind, bias, colour, style, name in (
@@ -177,7 +177,7 @@ def gradient_picture() -> Any:
 
 
 def cells_picture() -> Any:
-    """RNN, GRU and LSTM in one configuration, trained: accuracy, speed, how far gradients reach."""
+    """Draws RNN, GRU and LSTM trained in one configuration: accuracy, speed, reach of gradients."""
     records = json.loads((PICTURES.parent / "results" / "cells.json").read_text())
     figure, (left, middle, right) = axes(3)
     for place, record in enumerate(records):

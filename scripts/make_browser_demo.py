@@ -1,11 +1,11 @@
-"""Makes a page that classifies texts by itself, of an export and onnxruntime-web.
+"""Makes a page that classifies texts in the browser, from an export and onnxruntime-web.
 
     lstm-flax export exported --weights=int8
     npm install onnxruntime-web@1.30.0
     python scripts/make_browser_demo.py exported demo_site node_modules/onnxruntime-web
     python -m http.server --directory demo_site
 
-The folder needs no server but one for files, and nothing from elsewhere.
+The folder needs only a file server, and nothing from elsewhere.
 """
 
 import gzip
@@ -22,7 +22,7 @@ WASM = "ort-wasm-simd-threaded"
 
 
 def pack_table(keys: np.ndarray, ratios: np.ndarray) -> bytes:
-    """Ascending keys u32[U] as differences of 7 bits a byte, lowest first; then ratios f16[U].
+    """Packs ascending keys u32[U] as differences, 7 bits per byte, then ratios f16[U].
 
     >>> pack_table(np.array([3, 203], np.uint32), np.array([1.0, 0.0], np.float16)).hex()
     '03c801003c0000'
@@ -36,11 +36,11 @@ def pack_table(keys: np.ndarray, ratios: np.ndarray) -> bytes:
 
 
 def make_demo(export: Path, out: Path, runtime: Path) -> None:
-    """Writes the page's folder, which must not be there yet."""
+    """Writes the page's folder, which must not exist yet."""
     about = json.loads((export / "model.json").read_text(encoding="utf-8"))
     if about["word_pattern"] is None:
         raise SystemExit(
-            f"{export}: the page has no SentencePiece; it takes the word tokenizer alone"
+            f"{export}: the page has no SentencePiece; it supports only the word tokenizer"
         )
     if out.exists():
         raise SystemExit(f"{out}: is there already; remove it first")
@@ -53,7 +53,7 @@ def make_demo(export: Path, out: Path, runtime: Path) -> None:
     arrays = np.load(export / "ngram_ratios.npz")
     keys, ratios = arrays["keys"], arrays["ratios"]
     if ratios.shape[1] > 1:
-        raise SystemExit(f"{export}: the page takes n-gram ratios of two classes alone")
+        raise SystemExit(f"{export}: the page supports n-gram ratios of two classes only")
     about["table_size"] = len(keys)
     (out / "model.json").write_text(json.dumps(about) + "\n", encoding="utf-8")
     for name, data in {

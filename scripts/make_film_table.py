@@ -25,7 +25,7 @@ _FILM = re.compile(r"/title/(tt\d+)")
 def read_archive(
     path: Path,
 ) -> tuple[dict[tuple[str, str], dict[int, int]], dict[str, list[str]]]:
-    """The hash of each review by (split, folder) and number, and the films by folder and line."""
+    """Reads the hash of each review by (split, folder) and number, and films by folder and line."""
     hashes: dict[tuple[str, str], dict[int, int]] = defaultdict(dict)
     film_lists: dict[str, list[str]] = {}
     with tarfile.open(path) as archive:
@@ -45,7 +45,7 @@ def read_archive(
 
 
 def join_films(pairs: list[tuple[int, str]]) -> dict[int, int]:
-    """A film number for each hash; films that share a text become one.
+    """Assigns a film number to each hash; films that share a text become one.
 
     Args:
         pairs: (hash of a review, name of its film).

@@ -2,9 +2,9 @@
 
     python scripts/make_reference_vectors.py
 
-Needs torch (the `bench` extra). The tests compare with the arrays in every run, torch or not. The
-shapes are those of `tests/recurrent/recurrent_cases.py`; torch computes in float64 on float32
-inputs, so that the arrays hold its values to float32's last digit.
+Needs torch (the `bench` extra). The tests compare with the arrays in every run, with or without
+torch. The shapes are those of `tests/recurrent/recurrent_cases.py`; torch computes in float64 on
+float32 inputs, so the arrays are accurate to float32's last digit.
 """
 
 import argparse
@@ -35,7 +35,7 @@ VARIANTS = {
 
 
 def main() -> None:
-    """Writes one file a cell and seed, and one a variant; `--only` takes some of them."""
+    """Writes one file per cell and seed, and one per variant; `--only` selects some of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=ROOT / "tests" / "recurrent" / "reference")
     parser.add_argument("--only", nargs="*", help="names of files, such as lstm_1")

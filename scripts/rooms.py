@@ -1,7 +1,7 @@
-"""The plan of the house, and what its rooms import, read from the code.
+"""The plan of the rooms (top-level packages), and their imports, read from the code.
 
-`LEVELS` is the plan; `tests/project/test_architecture.py` holds the code to it, `draw_rooms.py`
-draws both.
+`LEVELS` is the plan; `tests/project/test_architecture.py` checks the code against it, and
+`draw_rooms.py` draws both.
 """
 
 import ast
@@ -12,7 +12,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "lstm_flax"
 
-# The rooms from the ground up. A room imports rooms of lower levels only, none of its own.
+# The rooms from the ground up. A room may import only rooms of lower levels.
 LEVELS = (
     ("errors", "types", "version"),
     ("display", "untrusted"),
@@ -29,7 +29,7 @@ LEVELS = (
     ("reports", "serving", "estimator"),
     ("cli",),
 )
-# Further rules: a room and what it imports none of, lower or not.
+# Further rules: a room, and rooms that it must not import, lower or not.
 FORBIDDEN = (
     ("inference", "training"),
     ("inference", "recipes"),
@@ -48,30 +48,30 @@ DOOR = "the package itself"  # `__init__` and `__main__`: above all rooms
 
 
 def files_of(room: str) -> list[Path]:
-    """The Python files of a room; those at the package's top for `DOOR`."""
+    """Returns the Python files of a room; those at the package's top for `DOOR`."""
     if room == DOOR:
         return sorted(PACKAGE.glob("__*__.py"))
     return sorted((PACKAGE / room).rglob("*.py")) or [PACKAGE / f"{room}.py"]
 
 
 def all_rooms() -> list[str]:
-    """The rooms of the plan, from the top down."""
+    """Returns the rooms of the plan, from the top down."""
     return [room for level in reversed(LEVELS) for room in level]
 
 
 def room_of(path: Path) -> str:
-    """The room that a file of the package lies in."""
+    """Returns the room that contains a file of the package."""
     first = path.relative_to(PACKAGE).with_suffix("").parts[0]
     return DOOR if first.startswith("__") else first
 
 
 def line_count(paths: Iterable[Path]) -> int:
-    """Lines of files together."""
+    """Counts the lines of several files."""
     return sum(len(path.read_text(encoding="utf-8").splitlines()) for path in paths)
 
 
 def code_count(paths: Iterable[Path]) -> int:
-    """Lines of files that are neither blank nor comment nor docstring."""
+    """Counts the lines of several files that are not blank, comment or docstring."""
     return sum(map(_code_lines, paths))
 
 
@@ -92,7 +92,7 @@ def _code_lines(path: Path) -> int:
 
 
 def imported_modules(path: Path) -> set[str]:
-    """The modules and names that a file imports anywhere, with dots.
+    """Returns the dotted modules and names that a file imports anywhere.
 
     Raises:
         ValueError: an import is relative.
@@ -109,13 +109,13 @@ def imported_modules(path: Path) -> set[str]:
 
 
 def imported_files(path: Path) -> set[Path]:
-    """The files of the package that a file imports, folders' `__init__` by their own name alone."""
+    """Returns the package files that a file imports; a folder's `__init__` only by its own name."""
     found = set()
     for module in imported_modules(path):
         names = module.split(".")
         if names[0] != PACKAGE.name:
             continue
-        while names:  # the last name may be a function's
+        while names:  # the last name may be a function
             target = PACKAGE.parent.joinpath(*names)
             for candidate in (target.with_suffix(".py"), target / "__init__.py"):
                 if candidate.is_file():
@@ -127,7 +127,7 @@ def imported_files(path: Path) -> set[Path]:
 
 
 def imports_of_rooms() -> dict[str, set[str]]:
-    """The other rooms that each room imports."""
+    """Returns the other rooms that each room imports."""
     return {
         room: {room_of(file) for path in files_of(room) for file in imported_files(path)} - {room}
         for room in all_rooms()
@@ -135,7 +135,7 @@ def imports_of_rooms() -> dict[str, set[str]]:
 
 
 def without_detours(imports: Mapping[str, set[str]]) -> set[tuple[str, str]]:
-    """The imports that do not follow from others: the transitive reduction.
+    """Removes imports that follow from others: the transitive reduction.
 
     >>> sorted(without_detours({"a": {"b", "c"}, "b": {"c"}, "c": set()}))
     [('a', 'b'), ('b', 'c')]

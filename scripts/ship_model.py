@@ -2,9 +2,9 @@
 
     python scripts/ship_model.py runs/imdb_student
 
-`lstm-flax predict` and `evaluate` use it where no --workdir is given. Score it after that:
+`lstm-flax predict` and `evaluate` use it if no --workdir is given. Score it afterwards:
 `lstm-flax evaluate`. N-grams whose naive-Bayes log-count ratios are all below `NEGLIGIBLE` are left
-out: a quarter of them, which moved one answer of 2,497 on the development part.
+out: a quarter of them, which changed one answer of 2,497 on the development part.
 """
 
 import dataclasses
@@ -25,9 +25,9 @@ NEGLIGIBLE = 0.25
 
 
 def ship(run: Path, folder: Path) -> None:
-    """Writes the run's best checkpoint, slim, to a folder that must not be there yet."""
+    """Writes the run's best checkpoint, without training state, to a folder that must not exist."""
     if folder.exists():
-        raise SystemExit(f"{folder} is there already; remove it first")
+        raise SystemExit(f"{folder} already exists; remove it first")
     trained = load_trained_model(run)
     metadata = dataclasses.replace(
         trained.metadata,
@@ -39,27 +39,27 @@ def ship(run: Path, folder: Path) -> None:
     item = evaluated_item(metadata.config.training.ema_decay)
     checkpoints.save(trained.step, {item: half}, metadata)
     checkpoints.close()
-    # Orbax's marks that a save has ended name this machine's folders; on a disk nothing reads them.
+    # Orbax's records of finished saves name this machine's folders; nothing reads them from disk.
     for mark in folder.rglob("commit_success.txt"):
         mark.unlink()
 
 
 def without_places(config: Config) -> Config:
-    """The configuration without the folders of this machine, which are nobody else's."""
+    """Returns the configuration without this machine's folders, which mean nothing elsewhere."""
     places = ("data_dir", "archive", "cache_dir", "token_cache", "extra_train_path")
     data = dataclasses.replace(config.data, **dict.fromkeys(places))
     return dataclasses.replace(config, data=data, init_from=None)
 
 
 def without_weak_ngrams(encoder: TextEncoder) -> TextEncoder:
-    """The encoder without the n-grams whose ratios are all negligible."""
+    """Returns the encoder without the n-grams whose ratios are all negligible."""
     if encoder.ngrams is None:
         return encoder
     return TextEncoder(encoder.tokenizer, without_weak_ratios(encoder.ngrams))
 
 
 def without_weak_ratios(ratios: NgramWeights) -> NgramWeights:
-    """Only the n-grams of which some ratio is not negligible."""
+    """Keeps only the n-grams with at least one ratio that is not negligible."""
     known, unknown = ratios.tables[:, :-1], ratios.tables[:, -1:]
     strong = (np.abs(known.astype(np.float32)) >= NEGLIGIBLE).any(axis=(0, 2))
     tables = np.concatenate([known[:, strong], unknown], axis=1)

@@ -1,4 +1,4 @@
-"""Checkpoints: writing, reading, and the model that comes with the package.
+"""Checkpoints: writing and reading them, and the model that comes with the package.
 
 folder       saves and restores: start here; its arrays: `to_trees` in training/train_state.py
 metadata     everything but the arrays: configuration, labels, position, history
@@ -8,8 +8,8 @@ plain_files  the encoder's files
 format_1     checkpoints of the earlier format
 disk_space   errors for a full disk
 manifest     the checksum of every file
-arrays       arrays that do not fit, field by field
-sizes        the memory that a checkpoint asks for, before it is given
+arrays       reports arrays that do not fit, field by field
+sizes        checks the memory that a checkpoint needs before allocating it
 packed       a whole model as bytes
-long_runs    what TensorStore would pile up
+long_runs    stops TensorStore's memory and threads from growing
 """

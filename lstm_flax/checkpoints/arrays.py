@@ -1,4 +1,4 @@
-"""Comparing the arrays of a checkpoint with those that a program wants."""
+"""Compares the arrays of a checkpoint with those that a program expects."""
 
 from importlib.metadata import version
 from typing import Any
@@ -10,21 +10,21 @@ from lstm_flax.errors import UserError, some
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of the packages that decide the shapes and names of what is saved."""
+    """Returns the versions of the packages that determine shapes and names of saved arrays."""
     return {name: version(name) for name in ("jax", "flax", "optax", "orbax-checkpoint")}
 
 
 def require_same_arrays(where: str, stored: Any, wanted: Any, saved_by: Any = None) -> None:
-    """Makes sure that a checkpoint's arrays are the ones wanted.
+    """Checks that a checkpoint's arrays are the expected ones.
 
     Args:
         where: the item of the checkpoint, for the error.
-        stored: a tree of what has a shape and a dtype.
-        wanted: another; a floating dtype may differ, as weights may be kept in half precision.
-        saved_by: see `library_versions`; None where it is not known.
+        stored: a tree of leaves with a shape and a dtype.
+        wanted: another such tree; floating dtypes may differ, as weights may be in half precision.
+        saved_by: see `library_versions`; None if unknown.
 
     Raises:
-        UserError: an array is missing, one too many, or has another shape or kind of number.
+        UserError: an array is missing, superfluous, or has another shape or kind of number.
 
     >>> require_same_arrays("runs/a/last/4/params", {"w": jnp.ones(2)}, {"w": jnp.ones(3)})
     ... # doctest: +ELLIPSIS
@@ -47,8 +47,8 @@ def require_same_arrays(where: str, stored: Any, wanted: Any, saved_by: Any = No
             f"{n} {v} (here {now.get(n)})" for n, v in was.items()
         )
     raise UserError(
-        f"{where}: not the arrays wanted here: {some(differing, limit=2)}; the file is sound and "
-        f"stays where it is; {cause}; use what it was saved with, or start another run"
+        f"{where}: not the arrays wanted here: {some(differing, limit=2)}; the file is intact and "
+        f"stays where it is; {cause}; use the versions that saved it, or start another run"
     )
 
 

@@ -1,4 +1,4 @@
-"""A disk that is full, or cannot be written, as one line for the user."""
+"""One-line errors for a disk that is full or cannot be written."""
 
 import contextlib
 import shutil
@@ -10,18 +10,18 @@ import jax
 
 from lstm_flax.errors import UserError, one_line
 
-_ROOM_FOR_SMALL_FILES = 2_000_000  # bytes; a checkpoint of a model of no size has 100 kB
+_ROOM_FOR_SMALL_FILES = 2_000_000  # bytes; even a tiny model's checkpoint has 100 kB
 
 
 @contextlib.contextmanager
 def saving(folder: Path) -> Iterator[None]:
-    """Turns what Orbax raises for a failed write, now or in the background, into a `UserError`."""
+    """Converts Orbax's errors for failed writes, now or in the background, to `UserError`."""
     try:
         yield
     except OSError as error:
         raise _cannot_save(folder, error.strerror or one_line(error)) from error
     except ValueError as error:
-        # TensorStore names the database, the file and the call before it comes to the reason.
+        # TensorStore gives the database, the file and the call before the reason.
         message, code, _ = str(error).partition(" [os_error_code")
         if not code:
             raise
@@ -29,17 +29,17 @@ def saving(folder: Path) -> Iterator[None]:
 
 
 def require_room(folder: Path, arrays: Any) -> None:
-    """Makes sure, before Orbax begins, that a checkpoint fits on the disk; `UserError` if not.
+    """Checks, before Orbax begins, that a checkpoint fits on the disk; raises `UserError` if not.
 
-    Orbax compresses the arrays a little, and adds some files of its own.
+    Orbax compresses the arrays a little and adds some files of its own.
 
     Args:
-        folder: where it is to be.
-        arrays: a tree of all that it will hold.
+        folder: where it will be saved.
+        arrays: a tree of all arrays to be saved.
     """
     needed = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays)) + _ROOM_FOR_SMALL_FILES
     usage = shutil.disk_usage(folder)
-    if usage.free < needed and usage.total > 0:  # some file systems do not tell
+    if usage.free < needed and usage.total > 0:  # some file systems do not report it
         reason = f"it needs {needed / 1e6:.1f} MB, {usage.free / 1e6:.1f} are free"
         raise _cannot_save(folder, reason)
 

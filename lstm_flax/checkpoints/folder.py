@@ -1,9 +1,9 @@
-"""Checkpoints: the only room that knows Orbax.
+"""Checkpoint folders. No other package uses Orbax.
 
 A run's folder holds two folders that never evict each other: `last/`, the newest states, from
 which a run continues, and `best/`, the weights with the best development score. Each checkpoint is
-a whole model: parameters, their average, optimizer state, configuration, label names, history,
-text encoder, manifest; those of `best/` leave out what only training needs.
+a complete model: parameters, their average, optimizer state, configuration, label names, history,
+text encoder, manifest; those in `best/` omit what only training needs.
 """
 
 import contextlib
@@ -41,21 +41,21 @@ _KEPT = {"last": 2, "best": 1}
 
 
 def evaluated_item(ema_decay: float) -> str:
-    """The item that holds the weights to evaluate with: averaged ones where there is an average."""
+    """Returns the item with the weights to evaluate: averaged weights if there is an average."""
     return AVERAGED_PARAMS if ema_decay > 0 else PARAMS
 
 
 def require_plain_name(path: Path) -> None:
-    """Makes sure that Orbax takes a path for one: it reads `a:/b` as an address, `a://b`.
+    """Checks that Orbax treats a path as one: it takes `a:/b` for an address, `a://b`.
 
     Raises:
-        UserError: a folder of it ends in a colon, or has a name that is not UTF-8.
+        UserError: the name of one of its folders ends in a colon or is not UTF-8.
     """
     for part in path.absolute().parts:
         if part.endswith(":") or not _is_unicode(part):
             kind = "that ends in a colon" if part.endswith(":") else "that is not UTF-8"
             raise UserError(
-                f"{path}: no checkpoint can lie below {part!r}, a name {kind}; rename that "
+                f"{path}: no checkpoint can be below {part!r}, a name {kind}; rename that "
                 "folder, or choose another"
             )
 
@@ -71,19 +71,19 @@ def _is_unicode(text: str) -> bool:
 class CheckpointFolder:
     """A folder of checkpoints named by their step.
 
-    Several processes share it: they open it, save, wait and read together, in the same order.
+    Several processes can share it: all open it, save, wait and read together, in the same order.
     """
 
     def __init__(self, path: Path, keep: int | None = None) -> None:
         """Opens a folder.
 
         Args:
-            path: the folder; created where absent and `keep` is given.
-            keep: how many of the newest checkpoints stay. None opens it to read alone, which
-                leaves what another process is saving there in peace.
+            path: the folder; created if missing and `keep` is given.
+            keep: number of newest checkpoints to keep. None opens it read-only, which does not
+                disturb a save by another process.
 
         Raises:
-            UserError: a folder of the path ends in a colon.
+            UserError: the name of a folder in the path ends in a colon.
         """
         require_plain_name(path)
         self.path = path
@@ -95,16 +95,16 @@ class CheckpointFolder:
             self._manager = ocp.CheckpointManager(path.absolute(), options=options)
 
     def save(self, step: int, trees: Mapping[str, Any], metadata: Metadata) -> None:
-        """Begins to save in the background; a step that is there already is left alone.
+        """Starts saving in the background; does nothing if the step is already saved.
 
         Args:
             step: names the checkpoint.
-            trees: arrays by item: `PARAMS`, `AVERAGED_PARAMS` where there is an average, and
-                `TRAINING`, whatever else a run continues from.
-            metadata: what the checkpoint says beside them.
+            trees: arrays by item: `PARAMS`, `AVERAGED_PARAMS` if there is an average, and
+                `TRAINING`, everything else that a run needs to continue.
+            metadata: everything in the checkpoint except the arrays.
 
         Raises:
-            UserError: this checkpoint, or the one begun before, cannot be written.
+            UserError: this checkpoint, or the one started before, cannot be written.
         """
         assert self._manager is not None, "opened to read alone"
         if step in self._manager.all_steps():
@@ -118,23 +118,23 @@ class CheckpointFolder:
             self._manager.save(step, args=ocp.args.Composite(**items))
 
     def wait(self) -> None:
-        """Returns when everything begun is on disk."""
+        """Waits until everything started is on disk."""
         if self._manager is not None:
             with saving(self.path):
                 self._manager.wait_until_finished()
 
     def close(self) -> None:
-        """Waits, then lets go of the folder."""
+        """Waits, then releases the folder."""
         if self._manager is not None:
             with saving(self.path):
                 self._manager.close()
 
     def steps(self) -> list[int]:
-        """Steps of the whole checkpoints, newest first."""
+        """Steps of the complete checkpoints, newest first."""
         return from_first(lambda: _steps_in(self.path))
 
     def set_aside(self, step: int) -> Path:
-        """Moves a checkpoint that cannot be read out of the way; returns where it is now."""
+        """Moves an unreadable checkpoint out of the way and returns its new path."""
 
         def move() -> Path:
             self.unreadable.mkdir(exist_ok=True)
@@ -153,8 +153,8 @@ class CheckpointFolder:
         """Reads the metadata and the encoder of a checkpoint.
 
         Raises:
-            UserError: it is of a format that this release does not know.
-            DamagedCheckpoint: it is not what was saved; of several processes, one finds that.
+            UserError: its format is unknown to this release.
+            DamagedCheckpoint: it is not what was saved; with several processes, one detects that.
         """
         damage: DamagedCheckpoint | None = None
         try:
@@ -182,12 +182,13 @@ class CheckpointFolder:
         return Metadata.from_json(values, path, encoder)
 
     def restore(self, step: int, like: Mapping[str, Any]) -> dict[str, Any]:
-        """Reads items into the shapes, dtypes and shardings of the trees given.
+        """Reads items into the shapes, dtypes and shardings of the given trees.
 
-        Of `TRAINING`, the entries that the checkpoint holds; earlier ones may hold fewer, or more.
+        From `TRAINING`, reads the entries that the checkpoint has; older ones may have fewer, or
+        more.
 
         Raises:
-            UserError: its arrays are not those asked for.
+            UserError: its arrays are not the requested ones.
             DamagedCheckpoint: it is not what was saved.
         """
         values, like = self._values(step), dict(like)
@@ -204,21 +205,21 @@ class CheckpointFolder:
         return {name: restored[name] for name in like}
 
     def _values(self, step: int) -> dict[str, Any]:
-        """The metadata as JSON has them, of a checkpoint found to be whole."""
+        """Returns the metadata as JSON values, after verifying that the checkpoint is intact."""
         path = self.path / str(step)
         if step not in self._values_by_step:
             if format_1.is_checkpoint(path):
                 require_own_files(path)
             elif (saved := verify(path).step) != step:
                 raise UserError(
-                    f"{path}: this is the checkpoint of step {saved}; call the folder {saved} again"
+                    f"{path}: this is the checkpoint of step {saved}; rename the folder to {saved}"
                 )
             values = read_values(path)
             self._values_by_step[step] = values
         return copy.deepcopy(self._values_by_step[step])
 
     def shapes(self, step: int, name: str) -> Any:
-        """Shapes and dtypes of an item's arrays, as the item says; none of them is read."""
+        """Returns the shapes and dtypes that an item declares, without reading its arrays."""
         path = epath.Path(self.path.absolute() / str(step) / name)
         if not path.is_dir() and not format_1.is_checkpoint(self.path / str(step)):
             raise UserError(
@@ -239,7 +240,7 @@ class CheckpointFolder:
 
     @contextlib.contextmanager
     def _reading(self, step: int) -> Iterator[None]:
-        """Tells damage, where no manifest has ruled it out, from whatever else Orbax raises."""
+        """Distinguishes damage, unless a manifest has ruled it out, from other Orbax errors."""
         path = self.path / str(step)
         try:
             yield
@@ -250,29 +251,30 @@ class CheckpointFolder:
                 raise DamagedCheckpoint(one_line(error)) from error
             kind = type(error).__name__
             raise UserError(
-                f"{path}: is whole, yet cannot be read here ({kind}: {one_line(error)}); --debug "
+                f"{path}: is intact, but cannot be read here ({kind}: {one_line(error)}); --debug "
                 "shows where"
             ) from error
 
 
 def open_checkpoints(workdir: Path, kind: str) -> CheckpointFolder:
-    """Opens `last` or `best` of a run for writing."""
+    """Opens a run's `last` or `best` for writing."""
     return CheckpointFolder(workdir / kind, keep=_KEPT[kind])
 
 
 def find_checkpoints(path: Path, kind: str) -> tuple[CheckpointFolder, list[int]]:
-    """Finds the checkpoints to restore from, to read alone.
+    """Finds the checkpoints to restore from; opens them read-only.
 
     Args:
-        path: a run's folder, its `best` or `last`, or one checkpoint within; copied anywhere.
-        kind: `best` or `last`: which to take of a run's folder.
+        path: a run's folder, its `best` or `last`, or one checkpoint in it; copies work too.
+        kind: `best` or `last`: which to take from a run's folder.
 
     Returns:
-        The opened folder and the steps of its whole checkpoints, newest first; only the one where
-        `path` names one.
+        The opened folder and the steps of its complete checkpoints, newest first; only the one that
+        `path` names, if it names one.
 
     Raises:
-        UserError: where there is none, or none yet, or `last` is asked of what may be another.
+        UserError: there is none, or none yet, or `last` is requested but `path` is a checkpoint
+            that may be something else.
     """
     given, step = path, None
     if _is_step(path.name) and (path / "metadata").is_dir():
@@ -294,7 +296,7 @@ def find_checkpoints(path: Path, kind: str) -> tuple[CheckpointFolder, list[int]
             )
         if (path / "metadata").is_dir():
             raise UserError(
-                f"{path}: a checkpoint whose folder has lost its name, the number of its step; "
+                f"{path}: a checkpoint whose folder is not named by the number of its step; "
                 f"rename it to {path.with_name(_lost_name(path))}"
             )
         raise UserError(
@@ -308,7 +310,7 @@ def find_checkpoints(path: Path, kind: str) -> tuple[CheckpointFolder, list[int]
         )
     folder = CheckpointFolder(path)
     steps = folder.steps() if step is None else [step]
-    # What the user named may be a link; what lies in it, perhaps made by another, must not be.
+    # The path that the user gave may be a link; its contents, perhaps made by others, must not be.
     for inside in [path, *(path / str(step) for step in steps)]:
         if inside not in (given, given.parent) and inside.is_symlink():
             raise UserError(f"{inside}: a link; put the checkpoints themselves in its place")
@@ -316,10 +318,10 @@ def find_checkpoints(path: Path, kind: str) -> tuple[CheckpointFolder, list[int]
 
 
 def _lost_name(checkpoint: Path) -> str:
-    """The step that a checkpoint was saved at; 1 where it is too old to say.
+    """Returns the step at which a checkpoint was saved; 1 if it is too old to record it.
 
     Raises:
-        UserError: it is damaged.
+        UserError: the checkpoint is damaged.
     """
     try:
         return "1" if format_1.is_checkpoint(checkpoint) else str(verify(checkpoint).step)
@@ -328,7 +330,7 @@ def _lost_name(checkpoint: Path) -> str:
 
 
 def _best_step(last: Path) -> int | None:
-    """The step of the best score, as the newest checkpoint of `last` says; None where it cannot."""
+    """Returns the step of the best score according to the newest `last` checkpoint, or None."""
     try:
         step: int | None = read_values(last / str(_steps_in(last)[0]))["history"].get("best_step")
     except UserError:
@@ -337,12 +339,12 @@ def _best_step(last: Path) -> int | None:
 
 
 def holds_checkpoint(folder: Path) -> bool:
-    """True if a folder holds a whole checkpoint, not just one being saved."""
+    """Returns True if a folder holds a complete checkpoint, not only one being saved."""
     return bool(_steps_in(folder))
 
 
 def _steps_in(folder: Path) -> list[int]:
-    """The steps that folders within a folder are named by, highest first."""
+    """Returns the steps that name folders within a folder, highest first."""
     if not folder.is_dir():
         return []
     names = [child.name for child in folder.iterdir() if child.is_dir()]
@@ -350,7 +352,7 @@ def _steps_in(folder: Path) -> list[int]:
 
 
 def _is_step(name: str) -> bool:
-    r"""True for a number as Python writes it; `0010` and other digits than ASCII name no step.
+    r"""Returns True for a number as Python writes it; not for `0010` or non-ASCII digits.
 
     >>> [_is_step(name) for name in ("10", "0", "0010", "\u00b2", "\uff11", "-1", "10.tmp")]
     [True, True, False, False, False, False, False]

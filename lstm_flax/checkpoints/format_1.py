@@ -18,7 +18,7 @@ from lstm_flax.untrusted import read_json
 
 
 def is_checkpoint(path: Path) -> bool:
-    """True if a checkpoint has no manifest, and says that it is older than manifests."""
+    """Returns True if a checkpoint has no manifest and its format predates manifests."""
     if (path / MANIFEST).exists():
         return False
     try:
@@ -28,14 +28,14 @@ def is_checkpoint(path: Path) -> bool:
 
 
 def check(values: Mapping[str, Any], restored: Mapping[str, Any]) -> None:
-    """Compares arrays with the checksums that this format kept of some of its items.
+    """Compares arrays with the checksums that this format kept for some of its items.
 
     Args:
         values: the checkpoint's metadata.
         restored: arrays by item.
 
     Raises:
-        DamagedCheckpoint: the arrays of an item are others than were saved.
+        DamagedCheckpoint: the arrays of an item are not the saved ones.
     """
     for name, expected in values.get("checksums", {}).items():
         if name in restored and _checksum(restored[name]) != expected:
@@ -43,7 +43,7 @@ def check(values: Mapping[str, Any], restored: Mapping[str, Any]) -> None:
 
 
 def _checksum(tree: Any) -> int:
-    """CRC-32 of all arrays, one after another."""
+    """Computes the CRC-32 of all arrays, one after another."""
     checksum = 0
     for leaf in jax.tree.leaves(tree):
         checksum = zlib.crc32(np.ascontiguousarray(leaf).data, checksum)
@@ -51,11 +51,11 @@ def _checksum(tree: Any) -> int:
 
 
 def read_encoder(values: dict[str, Any], restore: Callable[[Any], dict[str, Any]]) -> TextEncoder:
-    """The encoder of a checkpoint of format 1.
+    """Reads the encoder of a checkpoint of format 1.
 
     Args:
         values: its metadata: the tokenizer in base 64, the sizes of the ratios' arrays.
-        restore: reads the ratios into arrays of the shapes and dtypes given.
+        restore: reads the ratios into arrays of the given shapes and dtypes.
 
     Raises:
         UserError: the tokenizer is damaged.
@@ -68,7 +68,7 @@ def read_encoder(values: dict[str, Any], restore: Callable[[Any], dict[str, Any]
         return TextEncoder(tokenizer)
     try:
         known, ratios, groups = (int(sizes[name]) for name in ("known", "ratios", "groups"))
-        # One number each, seen as many: no memory is taken for what the metadata claim.
+        # Each array is one broadcast number, so what the metadata claim takes no memory.
         template = {
             "keys": np.broadcast_to(np.uint32(0), (known,)),
             "tables": np.broadcast_to(np.float16(0), (1, known + 1, ratios)),

@@ -1,12 +1,12 @@
-"""Piles that TensorStore would make in a long run: strings that it never frees, and threads.
+"""Keeps TensorStore's memory and threads from growing in a long run.
 
-TensorStore (0.1.86) never frees the keys and strings of what it answers as JSON. Orbax asks it
-twice a save: for counters, before and after each write, to log the speed (15 kB a save); and, for
-each array, for the specification of the folder that it has just specified (40 kB a save of a small
+TensorStore (0.1.86) never frees the keys and strings of its JSON answers. Orbax asks for JSON twice
+per save: for counters, before and after each write, to log the speed (15 kB a save); and, for each
+array, for the specification of the folder that it has just specified (40 kB a save of a small
 state).
 
-Orbax also lets TensorStore have 128 threads for files, of which it starts a few more whenever a
-busy machine makes it wait, for as long as a run lasts.
+Orbax also allows TensorStore 128 file threads; on a busy machine it starts a few more after each
+delay, for as long as a run lasts.
 """
 
 import types
@@ -16,13 +16,13 @@ import tensorstore
 from orbax.checkpoint._src.serialization import tensorstore_utils
 
 _FILE_THREADS = 8
-_CONTEXTS = ("_BASE_TS_CONTEXT", "_DEFAULT_OCDBT_TS_CONTEXT")  # what Orbax makes contexts of
+_CONTEXTS = ("_BASE_TS_CONTEXT", "_DEFAULT_OCDBT_TS_CONTEXT")  # Orbax makes contexts from these
 
 
 def prepare_for_long_runs() -> None:
-    """Makes Orbax save without asking TensorStore for JSON, and with few threads for files.
+    """Makes Orbax save without asking TensorStore for JSON, and with few file threads.
 
-    In this process, so that it is for programs alone.
+    It changes the whole process, so only programs should call it.
     """
     for name in _CONTEXTS:
         few = {"file_io_concurrency": {"limit": _FILE_THREADS}}
@@ -37,7 +37,7 @@ def _nothing_counted(*_: Any, **__: Any) -> int:
 
 
 def _specify(values: dict[str, Any]) -> Any:
-    """The specification of a key-value store; a plain folder's gives back what it was given."""
+    """Returns the specification of a key-value store; for a plain folder, the given values."""
     if values.get("driver") == "file" and values.keys() == {"driver", "path"}:
         return types.SimpleNamespace(to_json=lambda: dict(values))
     return tensorstore.KvStore.Spec(values)

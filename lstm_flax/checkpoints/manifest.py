@@ -1,8 +1,8 @@
-"""The manifest of a checkpoint: its step, and size and SHA-256 of its every file.
+"""The manifest of a checkpoint: its step, and the size and SHA-256 of every file.
 
-It is an item of the checkpoint, written last and read first. What it vouches for is whole; a
-checkpoint that it does not vouch for is damaged, and nothing else of it is read. Orbax's
-own marks of when it saved are left out: it writes them later still, and nothing here reads them.
+It is an item of the checkpoint, written last and read first. A checkpoint that matches its manifest
+is intact; one that does not is damaged, and nothing else of it is read. The manifest omits Orbax's
+own records of when it saved: it writes them even later, and nothing here reads them.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ import orbax.checkpoint as ocp
 from lstm_flax.errors import UserError, one_line
 from lstm_flax.untrusted import read_json
 
-MANIFEST = "verification"  # Orbax finishes items in the order of their names, so this is the last
+MANIFEST = "verification"  # Orbax finishes items in the order of their names, so this one is last
 _FILE = "manifest.json"
 _MARKS = ("commit_success.txt", "_CHECKPOINT_METADATA")
 # Errors of a file that is missing, of another kind, or too large. Any other, as of a missing right
@@ -30,15 +30,15 @@ _DAMAGES = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL
 
 
 class DamagedCheckpoint(Exception):
-    """A checkpoint that is not, to the bit, what was saved; the message names the file."""
+    """A checkpoint differs from what was saved; the message names the file."""
 
 
 def write_manifest(folder: Path, step: int) -> None:
-    """Writes the manifest of a checkpoint whose other files are all there.
+    """Writes the manifest of a checkpoint whose other files are complete.
 
     Args:
-        folder: of the manifest itself, within the checkpoint's.
-        step: that the checkpoint was saved at.
+        folder: the manifest's own folder, inside the checkpoint's.
+        step: step at which the checkpoint was saved.
     """
     files = {
         name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}
@@ -50,42 +50,42 @@ def write_manifest(folder: Path, step: int) -> None:
 
 
 class ManifestHandler(ocp.CheckpointHandler):
-    """Writes the manifest when Orbax has finished every other item of the checkpoint."""
+    """Writes the manifest after Orbax has finished every other item of the checkpoint."""
 
     _step = 0
 
     def save(self, directory: Any, args: "SaveManifest") -> None:
-        """Notes the step; the other items are still being written."""
+        """Records the step; the other items are still being written."""
         self._step = args.step
 
     def finalize(self, directory: Any) -> None:
-        """Writes the manifest; the other items lie there under their own names by now.
+        """Writes the manifest; by now the other items have their final names.
 
-        Orbax calls it in the first process alone, when every process has written its part.
+        Orbax calls it only in the first process, after every process has written its part.
         """
         late = [path.name for path in Path(directory).parent.glob("*.orbax-checkpoint-tmp*")]
         assert late in ([], [Path(directory).name]), f"finished after the manifest: {late}"
         write_manifest(Path(directory), self._step)
 
     def restore(self, directory: Any, args: Any = None) -> Any:
-        """Is not how a manifest is read: see `verify`."""
+        """Raises: a manifest is read by `verify`."""
         raise TypeError("a manifest is read by `verify`")
 
 
 @ocp.args.register_with_handler(ManifestHandler, for_save=True, for_restore=True)
 @dataclasses.dataclass
 class SaveManifest(ocp.args.CheckpointArgs):
-    """Asks for a manifest."""
+    """Requests a manifest."""
 
     step: int
 
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """Step and files of a checkpoint as it was saved.
+    """Step and files of a checkpoint as saved.
 
     Attributes:
-        step: at which it was saved.
+        step: step at which it was saved.
         files: names relative to the checkpoint's folder.
     """
 
@@ -94,9 +94,9 @@ class Manifest:
 
 
 def verify(checkpoint: Path) -> Manifest:
-    """Makes sure that every file of a checkpoint is the one that was saved.
+    """Checks that every file of a checkpoint is the one that was saved.
 
-    Files that the manifest does not name, as a file manager leaves them, are left alone; links,
+    Files that the manifest does not name, for example from a file manager, are ignored; links,
     pipes and devices are not.
 
     Args:
@@ -148,10 +148,10 @@ def reading(checkpoint: Path) -> Iterator[None]:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """The files below a folder by their names relative to it.
+    """Returns the files below a folder by relative name.
 
     Raises:
-        DamagedCheckpoint: there is a link, pipe or device, which reading might follow.
+        DamagedCheckpoint: there is a link, pipe or device, which a reader might follow.
     """
     found = {}
     for parent, folders, names in os.walk(folder, onerror=_raise):

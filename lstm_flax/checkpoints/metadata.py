@@ -15,22 +15,22 @@ from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.untrusted import LARGEST_JSON, parse_json, read_plain
 
 FORMAT_VERSION = 2
-_TEMPERATURES = (1e-3, 1e3)  # far beyond what calibration comes to
+_TEMPERATURES = (1e-3, 1e3)  # far beyond any calibrated temperature
 
 
 @dataclasses.dataclass(frozen=True)
 class History:
-    """Facts that a run keeps beside its state.
+    """Facts that a run keeps in addition to its state.
 
     Attributes:
         best_score: best development score so far; None before the first. A classifier's is its
             accuracy, a language model's minus its loss.
         best_step: the step that reached it.
-        epochs_since: epochs without a better one.
-        logged: loss, weight, correct and examples of the epoch at the last line of the log.
-        seconds: of training, over all starts.
-        temperature: what divides the logits, fitted to the development part at the last epoch's
-            end; 1 where there is none.
+        epochs_since: epochs since then.
+        logged: loss, weight, correct and examples of the epoch at the last log line.
+        seconds: training time, over all starts.
+        temperature: divides the logits, fitted to the development part at the end of the last
+            epoch; 1 if there is none.
     """
 
     best_score: float | None = None
@@ -48,10 +48,10 @@ class Metadata:
     Attributes:
         config: the configuration it was trained with.
         label_names: C names, in the order of the logits.
-        encoder: turns text into what the model reads; kept as files of its own.
-        data_fingerprint: of the training part as encoded.
+        encoder: turns text into the model's inputs; kept in files of its own.
+        data_fingerprint: hash of the encoded training part.
         position: `epoch` and `batch` of the next batch.
-        history: what the run remembers.
+        history: the run's history.
         machine: where it was saved, see `describe_machine`.
     """
 
@@ -64,7 +64,7 @@ class Metadata:
     machine: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, the encoder aside."""
+        """Converts everything except the encoder to plain values."""
         return {
             "format_version": FORMAT_VERSION,
             "config": self.config.to_dict(),
@@ -79,11 +79,11 @@ class Metadata:
 
     @classmethod
     def from_json(cls, values: dict[str, Any], path: Path, encoder: TextEncoder) -> "Metadata":
-        """The inverse of `to_json`.
+        """Inverts `to_json`.
 
         Args:
             values: as saved.
-            path: of the checkpoint, for messages.
+            path: the checkpoint's path, for messages.
             encoder: read from its files.
 
         Raises:
@@ -120,7 +120,7 @@ class Metadata:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Kind and number of devices, and CPU cores: bitwise equality depends on them."""
+    """Returns kind and number of devices, and CPU cores, which bitwise equality depends on."""
     return {
         "device": jax.devices()[0].device_kind,
         "devices": jax.device_count(),
@@ -129,11 +129,11 @@ def describe_machine() -> dict[str, Any]:
 
 
 def read_values(checkpoint: Path) -> dict[str, Any]:
-    """Reads the metadata of a checkpoint as JSON has them; anyone may have written them.
+    """Reads and validates a checkpoint's metadata as JSON values; anyone may have written them.
 
     Raises:
-        UserError: they are of a format that this release does not know, or a value is missing, of
-            another type, or impossible.
+        UserError: their format is unknown to this release, or a value is missing, of another type,
+            or impossible.
     """
     try:
         return parse_values(
@@ -144,7 +144,7 @@ def read_values(checkpoint: Path) -> dict[str, Any]:
 
 
 def parse_values(content: bytes, checkpoint: Path) -> dict[str, Any]:
-    """The metadata of a checkpoint in a file's content; see `read_values`."""
+    """Parses the metadata of a checkpoint from a file's content; see `read_values`."""
     try:
         values: Any = parse_json(content)
         version = values.get("format_version") if isinstance(values, dict) else None
@@ -170,7 +170,7 @@ def _unusable(checkpoint: Path, error: Exception) -> UserError:
 
 
 def _check(values: dict[str, Any]) -> None:
-    """Makes sure that everything read later is there, of its type and possible; `ValueError`."""
+    """Checks all values used later: present, of their type and possible; raises `ValueError`."""
     _require(are_label_names(values.get("label_names")), "label_names")
     for name in ("config", "position", "history", "machine"):
         _require(isinstance(values.get(name), dict), name)
@@ -199,7 +199,7 @@ def _check_history(history: dict[str, Any]) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float)  # finite, or `parse_json` had refused it
+    return type(value) in (int, float)  # finite, because `parse_json` rejects anything else
 
 
 def _is_count(value: Any) -> bool:

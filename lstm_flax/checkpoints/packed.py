@@ -1,4 +1,4 @@
-"""A whole model as bytes: an archive of metadata, text encoder and arrays; no pickle."""
+"""A whole model as bytes: an archive of metadata, text encoder and arrays, without pickle."""
 
 import dataclasses
 import io
@@ -25,7 +25,7 @@ _STEP = "step"
 
 
 def pack(trained: TrainedModel) -> bytes:
-    """A restored model as bytes; where it was saved is not part of them.
+    """Packs a restored model into bytes, without the location of its checkpoint.
 
     Args:
         trained: the model.
@@ -47,10 +47,10 @@ def pack(trained: TrainedModel) -> bytes:
 
 
 def unpack(content: bytes) -> TrainedModel:
-    """The inverse of `pack`, on whatever devices are present.
+    """Inverts `pack`, placing the arrays on the available devices.
 
     Raises:
-        UserError: the bytes are damaged, of another version, or not such a model.
+        UserError: the bytes are damaged, of another version, or not a packed model.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:

@@ -9,13 +9,13 @@ SHIPPED = Path(__file__).parent.parent / "shipped_model"
 
 
 def model_folder(workdir: Path | None) -> Path:
-    """The folder of the model to use: the one named, or the one that comes with the package.
+    """Returns the folder of the model to use: the given one, or the one in the package.
 
     Raises:
-        UserError: none is named, and this package came without one.
+        UserError: none is given, and this package contains no model.
     """
     if workdir is not None:
         return workdir
     if not SHIPPED.is_dir():
-        raise UserError("this copy of the package holds no model; name one with --workdir=DIR")
+        raise UserError("this copy of the package contains no model; name one with --workdir=DIR")
     return SHIPPED

@@ -30,7 +30,7 @@ class TrainedModel:
 
     Attributes:
         model: the module.
-        params: its parameters, averaged ones where the run kept an average.
+        params: its parameters; averaged ones if the run kept an average.
         metadata: configuration, label names, text encoder.
         path: its folder, named by the training step it was saved at.
         mesh: the devices that hold the parameters.
@@ -51,10 +51,10 @@ class TrainedModel:
 def build_model(
     config: Config, encoder: TextEncoder, num_classes: int
 ) -> TextClassifier | LanguageModel:
-    """The module of a configuration, for an encoder's vocabulary and token features.
+    """Builds a configuration's module for an encoder's vocabulary and token features.
 
     Raises:
-        UserError: where a sigmoid head meets other than two classes.
+        UserError: a sigmoid head is used with a number of classes other than two.
     """
     if config.task == "language_model":
         return LanguageModel.from_config(config.model, config.language_model, encoder.vocab_size)
@@ -68,14 +68,14 @@ def build_model(
 
 
 def load_trained_model(path: Path, checkpoint: str = "best") -> TrainedModel:
-    """Restores a model for evaluation or prediction, on whatever devices are present.
+    """Restores a model for evaluation or prediction on the available devices.
 
     Args:
         path: a run's folder, or a checkpoint folder copied from one.
         checkpoint: `best` or `last`.
 
     Raises:
-        UserError: where there is no whole checkpoint of this format.
+        UserError: there is no intact checkpoint of this format.
     """
     folder, steps = find_checkpoints(path, checkpoint)
     tried: set[int] = set()
@@ -89,7 +89,7 @@ def load_trained_model(path: Path, checkpoint: str = "best") -> TrainedModel:
                 now = folder.steps()
                 if step in now:
                     logger.warning("%s/%d is damaged (%s)", folder.path, step, error)
-                else:  # a run that is going on has replaced it
+                else:  # a run in progress has replaced it
                     steps = now
     finally:
         folder.close()
@@ -101,7 +101,7 @@ def load_trained_model(path: Path, checkpoint: str = "best") -> TrainedModel:
 def _restore(folder: CheckpointFolder, step: int) -> TrainedModel:
     metadata = folder.metadata(step)
     config = metadata.config
-    # Another device than the one it was trained on may not have the same implementations.
+    # This device may not have the implementation that the training device used.
     portable = dataclasses.replace(
         config, model=dataclasses.replace(config.model, implementation="auto")
     )

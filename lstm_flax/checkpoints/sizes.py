@@ -1,4 +1,4 @@
-"""Sizes that a checkpoint's metadata claim, compared with its arrays before any memory is taken."""
+"""Checks the sizes claimed in a checkpoint's metadata before allocating memory for arrays."""
 
 import math
 from pathlib import Path
@@ -11,24 +11,24 @@ from lstm_flax.config import Config
 from lstm_flax.errors import UserError
 from lstm_flax.files import folder_size
 
-_LARGEST_RATIO = 4  # of weights in memory to their files, which are compressed a little
-_SMALL = 64_000_000  # bytes that are no harm, however few bytes of files they come from
+_LARGEST_RATIO = 4  # of weights in memory to their files, which are slightly compressed
+_SMALL = 64_000_000  # bytes that are always acceptable, however small their files
 
 
 def require_sizes(where: str, config: Config, vocab_size: int, weights: Any) -> None:
-    """Makes sure that a configuration is that of the weights stored beside it.
+    """Checks that a configuration matches the weights stored beside it.
 
-    Only what decides how much a program does before it compares every array: a claim of a million
-    layers would be traced, layer by layer.
+    Checks only what determines how much work a program does before it compares every array: a
+    claim of a million layers would be traced layer by layer.
 
     Args:
         where: the checkpoint's item, for the error.
-        config: as the metadata have it.
-        vocab_size: V, of the tokenizer stored beside it.
-        weights: a tree of what has a shape and a dtype, by name.
+        config: from the metadata.
+        vocab_size: V, from the tokenizer stored with it.
+        weights: a tree of leaves with a shape and a dtype, by name.
 
     Raises:
-        UserError: naming what differs.
+        UserError: they differ; the message names the difference.
     """
     model = config.model
     directions = 2 if model.bidirectional else 1
@@ -42,21 +42,21 @@ def require_sizes(where: str, config: Config, vocab_size: int, weights: Any) -> 
         if found[name] != size:
             raise UserError(
                 f"{where}: not the weights of the configuration beside them: {name} of "
-                f"{_words(found[name])}, not {_words(size)}; get the checkpoint anew"
+                f"{_words(found[name])}, not {_words(size)}; get the checkpoint again"
             )
 
 
 def require_honest(where: Path, weights: Any) -> None:
-    """Makes sure that arrays are not far larger than the files that are said to hold them.
+    """Checks that arrays are not far larger than the files that should contain them.
 
-    Of an array whose chunks are missing, zeros would be made, whatever its size.
+    For missing chunks of an array, zeros would be allocated, whatever its size.
 
     Args:
         where: the folder of the checkpoint's item.
-        weights: a tree of what has a shape and a dtype.
+        weights: a tree of leaves with a shape and a dtype.
 
     Raises:
-        UserError: they are.
+        UserError: the arrays are far larger.
     """
     needed = sum(
         math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in jax.tree.leaves(weights)
@@ -70,10 +70,10 @@ def require_honest(where: Path, weights: Any) -> None:
 
 
 def require_finite(where: str, weights: Any) -> None:
-    """Makes sure that no weight is NaN or infinite: no answer would mean anything.
+    """Checks that no weight is NaN or infinite, which would make every answer meaningless.
 
     Raises:
-        UserError: naming the first array that has one.
+        UserError: the message names the first array with such a value.
     """
     for path, leaf in jax.tree_util.tree_leaves_with_path(weights):
         if not np.isfinite(np.asarray(leaf)).all():

@@ -1,8 +1,8 @@
 """The command line: one file per command, with its arguments, its help and its code.
 
-A mistake the user can mend is one line on standard error and exit status 2; `--debug` shows where
-it was raised. Commands import jax only when they need it, so that help and mistakes come at once.
-`main` alone changes what belongs to the whole process: the C allocator, logging, the csv module's
+A user's mistake is reported in one line on standard error, with exit status 2; `--debug` shows
+where it was raised. Commands import jax only when they need it, so help and mistakes appear at
+once. Only `main` changes global state of the process: the C allocator, logging, the csv module's
 limit.
 """
 
@@ -38,22 +38,22 @@ from lstm_flax.display import EscapingFormatter, escaped
 from lstm_flax.errors import UserError, one_line
 from lstm_flax.version import __version__
 
-_INTERRUPTED = 130  # as a shell has it: 128 and SIGINT's number
-_LONGEST_MESSAGE = 1_200  # characters; the first six mistakes of a table are fewer
-_LONGEST_FIELD = 2**31 - 1  # characters; the csv module's default of 131,072 refuses long texts
+_INTERRUPTED = 130  # the shell's convention: 128 plus SIGINT's number
+_LONGEST_MESSAGE = 1_200  # characters; enough for the first six mistakes of a table
+_LONGEST_FIELD = 2**31 - 1  # characters; the csv module's default of 131,072 rejects long texts
 
 __all__ = ["main", "program"]
 
 
 def program(argv: Sequence[str] | None = None) -> NoReturn:
-    """Runs one command as a program of its own, which ends with it."""
+    """Runs one command as a program, which ends with it."""
     try:
         status = main(argv)
     except Exception:
         _end_among_others(1, traceback.format_exc())
         raise
     _end_among_others(status)
-    if status == _INTERRUPTED:  # XLA may still compile, and crash a Python that takes itself apart
+    if status == _INTERRUPTED:  # XLA may still be compiling, which can crash Python's shutdown
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
@@ -61,7 +61,7 @@ def program(argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def _end_among_others(status: int, message: str = "") -> None:
-    """Ends a process that is still joined to others: they may wait for it, and it for them."""
+    """Ends a process that is still joined to others: each side may be waiting for the other."""
     processes = sys.modules.get("lstm_flax.devices.processes")
     if processes is not None and processes.several():
         from lstm_flax.devices.joining import end_program
@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         handler = logging.StreamHandler()
         handler.setFormatter(EscapingFormatter("%(levelname)s: %(message)s"))
         logging.basicConfig(handlers=[handler], level=arguments.log_level)
-        # TFDS and Orbax log every file, and each error on many lines before they raise it.
+        # TFDS and Orbax log every file, and log each error in many lines before raising it.
         for name in ("absl", "asyncio"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         logging.getLogger("jax").setLevel(logging.WARNING)  # it logs every backend it lacks
@@ -105,10 +105,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return _INTERRUPTED
-    except BrokenPipeError:  # the reader of our output left; nothing more to say to it
+    except BrokenPipeError:  # whoever read our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except OSError as error:  # a full disk, a folder that was removed: where nobody expected it
+    except OSError as error:  # unexpected: a full disk, a folder that was removed
         if "--debug" in words:
             raise
         where = "the output" if error.filename is None else error.filename
@@ -124,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _print_error(message: str) -> None:
-    """Prints one line; a long value in it is cut out of the middle, the advice at its end stays."""
+    """Prints one line; a long value is shortened in the middle, so the advice at the end stays."""
     if len(message) > _LONGEST_MESSAGE:
         half = _LONGEST_MESSAGE // 2
         message = f"{message[:half]} ... {message[-half:]}"
@@ -132,7 +132,7 @@ def _print_error(message: str) -> None:
 
 
 def _advice(error: RuntimeError | MemoryError | ValueError) -> str | None:
-    """One line for what JAX raises where machine or environment are at fault; None elsewhere."""
+    """Returns advice, one line, for JAX errors caused by machine or environment; else None."""
     message = one_line(error)
     if isinstance(error, ValueError):
         named = [name for name in os.environ if name.startswith("JAX_")]
@@ -147,7 +147,7 @@ def _advice(error: RuntimeError | MemoryError | ValueError) -> str | None:
 
 
 def _escape_what_the_terminal_lacks() -> None:
-    """Prints characters that an output cannot encode as JSON writes them."""
+    """Prints characters that an output cannot encode as JSON escapes."""
 
     def escape(error: UnicodeError) -> tuple[str, int]:
         assert isinstance(error, UnicodeEncodeError)
@@ -161,14 +161,14 @@ def _escape_what_the_terminal_lacks() -> None:
 
 
 def _refuse_unknown(arguments: argparse.Namespace, overrides: Sequence[str]) -> None:
-    """Makes sure that the parser left over only fields, and only if the command takes them.
+    """Checks that the parser left over only fields, and only if the command takes them.
 
     Args:
-        arguments: the words that the parser understood.
-        overrides: the words that it did not.
+        arguments: the arguments that the parser understood.
+        overrides: the arguments that it did not.
 
     Raises:
-        UserError: naming the first that is unknown, and what may have been meant.
+        UserError: names the first unknown argument, and what may have been meant.
     """
     fields_taken = arguments.takes_config
     unknown = [word for word in overrides if not (fields_taken and word.startswith("--config."))]

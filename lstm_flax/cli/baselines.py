@@ -11,12 +11,12 @@ from lstm_flax.untrusted import read_json
 
 
 def add_to(commands: Commands) -> None:
-    """Adds the command to the program's."""
+    """Adds the command to the program."""
     parser = add_command(
         commands,
         "baselines",
         run,
-        help="score two linear models on the splits of a configuration: the mark to beat",
+        help="score two linear models on the splits of a configuration: the baselines to beat",
         epilog="example:\n  lstm-flax baselines --config=imdb --workdir=runs/imdb\n"
         "next:\n  lstm-flax train with the same configuration",
     )
@@ -24,17 +24,16 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--analyzer",
         choices=("word", "char"),
-        help="of what the n-grams are; without the flag, of words, or of characters where the "
-        "script has no spaces",
+        help="unit of the n-grams; default: words, or characters if the script has no spaces",
     )
     parser.add_argument(
-        "--workdir", type=given_path, help="a run whose results are printed beside them"
+        "--workdir", type=given_path, help="a run to print results of for comparison"
     )
     add_overrides(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the scores of the linear models, and of the run named."""
+    """Prints the scores of the linear models, and of the given run."""
     from lstm_flax.data.loading import load_splits
     from lstm_flax.evaluation.linear_baselines import (
         analyzer_for,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def add_to(commands: Commands) -> None:
-    """Adds the command to the program's."""
+    """Adds the command to the program."""
     parser = add_command(
         commands,
         "evaluate",
@@ -42,14 +42,14 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--file",
         type=given_path,
-        help="score on these labelled texts alone: a table, or a folder with a folder per class",
+        help="score only these labelled texts: a table, or a folder with one folder per class",
     )
-    parser.add_argument("--text_column", help="of --file; default: as in the run's data, or found")
+    parser.add_argument("--text_column", help="in --file; default: as in the run's data, or found")
     parser.add_argument("--label_column", help="of --file; likewise")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the scores; of a run on a split of its data, keeps them in its folder too."""
+    """Prints the scores; for a run on a split of its data, also saves them in its folder."""
     from lstm_flax.devices.joining import joined
 
     with joined(arguments.coordinator, arguments.num_processes, arguments.process_id):
@@ -67,7 +67,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
     of_data = arguments.config or arguments.split or arguments.overrides
     if arguments.file is not None and of_data:
-        raise UserError("--file: says itself what to score; leave out --config, --split and fields")
+        raise UserError("--file: sets what to score; leave out --config, --split and fields")
     if arguments.file is None and (arguments.text_column or arguments.label_column):
         raise UserError("--text_column and --label_column: they are of --file; add --file=PATH")
     file = arguments.file

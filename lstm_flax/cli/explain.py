@@ -25,27 +25,27 @@ if TYPE_CHECKING:
 
     from lstm_flax.inference.explanation import Explanation
 
-_WITH_STATES = 200  # texts of a page whose gates and states are drawn
+_WITH_STATES = 200  # texts on a page whose gates and states are drawn
 
 
 def add_to(commands: Commands) -> None:
-    """Adds the command to the program's."""
+    """Adds the command to the program."""
     parser = add_command(
         commands,
         "explain",
         run,
-        help="what each word of a text contributed to its answer",
+        help="show what each word of a text contributed to its answer",
         epilog="examples:\n  lstm-flax explain --workdir=runs/imdb 'Not bad at all.'\n"
         "  lstm-flax explain --file=reviews.txt --html=why.html\n"
         "next:\n  docs/explanations.md says how far to believe it",
         log_level=logging.WARNING,
     )
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="or --file")
-    parser.add_argument("--file", type=given_path, help="plain text in UTF-8, one text a line")
+    parser.add_argument("--file", type=given_path, help="plain text in UTF-8, one text per line")
     add_model(parser)
     add_checkpoint(parser)
     parser.add_argument("--label", help="the label to explain; default: each text's answer")
-    parser.add_argument("--steps", type=int, help="points of the path; default: 64")
+    parser.add_argument("--steps", type=int, help="points on the path; default: 64")
     parser.add_argument(
         "--html", type=given_path, metavar="FILE", help="write a page, with gates and states"
     )
@@ -53,14 +53,14 @@ def add_to(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the explanations, or writes their page."""
+    """Prints the explanations, or writes them as a page."""
     if bool(arguments.texts) == (arguments.file is not None):
         raise UserError("give texts, or --file with one a line; one of the two")
     texts = _texts(arguments)
     if arguments.html is not None and arguments.workdir is not None:
         require_own_output(arguments.html, [arguments.workdir])
 
-    # Only now, so that a mistake in the arguments is reported at once.
+    # Imported only now, so a mistake in the arguments is reported at once.
     from lstm_flax.devices.settings import prepare_jax
     from lstm_flax.inference.explainer import DEFAULT_STEPS, MOST_STEPS
     from lstm_flax.inference.predictor import Predictor
@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def coloured(explanation: "Explanation") -> "Text":
-    """The text with a background behind each word: blue for the label, orange against it."""
+    """Returns the text with a background for each word: blue for the label, orange against it."""
     from rich.text import Text
 
     from lstm_flax.reports.heat_map import mixed_colour
@@ -106,7 +106,7 @@ def coloured(explanation: "Explanation") -> "Text":
     for word in explanation.words:
         text.append(visible(explanation.text[done : word.start]))
         red, green, blue = mixed_colour(word.contribution / largest)
-        # Not "white", which is a light grey to many terminals.
+        # Not "white", which many terminals show as light grey.
         ink = "rgb(255,255,255)" if abs(word.contribution) > 0.8 * largest else "rgb(0,0,0)"
         text.append(visible(word.text), f"{ink} on rgb({red},{green},{blue})")
         done = word.end
@@ -114,7 +114,7 @@ def coloured(explanation: "Explanation") -> "Text":
 
 
 def print_explanations(explanations: "list[Explanation]", console: "Console") -> None:
-    """Coloured words where the terminal has colours, and a table of the strongest in any case."""
+    """Prints coloured words if the terminal has colours, and always a table of the strongest."""
     from rich.table import Table
     from rich.text import Text
 
@@ -143,7 +143,7 @@ def print_explanations(explanations: "list[Explanation]", console: "Console") ->
 
 
 def _texts(arguments: argparse.Namespace) -> list[str]:
-    """The texts that were given, or those of a file, a line each; its empty lines are left out."""
+    """Returns the given texts, or those of a file, one per line without empty lines."""
     from lstm_flax.cli.predicting.lines import open_lines, reading
 
     if arguments.texts:
@@ -158,7 +158,7 @@ def _texts(arguments: argparse.Namespace) -> list[str]:
 
 
 def _text(line: bytes, where: str) -> str:
-    """The text of a line, by the rules of `predict`."""
+    """Decodes a line by the rules of `predict`."""
     from lstm_flax.cli.predicting.lines import read_line
 
     record = read_line(line, where)

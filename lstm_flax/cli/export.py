@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from lstm_flax.data.examples import Examples
     from lstm_flax.inference.predictor import Predictor
 
-_TEXTS = 500  # compared where float32 weights can differ by rounding alone
+_TEXTS = 500  # compared when float32 weights can differ only by rounding
 
 
 def add_to(commands: Commands) -> None:
-    """Adds the command to the program's."""
+    """Adds the command to the program."""
     parser = add_command(
         commands,
         "export",
         run,
-        help="write a classifier as a folder that onnxruntime, torch, numpy or jax runs",
+        help="write a classifier as a folder that onnxruntime, torch, numpy or jax can run",
         epilog="examples:\n  lstm-flax export --workdir=runs/imdb exported\n"
         "  lstm-flax export --workdir=runs/imdb small --weights=int8 --split=development\n"
         "next:\n  python exported/run.py 'What a film!'",
         log_level=logging.WARNING,
     )
-    parser.add_argument("folder", type=given_path, metavar="OUT", help="a folder to make")
+    parser.add_argument("folder", type=given_path, metavar="OUT", help="folder to create")
     parser.add_argument(
         "--format",
         choices=("onnx", "safetensors", "torch", "stablehlo"),
@@ -53,7 +53,7 @@ def add_to(commands: Commands) -> None:
         "--split",
         choices=("development", "test"),
         help="compare both sides on this part of the run's data; default: on texts of the "
-        "development part if it is at hand, else on a few that come with the program",
+        "development part if available, else on a few that come with the program",
     )
     add_model(parser)
     add_checkpoint(parser)
@@ -81,8 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"{folder}: {arguments.format}, weights in {arguments.weights}, {size / 1e6:.1f} MB")
     if both is None:
         print(
-            f"not compared: {missing_runtime(arguments.format)} is not installed here; where it "
-            "is, `python run.py --check` in that folder compares"
+            f"not compared: {missing_runtime(arguments.format)} is not installed here; to "
+            "compare elsewhere, run `python run.py --check` in that folder"
         )
         return 0
     print(f"compared on {len(texts):,} texts with `lstm-flax predict`:")
@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _examples(predictor: "Predictor", arguments: argparse.Namespace) -> "Examples | None":
-    """The labelled texts of a part of the run's data; None if none was named or is at hand."""
+    """Returns labelled texts of one part of the run's data; None if unnamed or not available."""
     import numpy as np
 
     from lstm_flax.cli.arguments.data_of_model import config_of_model

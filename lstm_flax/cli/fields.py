@@ -15,7 +15,7 @@ ABSENT = "; section absent unless set"
 
 
 def add_to(commands: Commands) -> None:
-    """Adds the command to the program's."""
+    """Adds the command to the program."""
     parser = add_command(
         commands,
         "fields",
@@ -24,13 +24,13 @@ def add_to(commands: Commands) -> None:
         epilog="examples:\n  lstm-flax fields\n  lstm-flax fields dropout --config=imdb\n"
         "next:\n  lstm-flax train --config=imdb --config.model.head_dropout=0.3 --workdir=DIR",
     )
-    parser.add_argument("part", nargs="?", default="", help="only names that hold this")
-    parser.add_argument("--config", help="whose values to show; default: the defaults")
+    parser.add_argument("part", nargs="?", default="", help="list only names that contain this")
+    parser.add_argument("--config", help="configuration to show values of; default: the defaults")
     add_overrides(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints a line per field, and its meaning below."""
+    """Prints one line per field, with its meaning below."""
     config = Config.from_config_dict(load_config(arguments.config, arguments.overrides))
     meaning = meanings(Config)
     shown = [(path, field) for path, field in leaves(Config) if arguments.part in path]
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _admitted(field: dataclasses.Field) -> str:
-    """The values that a field may take, in words."""
+    """Describes the values that a field may take."""
     bounds = bounds_of(field)
     if bounds.choices:
         return str(bounds)
@@ -54,7 +54,7 @@ def _admitted(field: dataclasses.Field) -> str:
 
 
 def _flag_value(value: object) -> str:
-    """A field's value as its flag takes it.
+    """Formats a field's value as its flag takes it.
 
     >>> _flag_value((64, 128)), _flag_value(None)
     ('64,128', '')

@@ -9,12 +9,12 @@ from lstm_flax.errors import UserError
 
 
 def add_to(commands: Commands) -> None:
-    """Adds the command to the program's."""
+    """Adds the command to the program."""
     parser = add_command(
         commands,
         "generate",
         run,
-        help="write texts with a language model: one a line",
+        help="write texts with a language model, one per line",
         epilog="examples:\n  lstm-flax generate runs/imdb_pretrain --prompt='This film' --count=3\n"
         "  lstm-flax generate runs/imdb_pretrain --temperature=0.8 --top_p=0.95 --seed=1\n"
         "next:\n  lstm-flax train --config=imdb_finetune --config.init_from=runs/imdb_pretrain "
@@ -29,8 +29,8 @@ def add_to(commands: Commands) -> None:
         help="a language model's run, or a checkpoint of it",
     )
     parser.add_argument("--workdir", type=given_path, help="another way to give DIR")
-    parser.add_argument("--prompt", default="", help="what each text begins with")
-    parser.add_argument("--count", type=int, default=1, help="how many texts (1)")
+    parser.add_argument("--prompt", default="", help="beginning of each text")
+    parser.add_argument("--count", type=int, default=1, help="number of texts (1)")
     parser.add_argument(
         "--max_tokens", type=int, default=200, help="longest continuation of the prompt (200)"
     )
@@ -38,9 +38,9 @@ def add_to(commands: Commands) -> None:
         "--temperature", type=float, default=1.0, help="below 1 for more probable tokens (1)"
     )
     parser.add_argument(
-        "--top_p", type=float, default=1.0, help="draw from the most probable tokens alone (1)"
+        "--top_p", type=float, default=1.0, help="draw only from the most probable tokens (1)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="other seeds, other texts (0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random draws (0)")
     add_checkpoint(parser)
 
 

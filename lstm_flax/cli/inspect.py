@@ -9,7 +9,7 @@ from lstm_flax.display import escaped, escaped_lines, to_json
 
 
 def add_to(commands: Commands) -> None:
-    """Adds the command to the program's."""
+    """Adds the command to the program."""
     parser = add_command(
         commands,
         "inspect",
@@ -24,7 +24,7 @@ def add_to(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints a line a split, what is doubtful, and all statistics as JSON."""
+    """Prints one line per split, likely mistakes, and all statistics as JSON."""
     from lstm_flax.data.audit import (
         count_shared_texts,
         describe_split,

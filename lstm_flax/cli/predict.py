@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def add_to(commands: Commands) -> None:
-    """Adds the command to the program's."""
+    """Adds the command to the program."""
     parser = add_command(
         commands,
         "predict",
@@ -38,7 +38,7 @@ def add_to(commands: Commands) -> None:
         "  lstm-flax predict --workdir=runs/imdb --file=reviews.txt\n"
         "  lstm-flax predict --workdir=runs/imdb --file=t.csv --text_column=body --output=out.csv\n"
         "  cat reviews.txt | lstm-flax predict --workdir=runs/imdb\n"
-        "next:\n  lstm-flax train ... --config.init_from=runs/imdb goes on from this run with\n"
+        "next:\n  lstm-flax train ... --config.init_from=runs/imdb continues from this run with\n"
         "  texts of your own",
         log_level=logging.WARNING,
     )
@@ -46,9 +46,9 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--file",
         help="a table (.csv, .tsv, .jsonl, .json, .parquet; .gz may follow), or plain text in "
-        "UTF-8, one text a line; - for standard input",
+        "UTF-8, one text per line; - for standard input",
     )
-    parser.add_argument("--text_column", help="of a table; default: as in the run's data, or found")
+    parser.add_argument("--text_column", help="in a table; default: as in the run's data, or found")
     parser.add_argument(
         "--output",
         type=given_path,
@@ -70,17 +70,17 @@ def add_to(commands: Commands) -> None:
     )
     add_checkpoint(parser)
     parser.add_argument(
-        "--config", help="with --split: the run's config.json, to say where its data lies"
+        "--config", help="with --split: the run's config.json, to say where its data is"
     )
     add_overrides(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints or writes a row a text; status 2 where any could not be classified."""
+    """Prints or writes one row per text; status 2 if any could not be classified."""
     if (bool(arguments.texts) + (arguments.file is not None) + (arguments.split is not None)) > 1:
         raise UserError("give texts, --file or --split, only one of them")
     if arguments.split is None and (arguments.config or arguments.overrides):
-        raise UserError("--config and its fields say where a split's texts lie; add --split=NAME")
+        raise UserError("--config and its fields say where a split's texts are; add --split=NAME")
     if arguments.text_column is not None and (arguments.texts or arguments.split):
         raise UserError("--text_column: is of a table; name one with --file=PATH")
     if arguments.output is not None:
@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         source = _open_texts(arguments, stack)
 
-        # Only now, so that a mistake in the arguments is reported at once.
+        # Imported only now, so a mistake in the arguments is reported at once.
         from lstm_flax.devices.settings import prepare_jax
         from lstm_flax.inference.predictor import Predictor
 
@@ -106,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _answer(
     predictor: "Predictor", source: Path | Iterable[bytes] | None, arguments: argparse.Namespace
 ) -> int:
-    """Answers a split, a table or plain lines; the exit status."""
+    """Answers a split, a table or plain lines and returns the exit status."""
     from lstm_flax.cli.predicting import tables
     from lstm_flax.cli.predicting.lines import predict_lines
 
@@ -131,7 +131,7 @@ def _answer(
 
 
 def _put(output: Path | None, groups: Iterable[list[dict[str, Any]]]) -> int:
-    """Prints answers as they come, or writes them as a table; the exit status."""
+    """Prints answers as they come or writes them as a table, and returns the exit status."""
     if output is not None:
         from lstm_flax.cli.predicting.tables import write_lines
 
@@ -140,7 +140,7 @@ def _put(output: Path | None, groups: Iterable[list[dict[str, Any]]]) -> int:
 
 
 def _print(groups: Iterable[list[tuple[dict[str, Any], bool]]]) -> int:
-    """Prints records as they come; the exit status, by whether one is of a text that failed."""
+    """Prints records as they come; the exit status depends on whether any text failed."""
     any_failed = False
     for records in groups:
         for record, failed in records:
@@ -158,14 +158,14 @@ def _status(failed: int, output: Path) -> int:
 
 
 def _usual_column(predictor: "Predictor") -> str:
-    """The name of the column of texts in the data that the model was trained on."""
+    """Returns the name of the text column in the model's training data."""
     return predictor.trained.metadata.config.data.text_column
 
 
 def _open_texts(
     arguments: argparse.Namespace, stack: contextlib.ExitStack
 ) -> Path | Iterable[bytes] | None:
-    """A table's path, lines of text, or None for the texts of a split."""
+    """Returns a table's path, lines of text, or None for the texts of a split."""
     if arguments.split is not None:
         return None
     if arguments.file not in (None, "-"):
@@ -185,7 +185,7 @@ def _open_texts(
 
 
 def _open_lines(arguments: argparse.Namespace, stack: contextlib.ExitStack) -> Iterable[bytes]:
-    """The texts that were given, a line each."""
+    """Returns the given texts, one per line."""
     from lstm_flax.cli.predicting.lines import open_lines, reading
 
     if arguments.texts:
@@ -196,14 +196,14 @@ def _open_lines(arguments: argparse.Namespace, stack: contextlib.ExitStack) -> I
     if sys.stdin is None:
         raise UserError("no texts, no --file, and standard input is closed; give one of them")
     if sys.stdin.isatty():
-        print("one text a line, please; Ctrl-D ends", file=sys.stderr)
-    # Not sys.stdin.buffer, whose lock the reading thread would hold when Python ends; and no
-    # `with` (SIM115), whose close would wait for that thread's read.
+        print("enter one text per line; Ctrl-D ends", file=sys.stderr)
+    # Not sys.stdin.buffer, whose lock the reading thread would hold when Python exits; and no
+    # `with` (SIM115), because closing would wait for that thread's read.
     return reading(open(sys.stdin.fileno(), "rb", closefd=False), "standard input")
 
 
 def _texts_of(predictor: "Predictor", arguments: argparse.Namespace) -> Sequence[str]:
-    """The raw texts of a split of the data that the first model was trained on."""
+    """Returns the raw texts of a split of the data that the first model was trained on."""
     from lstm_flax.cli.arguments.data_of_model import config_of_model
     from lstm_flax.data.dataset import open_dataset
 

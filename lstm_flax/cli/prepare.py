@@ -8,7 +8,7 @@ from lstm_flax.config.files import load_config
 
 
 def add_to(commands: Commands) -> None:
-    """Adds the command to the program's."""
+    """Adds the command to the program."""
     parser = add_command(
         commands,
         "prepare",

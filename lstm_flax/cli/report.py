@@ -14,7 +14,7 @@ from lstm_flax.untrusted import require_own_output
 
 
 def add_to(commands: Commands) -> None:
-    """Adds the command to the program's."""
+    """Adds the command to the program."""
     parser = add_command(
         commands,
         "report",
@@ -40,10 +40,10 @@ def add_to(commands: Commands) -> None:
     add_checkpoint(parser)
     add_place_of_data(parser)
     parser.add_argument(
-        "--baselines", action="store_true", help="score two linear models on the same data too"
+        "--baselines", action="store_true", help="also score two linear models on the same data"
     )
     parser.add_argument(
-        "--figures", choices=("svg", "png"), help="write each figure as a file beside the page too"
+        "--figures", choices=("svg", "png"), help="also write each figure as a file beside the page"
     )
 
 
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         require_own_output(arguments.output, folders)
 
-    # Only now, so that a mistake in the arguments is reported at once.
+    # Imported only now, so a mistake in the arguments is reported at once.
     from lstm_flax.reports import figures
 
     figures.check_installed()

@@ -14,7 +14,7 @@ _MOST = {int: 10**9, float: 86_400}  # bytes or texts; seconds, a day
 
 
 def add_to(commands: Commands) -> None:
-    """Adds the command to the program's."""
+    """Adds the command to the program."""
     parser = add_command(
         commands,
         "serve",
@@ -23,18 +23,18 @@ def add_to(commands: Commands) -> None:
         epilog="examples:\n  lstm-flax serve --workdir=runs/imdb\n"
         "  curl -H 'Content-Type: application/json' -d '{\"text\": \"What a film!\"}' "
         "http://127.0.0.1:8000/predict\n"
-        "next:\n  http://127.0.0.1:8000 in a browser is a page to try it on",
+        "next:\n  http://127.0.0.1:8000 in a browser is a page to try it",
         log_level=logging.WARNING,
     )
     add_model(parser)
     add_checkpoint(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
-    parser.add_argument("--port", type=int, default=8000, help="0 for any that is free (8000)")
+    parser.add_argument("--port", type=int, default=8000, help="0 for any free port (8000)")
     for name, kind, meaning in (
-        ("body", int, "bytes of a request (1,000,000)"),
-        ("texts", int, "texts of a request (256)"),
+        ("body", int, "bytes in a request (1,000,000)"),
+        ("texts", int, "texts in a request (256)"),
         ("queue", int, "texts that may wait (2,048)"),
-        ("explained", int, "texts of a request, and that may wait, to be explained (8)"),
+        ("explained", int, "texts to explain, both in a request and waiting (8)"),
         ("seconds", float, "to send a body, and to wait for its answer (30)"),
     ):
         parser.add_argument(f"--max_{name}", type=kind, help=f"limit: {meaning}")
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Serves until it is stopped."""
     for package in ("starlette", "uvicorn"):
         if importlib.util.find_spec(package) is None:
-            raise UserError(f"serve takes the package {package}: pip install 'lstm-flax[serve]'")
+            raise UserError(f"serve needs the package {package}: pip install 'lstm-flax[serve]'")
 
     from lstm_flax.devices.settings import prepare_jax
     from lstm_flax.inference.predictor import Predictor

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def add_to(commands: Commands) -> None:
-    """Adds the command to the program's."""
+    """Adds the command to the program."""
     parser = add_command(
         commands,
         "train",
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _train(arguments: argparse.Namespace) -> int:
     config = config_of_data(arguments, arguments.workdir)
 
-    # Only now, so that a mistake in the configuration is reported at once.
+    # Imported only now, so a mistake in the configuration is reported at once.
     from lstm_flax.devices.joining import joined
 
     with joined(arguments.coordinator, arguments.num_processes, arguments.process_id):

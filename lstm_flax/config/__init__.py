@@ -1,9 +1,9 @@
-"""The configuration: a frozen, validated dataclass per section, each in a file of its name.
+"""The configuration: one frozen, validated dataclass per section, each in a file of its name.
 
 `configs/*.py` start from `default_config()`, a locked `ml_collections.ConfigDict` with the defaults
-of these classes, and change what differs; `Config.from_config_dict` turns the result into the
-dataclasses that the rest of the package reads. An unknown field or a bad value raises `UserError`
-with its name.
+of these classes, and change what differs; `Config.from_config_dict` converts the result to the
+dataclasses that the rest of the package reads. An unknown field or a bad value raises a `UserError`
+that names it.
 """
 
 import dataclasses
@@ -50,15 +50,15 @@ class Config(Section):
     """Everything a run depends on.
 
     Attributes:
-        task: what is trained: `classifier`, or `language_model` (on the training and unlabelled
+        task: what to train: `classifier`, or `language_model` (on the training and unlabelled
             texts, without their labels).
         data: source, splits, truncation and batches of the text.
-        tokenizer: the pieces that text is cut into.
-        model: the classifier, or what the language model shares with it.
+        tokenizer: the pieces that text is split into.
+        model: the classifier, and what the language model shares with it.
         language_model: the rest of the language model.
         optimizer: the optimizer and its schedule.
-        training: the loop.
-        recipes: additions to the training step, optimizer or data; absent unless asked for.
+        training: the training loop.
+        recipes: additions to the training step, optimizer or data; each absent unless set.
         init_from: a run or checkpoint whose tokenizer and weights this run starts from; weights of
             other names or shapes, such as the head for new labels, start afresh.
     """
@@ -79,7 +79,7 @@ class Config(Section):
         self.require(
             classifier or self.model.cell == "lstm",
             "model.cell",
-            "the language model is written for the lstm",
+            "the language model supports the lstm only",
         )
         self.require(
             classifier or self.data.extra_train_path is None,
@@ -95,12 +95,12 @@ class Config(Section):
         self.require(
             classifier or self.model.ngram_order == 0,
             "model.ngram_order",
-            "a language model reads no weights of n-grams; leave it out",
+            "a language model uses no n-gram weights; leave it out",
         )
         self.require(
             classifier or self.model.direction_merge == "concat",
             "model.direction_merge",
-            "the directions of a language model never meet; leave it out",
+            "the directions of a language model are never merged; leave it out",
         )
         self.require(
             classifier or self.model.truncate_gradient_every == 0,
@@ -133,18 +133,18 @@ class Config(Section):
                 earlier one (`config/upgrade.py`).
 
         Raises:
-            UserError: naming the field, for an unknown field, a wrong type or a bad value.
+            UserError: a field is unknown, or has the wrong type or a bad value; it is named.
         """
         values = values if isinstance(values, Mapping) else values.to_dict()
         return fields.build(cls, upgrade(values))
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested dicts of plain values, fit for JSON; an absent section is None."""
+        """Converts to nested dicts of plain values, for JSON; absent sections are None."""
         return dataclasses.asdict(self)
 
 
 def default_config() -> "ConfigDict":
-    """The defaults as a locked `ConfigDict`, for `configs/*.py` to change.
+    """Returns the defaults as a locked `ConfigDict`, for `configs/*.py` to change.
 
     >>> config = default_config()
     >>> config.model.hidden_size = 256
@@ -155,7 +155,7 @@ def default_config() -> "ConfigDict":
 
 
 def as_config_dict(config: Config) -> "ConfigDict":
-    """The inverse of `Config.from_config_dict`: a locked `ConfigDict`.
+    """Inverts `Config.from_config_dict`: returns a locked `ConfigDict`.
 
     >>> as_config_dict(Config(init_from="runs/a")).init_from
     'runs/a'
@@ -164,7 +164,7 @@ def as_config_dict(config: Config) -> "ConfigDict":
 
 
 def read_config(path: Path) -> Config:
-    """The configuration that a run keeps in its folder as `config.json`.
+    """Reads the configuration that a run keeps in its folder as `config.json`.
 
     Raises:
         UserError: it cannot be read, or is something else.
@@ -182,7 +182,7 @@ def read_config(path: Path) -> Config:
 
 
 def data_places() -> list[str]:
-    """The fields of `DataConfig` that only say where the data is: no score depends on them."""
+    """Lists the fields of `DataConfig` that only locate the data: no score depends on them."""
     return [f.name for f in dataclasses.fields(DataConfig) if f.metadata.get("changeable")]
 
 
@@ -192,16 +192,16 @@ def refuse_changes(
     where: str,
     advice: str = "continue it as it was, or choose another --workdir",
 ) -> None:
-    """Makes sure that a run may go on with another configuration.
+    """Checks that a run may continue with another configuration.
 
     Args:
         before: the configuration that the run was trained with.
-        after: the one that is asked for now.
+        after: the requested configuration.
         where: the run's folder.
         advice: what to do if they differ.
 
     Raises:
-        UserError: naming the first field that differs and may not, or the section that only one of
+        UserError: names the first field that differs but may not, or the section that only one of
             them has.
     """
     for path in fields.optional_sections(Config):
@@ -212,7 +212,7 @@ def refuse_changes(
             )
     for path, defined in fields.leaves(Config):
         was, now = fields.value_at(before, path), fields.value_at(after, path)
-        # Under a constant rate no step depends on how many are to come.
+        # With a constant rate, no step depends on how many follow.
         free = (
             path in ("training.epochs", "training.max_steps")
             and after.optimizer.schedule == "constant"

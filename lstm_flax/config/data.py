@@ -16,28 +16,31 @@ class DataConfig(Section, at="data"):
             folder that `save_to_disk` wrote), or another one of `lstm_flax/data/sources`.
         data_dir: folder of TensorFlow Datasets; None for $TFDS_DATA_DIR or ~/tensorflow_datasets.
         archive: local aclImdb_v1.tar.gz to prepare `imdb_reviews` from, instead of a download.
-        train_path: with `files`: a .jsonl, .csv or .tsv file, or a folder with a folder per class.
+        train_path: with `files`: a .jsonl, .csv or .tsv file, or a folder with one folder per
+            class.
         development_path: the development part; None cuts one off the training part.
         test_path: the test part; None cuts one off the training part.
-        extra_train_path: a .jsonl, .csv or .tsv file of further labelled texts that join the
-            training part alone, such as the pseudo-labels that `lstm-flax predict` writes.
-        train_examples: how many examples of the training part to learn from, as many of each label
+        extra_train_path: a .jsonl, .csv or .tsv file of extra labelled texts for the training part
+            alone, for example the pseudo-labels that `lstm-flax predict` writes.
+        train_examples: number of examples of the training part to learn from, balanced across
+            labels as far as possible; 0 for all.
             as can be; 0 for all.
         text_column: name of the text's column, field or TFDS feature.
         label_column: name of the label's column, field or TFDS feature.
-        development_fraction: part of the training examples held out for selection; 0 for none.
-        test_fraction: part held out for the final score, only where the source has no test split.
+        development_fraction: fraction of the training examples held out for selection; 0 for none.
+        test_fraction: fraction held out for the final score, if the source has no test split.
         split_seed: seed of both cuts, and of the draw of `train_examples`.
-        lowercase: fold the text to lower case.
-        use_unlabelled: the tokenizer and the PPMI-SVD embeddings learn from the source's
-            unlabelled texts too, if it has any.
+        lowercase: True folds the text to lower case.
+        use_unlabelled: True lets the tokenizer and the PPMI-SVD embeddings also learn from the
+            source's unlabelled texts, if it has any.
         cache_dir: folder of encoded splits; None for $XDG_CACHE_HOME/lstm_flax, or else
             ~/.cache/lstm_flax.
         token_cache: one folder of encoded splits to read instead of any text.
         max_length: longest token sequence that the model sees.
-        truncation: the part of an over-long text that is kept: `head`, or `head_tail` (half from
-            either end).
-        bucket_widths: padded widths, ascending multiples of 32; those past `max_length` are unused.
+        truncation: the part of an over-long text to keep: `head`, or `head_tail` (half from each
+            end).
+        bucket_widths: padded widths, ascending multiples of 32; those above `max_length` are
+            unused.
         batch_size: rows of every batch.
     """
 

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class Bounds:
-    """The values that a field may take; of a tuple, that each item may take.
+    """The values that a field, or each item of a tuple, may take.
 
     >>> str(Bounds(at_least=0, below=1)), str(Bounds(choices=("lstm", "gru", "rnn")))
     ('at least 0 and below 1', 'lstm, gru or rnn')
@@ -42,7 +42,7 @@ class Bounds:
     below: float | None = None
 
     def allow(self, value: Any) -> bool:
-        """True if the value lies within the bounds; None and the items of a tuple may, too.
+        """Returns True if the value, or each item of a tuple, is within the bounds; allows None.
 
         >>> Bounds(above=0).allow((0.5, 2.0)), Bounds(above=0).allow((0.5, 0.0))
         (True, False)
@@ -83,20 +83,20 @@ def field(
     """Defines a field of a section.
 
     Args:
-        default: its value unless another is set.
-        choices: the texts it may hold.
+        default: its default value.
+        choices: the strings it may hold.
         at_least: its smallest value.
-        above: a number that it must exceed.
+        above: an exclusive lower bound.
         at_most: its largest value.
-        below: a number that must exceed it.
-        changeable: a run may continue with another value, since no step taken depends on it.
+        below: an exclusive upper bound.
+        changeable: True if a run may continue with another value, since no past step depends on it.
     """
     bounds = Bounds(choices, at_least, above, at_most, below)
     return dataclasses.field(default=default, metadata={"bounds": bounds, "changeable": changeable})
 
 
 def bounds_of(defined: dataclasses.Field) -> Bounds:
-    """The bounds that a field was defined with; none if it is an ordinary dataclass field."""
+    """Returns the bounds that a field was defined with; none for an ordinary dataclass field."""
     return defined.metadata.get("bounds", Bounds())
 
 
@@ -104,11 +104,11 @@ def bounds_of(defined: dataclasses.Field) -> Bounds:
 class Section:
     """Base class of the configuration and its sections: checks the bounds of every new instance.
 
-    A subclass names its place, as in `class DataConfig(Section, at="data")`. Rules that tie several
-    fields together belong into its `__post_init__`, after a call of this one.
+    A subclass names its place, as in `class DataConfig(Section, at="data")`. Rules that involve
+    several fields belong in its `__post_init__`, after a call of this one.
 
     Raises:
-        UserError: naming the first field that is out of bounds.
+        UserError: names the first field that is out of bounds.
     """
 
     _prefix: ClassVar[str] = ""
@@ -124,16 +124,16 @@ class Section:
             self.require(bounds.allow(value), defined.name, rule)
             values = value if isinstance(value, tuple) else (value,)
             fits = all(-(2**63) <= n < 2**63 for n in values if type(n) is int)
-            self.require(fits, defined.name, "must fit 64 bits")
+            self.require(fits, defined.name, "must fit in 64 bits")
 
     def require(self, condition: bool, name: str, rule: str) -> None:
-        """Raises a `UserError` of the field, its value and the rule if the condition is false."""
+        """Raises a `UserError` with the field, its value and the rule if the condition is false."""
         if not condition:
             raise UserError(f"config.{self._prefix}{name} = {value_at(self, name)!r}: {rule}")
 
 
 def section_class(hint: Any) -> type[Section] | None:
-    """The class of a section, present or perhaps absent; None for the type of a plain field.
+    """Returns the class of a section, optional or not; None for the type of a plain field.
 
     >>> section_class(Section | None), section_class(int)
     (<class 'lstm_flax.config.fields.Section'>, None)
@@ -144,7 +144,7 @@ def section_class(hint: Any) -> type[Section] | None:
 
 
 def leaves(cls: type[Section], prefix: str = "") -> Iterator[tuple[str, dataclasses.Field]]:
-    """Every plain field, also of sections that may be absent, with its dotted path."""
+    """Yields every plain field with its dotted path, including those of optional sections."""
     for defined in dataclasses.fields(cls):
         if section := section_class(defined.type):
             yield from leaves(section, f"{prefix}{defined.name}.")
@@ -153,7 +153,7 @@ def leaves(cls: type[Section], prefix: str = "") -> Iterator[tuple[str, dataclas
 
 
 def optional_sections(cls: type[Section], prefix: str = "") -> Iterator[str]:
-    """The dotted paths of all sections that may be absent."""
+    """Yields the dotted paths of all optional sections."""
     for defined in dataclasses.fields(cls):
         if section := section_class(defined.type):
             if isinstance(defined.type, types.UnionType):
@@ -162,7 +162,7 @@ def optional_sections(cls: type[Section], prefix: str = "") -> Iterator[str]:
 
 
 def meanings(cls: type[Section], prefix: str = "") -> dict[str, str]:
-    """The meaning of every plain field by dotted path, from the docstrings of the sections."""
+    """Maps the dotted path of every plain field to its meaning, from the sections' docstrings."""
     lines = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")[2].splitlines()
     documented: dict[str, str] = {}
     name = ""
@@ -182,17 +182,17 @@ def meanings(cls: type[Section], prefix: str = "") -> dict[str, str]:
 
 
 def value_at(instance: Any, path: str) -> Any:
-    """The value of a dotted path such as `model.hidden_size`; None below an absent section."""
+    """Returns the value of a dotted path like `model.hidden_size`; None below an absent section."""
     for name in path.split("."):
         instance = None if instance is None else getattr(instance, name)
     return instance
 
 
 def check_path(cls: type[Section], path: str) -> None:
-    """Makes sure that a dotted path names a plain field, or a section that may be absent.
+    """Checks that a dotted path names a plain field or an optional section.
 
     Raises:
-        UserError: suggesting the nearest one.
+        UserError: suggests the nearest one.
     """
     known = [known for known, _ in leaves(cls)]
     if path not in known and path not in optional_sections(cls):
@@ -208,10 +208,10 @@ SectionType = TypeVar("SectionType", bound=Section)
 def build(cls: type[SectionType], values: Mapping[str, Any], prefix: str = "") -> SectionType:
     """Builds a section from nested values; fields not given keep their defaults.
 
-    None leaves a section absent that may be, and an empty text leaves a field None that may be.
+    None makes an optional section absent, and an empty string makes an optional field None.
 
     Raises:
-        UserError: naming the field, for an unknown field, a wrong type or a bad value.
+        UserError: a field is unknown, or has the wrong type or a bad value; it is named.
     """
     hints = {defined.name: defined.type for defined in dataclasses.fields(cls)}
     built = {}
@@ -227,14 +227,14 @@ def build(cls: type[SectionType], values: Mapping[str, Any], prefix: str = "") -
         elif value is None and isinstance(hint, types.UnionType):
             built[name] = None
         else:
-            require(isinstance(value, Mapping), path, value, "must hold fields of its own")
+            require(isinstance(value, Mapping), path, value, "must be a section with fields")
             built[name] = build(section, value, f"{path}.")
     return cls(**built)
 
 
 def to_config_dict(section: Section) -> "ConfigDict":
-    """A section as a locked `ConfigDict`; what may be absent is a reference that may hold None."""
-    from ml_collections import ConfigDict, FieldReference  # only here: --help comes without
+    """Converts a section to a locked `ConfigDict`; optional parts become references."""
+    from ml_collections import ConfigDict, FieldReference  # here, because --help works without it
 
     values = {}
     for defined in dataclasses.fields(section):

@@ -1,4 +1,4 @@
-"""Configurations by name or path, with the flags that change their fields."""
+"""Loads configurations by name or path, and applies the flags that change their fields."""
 
 import importlib.util
 import re
@@ -27,8 +27,8 @@ def load_config(
     32
 
     Args:
-        name: a .py file or the name of a built-in configuration, either perhaps with `:argument`
-            for its `get_config`; or a run's `config.json`; None to start from `base`.
+        name: a .py file or the name of a built-in configuration, optionally with `:argument` for
+            its `get_config`; or a run's `config.json`; None to start from `base`.
         overrides: the flags.
         base: the `ConfigDict` to override if no name is given; None for the defaults.
 
@@ -36,7 +36,7 @@ def load_config(
         A locked `ConfigDict`.
 
     Raises:
-        UserError: naming the file, field or value that is wrong.
+        UserError: names the file, field or value that is wrong.
     """
     changes = [_parsed(flag) for flag in overrides]
     if name is None:
@@ -52,20 +52,20 @@ def load_config(
             if section[part] is None:
                 section[part] = recipe_section(part)
             section = section[part]
-        with section.ignore_type():  # None for a text, for one
+        with section.ignore_type():  # for example, None where a string was
             section[field] = value
     return config
 
 
 def _parsed(flag: str) -> tuple[str, object]:
-    """The path and the value of `--config.path=value`."""
+    """Splits `--config.path=value` into the path and the parsed value."""
     path, equals, text = flag.removeprefix("--config.").partition("=")
     check_path(Config, path)
     hint = dict(leaves(Config)).get(path)
     if not equals:
         value = "true or " + flag + "=false" if hint and hint.type is bool else "VALUE"
         raise UserError(f"{flag}: needs a value; write {flag}={value}")
-    if hint is None:  # a section that may be absent
+    if hint is None:  # an optional section
         if text:
             raise UserError(
                 f"config.{path} = {text!r}: a section; set its fields, or leave it empty for none"
@@ -75,7 +75,7 @@ def _parsed(flag: str) -> tuple[str, object]:
 
 
 def _from_program(name: str) -> "ConfigDict":
-    """The answer of a .py file's `get_config`, with the argument after a colon if there is one."""
+    """Returns the result of a .py file's `get_config`, called with the argument after a colon."""
     name, argument = _split_argument(name)
     path = find_config(name)
     try:
@@ -85,7 +85,7 @@ def _from_program(name: str) -> "ConfigDict":
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         config = module.get_config(*argument)
-        from ml_collections import ConfigDict  # only here: --help comes without
+        from ml_collections import ConfigDict  # here, because --help works without it
 
         if not isinstance(config, ConfigDict):
             raise TypeError("get_config must return default_config(), changed")
@@ -93,7 +93,7 @@ def _from_program(name: str) -> "ConfigDict":
         raise
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # the file is a program: whatever it raises, SystemExit too
+    except BaseException as error:  # the file is a program and may raise anything
         advice = "correct the file"
         if isinstance(error, AttributeError) and error.obj is None:
             advice = "put an absent section in first: config.recipes.NAME = recipe_section(NAME)"
@@ -105,7 +105,7 @@ def _from_program(name: str) -> "ConfigDict":
 
 
 def _split_argument(name: str) -> tuple[str, list[str]]:
-    """The file or name, and the argument for its `get_config`, if there is one.
+    """Splits off the argument for `get_config`, if there is one, from the file or name.
 
     >>> _split_argument("mine.py:a:b"), _split_argument("imdb")
     (('mine.py', ['a:b']), ('imdb', []))
@@ -117,10 +117,10 @@ def _split_argument(name: str) -> tuple[str, list[str]]:
 
 
 def find_config(name: str) -> Path:
-    """The file of a configuration: a path, or the name of one inside the package.
+    """Finds the file of a configuration: a path, or the name of one inside the package.
 
     Raises:
-        UserError: listing the built-in names.
+        UserError: there is no such file; the message lists the built-in names.
     """
     if not name:
         raise UserError(f"--config: is empty; built in are {', '.join(built_in_configs())}")
@@ -132,7 +132,7 @@ def find_config(name: str) -> Path:
         return built_in[name]
     if path.exists():
         raise UserError(
-            f"--config={name}: a configuration is a .py file, or the name of one that is built in; "
+            f"--config={name}: a configuration is a .py file, or the name of a built-in one; "
             f"own texts: lstm-flax train {name} --workdir=DIR"
         )
     raise UserError(
@@ -142,7 +142,7 @@ def find_config(name: str) -> Path:
 
 
 def built_in_configs() -> dict[str, Path]:
-    """The configurations inside the package, by name."""
+    """Returns the configurations inside the package, by name."""
     package = Path(__file__).parent.parent
     installed, checkout = package / "configs", package.parent / "configs"
     folder = installed if installed.is_dir() else checkout

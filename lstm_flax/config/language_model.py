@@ -7,19 +7,19 @@ from lstm_flax.config.fields import Section, field
 
 @dataclasses.dataclass(frozen=True)
 class LanguageModelConfig(Section, at="language_model"):
-    """The language model, beside what it shares with the classifier (`model`).
+    """The language model's own settings, in addition to those it shares with the classifier.
 
-    Its B streams are `data.batch_size`; `model.head_dropout` acts on what enters the softmax, one
-    mask over all time steps. Pooling, head, n-gram features, `max_length`, buckets, the
-    weights of labels and the recipes on perturbed or unlabelled texts are the classifier's alone.
+    Its B streams are `data.batch_size`; `model.head_dropout` acts on the input of the softmax, one
+    mask over all time steps. Only the classifier uses pooling, head, n-gram features, `max_length`,
+    buckets, label weights, and the recipes on perturbed or unlabelled texts.
 
     Attributes:
-        bptt_length: T, tokens of each stream read by one step, through which its gradient flows
+        bptt_length: T, tokens of each stream that one step reads and its gradient flows through
             (truncated backpropagation through time).
-        softmax_samples: candidates that stand for the vocabulary in training; 0 for all of it.
-        weight_drop: rate on the single hidden-to-hidden weights, one mask a step (AWD-LSTM).
-        activation_penalty: on the mean square of the top layer's outputs (AR).
-        temporal_penalty: on the mean square of their change from token to token (TAR).
+        softmax_samples: candidates that represent the vocabulary in training; 0 for all of it.
+        weight_drop: rate on single hidden-to-hidden weights, one mask per step (AWD-LSTM).
+        activation_penalty: weight of the mean square of the top layer's outputs (AR).
+        temporal_penalty: weight of the mean square of their change from token to token (TAR).
     """
 
     bptt_length: int = field(64, at_least=1)

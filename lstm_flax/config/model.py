@@ -14,40 +14,41 @@ class ModelConfig(Section, at="model"):
         embedding_size: E.
         embedding_init: `normal`, or `cooccurrence` for PPMI-SVD embeddings of the training text
             (`text/ppmi_svd.py`).
-        pretrained_vectors: a file of GloVe, word2vec or fastText vectors of E numbers to start the
-            embedding from, or `glove-50d` (`text/vectors.py`); absent for `embedding_init`.
-        freeze_embedding: keep the embedding as it starts.
-        ngram_order: n of the longest n-grams whose weights are inputs beside the embeddings
+        pretrained_vectors: a file of GloVe, word2vec or fastText vectors of size E to start the
+            embedding from, or `glove-50d` (`text/vectors.py`); if absent, `embedding_init` applies.
+        freeze_embedding: True keeps the embedding at its initial values.
+        ngram_order: n of the longest n-grams whose weights are inputs besides the embeddings
             (`text/ngrams/weights.py`); 0 for none.
-        ngram_weights: `ratios` (naive-Bayes log-count ratios) or `regression` (of a logistic
+        ngram_weights: `ratios` (naive-Bayes log-count ratios) or `regression` (from a logistic
             regression), cross-fitted (`text/ngrams/fitting.py`).
-        ngram_votes: the weights of a text's n-grams are also summed straight into the logits
+        ngram_votes: True also sums the weights of a text's n-grams straight into the logits
             (`models/votes.py`).
         hidden_size: H, of one direction.
         num_layers: L.
-        bidirectional: a second stack reads each row from its last token to its first.
-        direction_merge: of the two directions' outputs, in every layer, and of their final states:
-            `concat`, `sum` or `mean`.
+        bidirectional: True adds a second stack that reads each row from its last token to its
+            first.
+        direction_merge: how the two directions are merged, in every layer's outputs and in the
+            final states: `concat`, `sum` or `mean`.
         pooling: `last` (final states), `mean`, `max`, `attention`, or `concat` (last, max, mean).
         head: `softmax` (C logits) or `sigmoid` (one logit; two classes only).
         embedding_dropout: rate on embeddings, one mask over all time steps of a row.
         word_dropout: rate at which vocabulary rows vanish for a whole batch.
         dropout: rate between recurrent layers.
         recurrent_dropout: rate on h_{t-1} before the gates.
-        recurrent_dropout_per_step: a new mask each step instead of one per sequence.
+        recurrent_dropout_per_step: True draws a new mask each step instead of one per sequence.
         head_dropout: rate on the pooled vector.
-        truncate_gradient_every: k, tokens after which the gradient of the recurrent states is cut
-            in training, counted in each direction from where it starts to read: less memory for
-            long texts. 0 for the whole gradient.
-        hierarchy: `none`, or `sentences`: the layers read each sentence by itself, and one more
+        truncate_gradient_every: k, the number of tokens after which training cuts the gradient of
+            the recurrent states, counted in each direction from where it starts reading; saves
+            memory on long texts. 0 keeps the whole gradient.
+        hierarchy: `none`, or `sentences`: the layers read each sentence on its own, and one more
             layer of H reads the pooled sentences (`models/hierarchical.py`).
-        sentence_length: the most tokens of a sentence; a longer one is split, and one of less than
-            half as many is read together with the next.
+        sentence_length: the most tokens in a sentence; a longer one is split, and one of less than
+            half as many is joined to the next.
         implementation: of the recurrence: `auto`, `scan`, `fused` or `cudnn` (for one GPU: several
             would each compute the whole batch).
-        dtype: of products and outputs: `float32`, `bfloat16`, or `auto` for the faster one here: a
-            run begins with bfloat16 on CPUs that have its products, with float32 elsewhere, and
-            keeps what it began with. Parameters, sums and cell states are float32 in any case.
+        dtype: of products and outputs: `float32`, `bfloat16`, or `auto` for the faster one: a run
+            begins with bfloat16 on CPUs that multiply it, with float32 elsewhere, and keeps that
+            dtype. Parameters, sums and cell states are always float32.
     """
 
     cell: str = field("lstm", choices=("lstm", "gru", "rnn"))

@@ -11,14 +11,14 @@ class OptimizerConfig(Section, at="optimizer"):
 
     Attributes:
         name: `adam`, `adamw` (decay on kernels only) or `sgd`.
-        learning_rate: the peak.
+        learning_rate: the peak rate.
         schedule: `constant`, or `cosine` (linear warm-up, then a cosine to zero at the last epoch).
-        warmup_fraction: of all steps, for `cosine`.
-        weight_decay: of `adamw`: a kernel shrinks by learning_rate * weight_decay a step.
+        warmup_fraction: fraction of all steps, for `cosine`.
+        weight_decay: for `adamw`: each step shrinks a kernel by learning_rate * weight_decay.
         b1: decay of the first moment (`adam`, `adamw`), or the momentum of `sgd`.
         b2: decay of the second moment (`adam`, `adamw`).
         clip_norm: largest global norm of a step's gradient; 0 for no clipping.
-        accumulation_steps: batches whose gradients make one update.
+        accumulation_steps: number of batches whose gradients make one update.
     """
 
     name: str = field("adamw", choices=("adam", "adamw", "sgd"))

@@ -1,7 +1,7 @@
-"""`config.recipes`: a section for each recipe, absent unless asked for.
+"""`config.recipes`: one section per recipe, absent unless set.
 
-A recipe is a section here and a file of the section's name in `lstm_flax/recipes/`; nothing else
-names it.
+A recipe consists of a section here and a file of the section's name in `lstm_flax/recipes/`;
+nothing else names it.
 """
 
 import dataclasses
@@ -21,15 +21,15 @@ class AdversarialConfig(Section, at="recipes.adversarial"):
     """Losses on perturbed embeddings (Miyato et al. 2017) and on undecided answers.
 
     Attributes:
-        weight: of the loss on adversarially perturbed embeddings, beside the clean one; 0 for none.
-            It doubles a step's time.
-        virtual_weight: of the divergence between the predictions with and without the perturbation
-            that changes them most, on labelled and unlabelled texts alike; 0 for none. It triples a
-            step's time.
-        epsilon: norm of a text's perturbation, in units of the root mean square of the embeddings,
-            of either kind.
-        entropy_weight: of the entropy of the unperturbed predictions, on labelled and unlabelled
-            texts alike (Sachan et al. 2019).
+        weight: weight of the loss on adversarially perturbed embeddings, added to the clean one; 0
+            for none. It doubles a step's time.
+        virtual_weight: weight of the divergence between the predictions with and without the
+            perturbation that changes them most, on labelled and unlabelled texts alike; 0 for none.
+            It triples a step's time.
+        epsilon: norm of a text's perturbation of either kind, in units of the root mean square of
+            the embeddings.
+        entropy_weight: weight of the entropy of the unperturbed predictions, on labelled and
+            unlabelled texts alike (Sachan et al. 2019).
     """
 
     weight: float = field(0.0, at_least=0, at_most=1_000_000)
@@ -40,7 +40,7 @@ class AdversarialConfig(Section, at="recipes.adversarial"):
 
 @dataclasses.dataclass(frozen=True)
 class UnlabelledConfig(Section, at="recipes.unlabelled"):
-    """Unlabelled texts in every batch, for the losses that need no label.
+    """Unlabelled texts in every batch, for losses that need no label.
 
     Attributes:
         batch_size: rows of unlabelled text added to every batch.
@@ -55,9 +55,9 @@ class FineTuningConfig(Section, at="recipes.fine_tuning"):
 
     Attributes:
         layer_decay: factor of the updates from each layer to the one below; 1 for equal updates.
-        unfreeze_epochs: epochs that the head learns alone, and then each layer before the one
-            below joins, the embedding last; a layer whose turn the run does not reach stays as it
-            began. 0 for all layers from the start.
+        unfreeze_epochs: number of epochs before each next layer joins: the head trains alone at
+            first, and the embedding joins last; a layer whose turn never comes keeps its initial
+            weights. 0 trains all layers from the start.
     """
 
     layer_decay: float = field(1.0, above=0, at_most=1)
@@ -66,7 +66,7 @@ class FineTuningConfig(Section, at="recipes.fine_tuning"):
 
 @dataclasses.dataclass(frozen=True)
 class RecipesConfig(Section, at="recipes"):
-    """The recipes of a run; each is absent unless asked for.
+    """The recipes of a run; each is absent unless set.
 
     Attributes:
         adversarial: losses on perturbed embeddings.
@@ -90,7 +90,7 @@ class RecipesConfig(Section, at="recipes"):
 
 
 def recipe_section(name: str) -> "ConfigDict":
-    """A recipe's section with its defaults, for `configs/*.py` to put in and change.
+    """Returns a recipe's section with its defaults, for `configs/*.py` to add and change.
 
     >>> from lstm_flax.config import default_config
     >>> config = default_config()

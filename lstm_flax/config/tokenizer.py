@@ -1,10 +1,10 @@
-"""`config.tokenizer`: the pieces that text is cut into."""
+"""`config.tokenizer`: the pieces that text is split into."""
 
 import dataclasses
 
 from lstm_flax.config.fields import Section, field
 
-LARGEST_VOCABULARY = 1_000_000  # pieces; files with more are refused
+LARGEST_VOCABULARY = 1_000_000  # pieces; files with more are rejected
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,11 +15,12 @@ class TokenizerConfig(Section, at="tokenizer"):
 
     Attributes:
         kind: SentencePiece model: `unigram`, `bpe`, `word` (punctuation split off first) or `char`.
-        vocab_size: pieces, the four special ones included (padding, unknown, begin, end). For
-            `word` and `char` no more than a limit.
-        character_coverage: part of the text's characters that become pieces; the rest is unknown.
-        max_training_texts: texts sampled to train it, a cap on its time and memory.
-        num_threads: of training. Pieces depend on it: keep it the same to keep them.
+        vocab_size: number of pieces, including the four special ones (padding, unknown, begin,
+            end). For `word` and `char` it is only an upper limit.
+        character_coverage: fraction of the text's characters that become pieces; the rest is
+            unknown.
+        max_training_texts: number of texts sampled for training it, to limit time and memory.
+        num_threads: training threads. Pieces depend on it: keep it the same to keep them.
     """
 
     kind: str = field("unigram", choices=("unigram", "bpe", "word", "char"))

@@ -1,4 +1,4 @@
-"""`config.training`: the loop."""
+"""`config.training`: the training loop."""
 
 import dataclasses
 
@@ -7,20 +7,20 @@ from lstm_flax.config.fields import Section, field
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig(Section, at="training"):
-    """The loop.
+    """The training loop.
 
     Attributes:
-        seed: of initial weights, dropout and the order of batches.
+        seed: seed of initial weights, dropout and the order of batches.
         epochs: passes over the training part.
-        max_steps: batches after which the run ends, whatever its epochs; 0 for no such limit.
+        max_steps: number of batches after which the run ends even within an epoch; 0 for no limit.
         label_smoothing: mass taken from the true label and spread over all labels.
         class_weights: weight of each label's examples in the loss; empty for equal weights.
-        balance_classes: weights inverse to the labels' counts in the training part.
-        ema_decay: decay a step of the averaged weights used for evaluation; 0 for none.
+        balance_classes: True weighs each label by the inverse of its count in the training part.
+        ema_decay: decay per step of the averaged weights used for evaluation; 0 for none.
         early_stopping_patience: epochs without a better development score before the run ends;
             0 to never stop early.
-        log_interval: steps between two lines of the log.
-        checkpoint_interval: steps between two saves of `last/`; every epoch's end saves too.
+        log_interval: steps between two log lines.
+        checkpoint_interval: steps between two saves of `last/`; the end of every epoch saves too.
     """
 
     seed: int = field(0, at_least=-(2**63), at_most=2**63 - 1)

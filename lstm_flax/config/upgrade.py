@@ -1,11 +1,11 @@
-"""Configurations that earlier versions wrote, in the fields of this one."""
+"""Converts configurations written by earlier versions to the current fields."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from lstm_flax.errors import UserError
 
-# Fields that became a recipe's: (old section, old name) -> (recipe, name, value without effect).
+# Fields that moved to a recipe: (old section, old name) -> (recipe, name, value without effect).
 _MOVED: dict[tuple[str, str], tuple[str, str, float]] = {
     ("training", "adversarial_weight"): ("adversarial", "weight", 0),
     ("training", "virtual_adversarial_weight"): ("adversarial", "virtual_weight", 0),
@@ -17,9 +17,9 @@ _MOVED: dict[tuple[str, str], tuple[str, str, float]] = {
 
 
 def upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Moves the fields of a `config.json` or checkpoint of an earlier version to their new places.
+    """Moves the fields of an earlier version's `config.json` or checkpoint to their new places.
 
-    Recipes that had no effect stay absent. Whatever is not known to be old is left as it is.
+    Recipes without effect stay absent. Anything not known to be old is left unchanged.
 
     >>> upgrade({"language_model": {"steps": 7}, "optimizer": {"layer_decay": 1.0}})
     {'language_model': {'bptt_length': 7}, 'optimizer': {}}

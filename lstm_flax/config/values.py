@@ -1,4 +1,4 @@
-"""Values of the configuration's fields: read from text, and checked against a field's type."""
+"""Values of the configuration's fields: parses text, and checks values against a field's type."""
 
 import os
 import sys
@@ -12,13 +12,13 @@ _TRUTH = dict.fromkeys(("true", "t", "1"), True) | dict.fromkeys(("false", "f", 
 
 
 def parse(text: str, hint: Any, path: str) -> Any:
-    """The value that a flag's text gives a field.
+    """Parses a flag's text as the value of a field.
 
     >>> parse("64,128", tuple[int, ...], "data.bucket_widths")
     (64, 128)
 
     Raises:
-        UserError: naming the field, where the text does not fit its type.
+        UserError: the text does not fit the field's type; the field is named.
     """
     if typing.get_origin(hint) is tuple:
         item = typing.get_args(hint)[0]
@@ -28,7 +28,7 @@ def parse(text: str, hint: Any, path: str) -> Any:
 
 
 def _converted(text: str, hint: Any) -> Any:
-    """The text as a number or truth value, or as it is where it cannot be one."""
+    """Converts the text to a number or boolean, or returns it unchanged if it is neither."""
     if hint is bool:
         return _TRUTH.get(text.lower(), text)
     if hint in (int, float):
@@ -40,9 +40,9 @@ def _converted(text: str, hint: Any) -> Any:
 
 
 def checked(value: Any, hint: Any, path: str) -> Any:
-    """The value in the field's type, or a `UserError` that names the field."""
+    """Converts the value to the field's type, or raises a `UserError` that names the field."""
     if isinstance(hint, types.UnionType):
-        if value is None or value == "":  # the second is what `--config.area.field=` gives
+        if value is None or value == "":  # "" is what `--config.area.field=` gives
             return None
         hint = typing.get_args(hint)[0]
     rule = f"must be {in_words(hint)}"
@@ -61,7 +61,7 @@ def checked(value: Any, hint: Any, path: str) -> Any:
 
 
 def _is_encodable(text: str) -> bool:
-    """True for what may name a file."""
+    """Returns True if the text can be a file name."""
     try:
         return b"\0" not in os.fsencode(text)
     except UnicodeEncodeError:  # a lone surrogate
@@ -69,20 +69,20 @@ def _is_encodable(text: str) -> bool:
 
 
 def require(condition: bool, path: str, value: object, rule: str) -> None:
-    """Raises a `UserError` of the field, its value and the rule if the condition is false."""
+    """Raises a `UserError` with the field, its value and the rule if the condition is false."""
     if not condition:
         raise UserError(f"config.{path} = {value!r}: {rule}")
 
 
 def _fits(value: Any, hint: type) -> bool:
-    """True for a value of a plain type; a whole number is a number, a truth value is neither."""
+    """Checks a plain type: an int passes as a float, but a bool passes as neither."""
     if isinstance(value, bool):
         return hint is bool
     return isinstance(value, int | float if hint is float else hint)
 
 
 def in_words(hint: Any) -> str:
-    """The values that a type admits, in words.
+    """Describes the values that a type allows.
 
     >>> in_words(tuple[int, ...])
     'whole numbers, separated by commas'

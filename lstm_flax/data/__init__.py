@@ -1,1 +1,1 @@
-"""Text to token batches. Nothing in this room imports jax."""
+"""From text to token batches. No module in this package imports jax."""

@@ -1,4 +1,4 @@
-"""Statistics and likely mistakes of a data set, before anyone trains on it."""
+"""Statistics and likely mistakes of a data set, for a check before training."""
 
 import dataclasses
 import unicodedata
@@ -23,15 +23,15 @@ class SplitStatistics:
     Attributes:
         examples: N.
         label_counts: examples of each label, by name; unlabelled ones are left out.
-        length_quantiles: tokens of the shortest text, of the median one, of the one longer than 90%
-            of all, and of the longest.
-        length_histogram: texts of up to so many tokens, and more than the bound before; the last
-            bound is the longest text's length.
-        max_length: tokens that the model sees of a text.
-        unknown_rate: part of the tokens that the tokenizer does not know.
-        cut_texts: part of the texts that are longer than `max_length`.
-        cut_tokens: part of the tokens that `max_length` cuts off.
-        duplicates: texts that occurred before in the same split.
+        length_quantiles: tokens of the shortest text, of the median, of the 90th percentile, and of
+            the longest.
+        length_histogram: pairs of a bound and the number of texts up to it and above the previous
+            bound; the last bound is the longest text's length.
+        max_length: number of a text's tokens that the model sees.
+        unknown_rate: fraction of the tokens that the tokenizer does not know.
+        cut_texts: fraction of the texts longer than `max_length`.
+        cut_tokens: fraction of the tokens that `max_length` cuts off.
+        duplicates: texts that occurred earlier in the same split.
     """
 
     examples: int
@@ -45,10 +45,10 @@ class SplitStatistics:
     duplicates: int
 
     def summary(self, name: str) -> str:
-        """The statistics as a person reads them, with a histogram of lengths.
+        """Formats the statistics for people, with a histogram of lengths.
 
         Args:
-            name: of the split.
+            name: name of the split.
         """
         labels = ", ".join(f"{label} {count:,}" for label, count in self.label_counts.items())
         shortest, median, most, longest = self.length_quantiles
@@ -68,13 +68,13 @@ class SplitStatistics:
 def describe_split(
     split: TokenizedSplit, texts: Sequence[str], label_names: Sequence[str], max_length: int
 ) -> SplitStatistics:
-    """Statistics of one split.
+    """Computes the statistics of one split.
 
     Args:
         split: encoded, N examples.
-        texts: raw, N of them.
+        texts: the N raw texts.
         label_names: C names.
-        max_length: tokens that the model sees.
+        max_length: number of a text's tokens that the model sees.
     """
     lengths, tokens = split.lengths, int(split.lengths.sum())
     labels = split.labels[split.labels >= 0]
@@ -97,7 +97,7 @@ def describe_split(
 
 
 def count_shared_texts(splits: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], int]:
-    """Distinct texts, normalised and in lower case, that two splits have in common.
+    """Counts the distinct texts (normalised, lower case) that two splits share.
 
     >>> count_shared_texts({"train": ["Fine!", "Dull."], "test": ["fine!"]})
     {('train', 'test'): 1}
@@ -108,7 +108,7 @@ def count_shared_texts(splits: Mapping[str, Sequence[str]]) -> dict[tuple[str, s
 
 
 def find_leaks(shared: Mapping[tuple[str, str], int]) -> list[str]:
-    """Scores that are inflated because texts of their split are training texts too.
+    """Lists the splits whose scores are inflated because they share texts with the training part.
 
     Args:
         shared: from `count_shared_texts`.
@@ -124,13 +124,13 @@ def find_leaks(shared: Mapping[tuple[str, str], int]) -> list[str]:
 
 
 def find_doubts(splits: Mapping[str, Examples]) -> list[str]:
-    """Likely mistakes in the labels, in one sentence each.
+    """Lists likely mistakes in the labels, one sentence each.
 
-    A label of one text alone, a split without one of the labels, labels that differ only by case or
-    space, and equal texts (normalised, in lower case) under different labels.
+    Reports labels with a single text, splits without one of the labels, labels that differ only in
+    case or space, and equal texts (normalised, in lower case) with different labels.
 
     Args:
-        splits: of one data set; unlabelled texts are passed over.
+        splits: splits of one data set; unlabelled texts are ignored.
     """
     names = next(iter(splits.values())).label_names
     labelled = {name: part for name, part in splits.items() if (part.labels >= 0).any()}

@@ -1,6 +1,6 @@
-"""Plans of batches, and the batches themselves.
+"""Batch plans, and the batches themselves.
 
-The plan of an epoch is a pure function of (seed, epoch): every process computes the same one, and
+The plan of an epoch is a pure function of (seed, epoch): every process computes the same plan, and
 batch k can be made without the k batches before it.
 """
 
@@ -31,20 +31,20 @@ class PlannedBatch(NamedTuple):
 class BatchPlan(Sequence[PlannedBatch]):
     """The batches of one epoch, each example exactly once.
 
-    Shuffled, a batch holds examples of one length bucket in random order, and the batches come in
-    random order. Examples left over when a bucket is cut into batches fill up the next wider
-    bucket's last batch where there is room, so an epoch has few partial batches, at most one a
-    bucket. Their number depends on the lengths alone, not on seed and epoch.
+    When shuffled, a batch holds examples of one length bucket in random order, and the batches come
+    in random order. Examples left over when a bucket is cut into batches fill any room in the last
+    batch of the next wider bucket, so an epoch has few partial batches, at most one per bucket.
+    The number of batches depends on the lengths alone, not on seed and epoch.
 
-    Unshuffled, for evaluation, the examples are sorted by length: the least padding, and the fewest
-    batches.
+    Unshuffled, for evaluation, the examples are sorted by length, which gives the least padding and
+    the fewest batches.
 
     Args:
         lengths: i[N], untruncated token counts.
         batch_size: B.
         bucket_widths: ascending widths.
         max_length: longest sequence the model sees; no greater than the last width.
-        seed: of the order.
+        seed: seed of the order.
         epoch: from 0.
         shuffle: False for evaluation order.
 
@@ -73,7 +73,7 @@ class BatchPlan(Sequence[PlannedBatch]):
         widths = np.asarray(bucket_widths, dtype=np.int64)
         bucket_of = np.searchsorted(widths, lengths)
         if shuffle:
-            # Raw output of a counter-based generator: numpy keeps its stream between versions.
+            # Raw output of a counter-based generator, which numpy keeps stable across versions.
             generator = np.random.Philox(np.random.SeedSequence([seed % 2**64, epoch]))
             members = shuffled_members(bucket_of, len(widths), generator)
             _promote_leftovers(members, batch_size)
@@ -100,20 +100,20 @@ def _permutation(n: int, generator: np.random.Philox) -> np.ndarray:
 def shuffled_members(
     bucket_of: np.ndarray, buckets: int, generator: np.random.Philox
 ) -> list[np.ndarray]:
-    """The examples of each bucket, i64[n], in random order: i64[N] buckets of N examples."""
+    """Returns each bucket's examples, i64[n], in random order, from the bucket of N examples."""
     order = _permutation(len(bucket_of), generator)
     return [order[bucket_of[order] == b] for b in range(buckets)]
 
 
 def _promote_leftovers(members: list[np.ndarray], batch_size: int) -> None:
-    """Moves the rest of each bucket into the next used one, where that adds no batch there."""
+    """Moves the remainder of each bucket to the next used one, if that adds no batch there."""
     used = [b for b, rows in enumerate(members) if len(rows)]
     for bucket, wider in itertools.pairwise(used):
         rest = len(members[bucket]) % batch_size
         room = -len(members[wider]) % batch_size
         if 0 < rest <= room:
             cut = len(members[bucket]) - rest
-            # In front, so that they meet rows of that bucket rather than each other at its end.
+            # Put in front, so they meet rows of that bucket and not each other at its end.
             members[wider] = np.concatenate([members[bucket][cut:], members[wider]])
             members[bucket] = members[bucket][:cut]
 
@@ -127,7 +127,7 @@ def _cut(members: list[np.ndarray], widths: np.ndarray, batch_size: int) -> list
 
 
 class Batcher:
-    """The batches of one split: gathered, cut, padded, with the encoder's token features.
+    """The batches of one split: gathered, truncated, padded, with the encoder's token features.
 
     >>> split = TokenizedSplit.from_sequences([np.array([5, 6, 7]), np.array([8])], [1, 0])
     >>> batcher = Batcher(split, batch_size=2, bucket_widths=(4,), max_length=4)
@@ -137,15 +137,15 @@ class Batcher:
 
     Args:
         split: encoded examples.
-        encoder: gives the token features; None for batches without them.
+        encoder: computes the token features; None for batches without them.
         batch_size: B.
         bucket_widths: ascending widths.
-        max_length: tokens kept of a text; no greater than the last width.
-        truncation: which ones: `head`, or `head_tail`: half from either end, the odd one from the
-            head. The features of a cut text are those of the whole text.
+        max_length: number of tokens kept of a text; no greater than the last width.
+        truncation: which tokens to keep: `head`, or `head_tail` for half from each end, an odd one
+            from the head. The features of a truncated text are those of the whole text.
 
     Raises:
-        ValueError: sizes that contradict each other.
+        ValueError: the sizes contradict each other.
     """
 
     def __init__(
@@ -177,7 +177,7 @@ class Batcher:
         data: DataConfig,
         batch_size: int | None = None,
     ) -> "Batcher":
-        """Batches as a configuration has them; `batch_size` replaces its own."""
+        """Makes a batcher from the configuration; `batch_size` overrides its value."""
         return cls(
             split,
             encoder,
@@ -188,13 +188,13 @@ class Batcher:
         )
 
     def plan(self, seed: int, epoch: int) -> BatchPlan:
-        """The shuffled plan of an epoch; the last one asked for is kept."""
+        """Returns the shuffled plan of an epoch; the last one requested is cached."""
         if self._epoch is None or self._epoch[0] != (seed, epoch):
             self._epoch = ((seed, epoch), self._plan(seed, epoch, shuffle=True))
         return self._epoch[1]
 
     def evaluation_plan(self) -> BatchPlan:
-        """The plan for evaluation, sorted by length."""
+        """Returns the plan for evaluation, sorted by length."""
         return self._plan(0, 0, shuffle=False)
 
     def _plan(self, seed: int, epoch: int, shuffle: bool) -> BatchPlan:
@@ -209,12 +209,12 @@ class Batcher:
         )
 
     def epoch(self, seed: int = 0, epoch: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch, in order, as numpy arrays."""
+        """Yields the batches of an epoch, in order, as numpy arrays."""
         for indices, width in self.plan(seed, epoch):
             yield self.make(indices, width)
 
     def kept(self, index: int) -> np.ndarray:
-        """The places, in its text, of the tokens that are kept of an example: i64[n].
+        """Returns the positions, in its text, of an example's kept tokens: i64[n].
 
         >>> split = TokenizedSplit.from_sequences([np.array([5, 6, 7, 8, 9])], [1])
         >>> Batcher(split, bucket_widths=(3,), max_length=3, truncation="head_tail").kept(0)
@@ -227,16 +227,16 @@ class Batcher:
     def make(
         self, indices: np.ndarray | Sequence[int], width: int, rows: slice | None = None
     ) -> Batch:
-        """Gathers, cuts and pads some examples.
+        """Gathers, truncates and pads the given examples.
 
         Args:
-            indices: i[n], n from 0 to B; rows past n are filled up with masked rows of length 1.
-            width: T, at least the longest cut length.
-            rows: those to read; all others are filled up, as if there were no example. None for
+            indices: i[n], n from 0 to B; rows past n become masked rows of length 1.
+            width: T, at least the longest truncated length.
+            rows: the rows to read; all others become filler rows without an example. None reads
                 all.
 
         Returns:
-            The batch, of numpy arrays.
+            The batch, as numpy arrays.
 
         Raises:
             ValueError: the examples do not fit.
@@ -252,8 +252,8 @@ class Batcher:
         if len(kept) and kept.max() > width:
             raise ValueError(f"a sequence of {kept.max()} tokens does not fit in width {width}")
 
-        # Position t of a row comes from token t of its text, or, in the tail of a cut one, from as
-        # far before the end of the text as t lies before the end of the row.
+        # Position t of a row holds token t of its text. In the tail of a truncated text, it holds
+        # the token that is as far from the end of the text as t is from the end of the row.
         steps = np.arange(width)
         in_tail = steps >= self._head
         source = self.split.offsets[indices, None] + steps + in_tail * (full - kept)[:, None]

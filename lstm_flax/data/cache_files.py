@@ -1,4 +1,4 @@
-"""The small files of a data set's cache: written whole or not at all, read if they are usable."""
+"""Small files of a data set's cache: written completely or not at all, and validated when read."""
 
 import contextlib
 import hashlib
@@ -18,15 +18,12 @@ _MANIFEST = "dataset.json"
 
 
 def digest(values: Any) -> str:
-    """A short hash of plain values, for names that change whenever a value does."""
+    """Returns a short hash of plain values, for names that change whenever a value does."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def read_manifest(folder: Path, version: int) -> dict[str, Any] | None:
-    """The `dataset.json` of a folder; None where there is none, or one of another version.
-
-    Nor is there one where it is damaged: not what `write_manifest` wrote.
-    """
+    """Reads a folder's `dataset.json`; None if missing, damaged or of another version."""
     try:
         manifest = read_json(folder / _MANIFEST)
     except (OSError, ValueError, RecursionError):
@@ -48,12 +45,12 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
 
 
 def _is_sound(manifest: dict[str, Any]) -> bool:
-    """True if all that is read of a `dataset.json`, which anyone may have written, is possible."""
+    """Returns True if all used fields of an untrusted `dataset.json` are valid."""
     splits, settings = manifest.get("splits"), manifest.get("settings")
     return (
         are_label_names(manifest.get("label_names"))
         and isinstance(splits, list)
-        and all(name in SPLITS for name in splits)  # they name folders
+        and all(name in SPLITS for name in splits)  # they become folder names
         and isinstance(settings, dict)
         and all(isinstance(area, dict) for area in settings.values())
         and isinstance(manifest.get("fingerprint"), str)
@@ -61,7 +58,7 @@ def _is_sound(manifest: dict[str, Any]) -> bool:
 
 
 def read_tokenizer(path: Path) -> Tokenizer | None:
-    """The tokenizer of a file; None where there is none, or a damaged one."""
+    """Reads a tokenizer file; None if it is missing or damaged."""
     try:
         return Tokenizer.from_bytes(read_plain(path))
     except (OSError, UserError):
@@ -70,7 +67,7 @@ def read_tokenizer(path: Path) -> Tokenizer | None:
 
 @contextlib.contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Makes a folder of the cache to write in; `UserError` naming it where that fails."""
+    """Creates a cache folder to write in; on failure raises a `UserError` that names it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield
@@ -82,10 +79,10 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Writes a file under a temporary name, then renames it: nobody reads half a file.
+    """Writes a file under a temporary name and renames it, so no one reads a partial file.
 
     Raises:
-        UserError: its folder cannot be made or written.
+        UserError: its folder cannot be created or written.
     """
     with writing(path.parent):
         replace_file(path, content)

@@ -1,13 +1,13 @@
 """A data set ready to train on: encoded splits, label names, tokenizer.
 
-Layout of the cache, every name with a fingerprint of what it was made from:
+Layout of the cache; every name includes a fingerprint of what the entry was made from:
 
     cache_dir/
       tokenizer-<data, cut, tokenizer settings>   a trained tokenizer
-      <source>-<data, cut, tokenizer>/            a data set, whole: copy it anywhere and start
+      <source>-<data, cut, tokenizer>/            a complete data set: copy it anywhere and start
         dataset.json                              from it with config.data.token_cache
         tokenizer
-        train/  development/  test/  ...          as `token_cache` describes
+        train/  development/  test/  ...          in the format of `token_cache`
 """
 
 import dataclasses
@@ -55,7 +55,7 @@ logger = logging.getLogger(__name__)
 FORMAT_VERSION = 2
 _CHUNK = 2_000  # texts encoded between two updates of the progress bar
 _SLOW = 1.0  # seconds before a progress bar shows
-# What must agree between a configuration and the cache folder that it starts from.
+# Fields that must agree between a configuration and the cache folder it starts from.
 _SETTINGS = {
     "data": (
         "source",
@@ -70,14 +70,14 @@ _SETTINGS = {
 
 
 class Dataset:
-    """Encoded splits, made when first asked for and kept in the cache.
+    """Encoded splits, created when first requested and cached.
 
     Attributes:
         label_names: C names; a label is an index into them.
-        tokenizer: what encoded the splits.
-        splits: names of the splits there are.
-        folder: of the cache, whole in itself.
-        fingerprint: of the training split as encoded: equal fingerprints, equal labelled batches.
+        tokenizer: the tokenizer that encoded the splits.
+        splits: names of the available splits.
+        folder: the cache folder, complete in itself.
+        fingerprint: hash of the encoded training split: if equal, so are the labelled batches.
     """
 
     label_names: tuple[str, ...]
@@ -105,45 +105,45 @@ class Dataset:
 
     @property
     def has_development(self) -> bool:
-        """True if there is a development split."""
+        """Returns True if there is a development split."""
         return "development" in self.splits
 
     def check_split(self, name: str) -> None:
-        """Makes sure, ahead of training, that a split can be scored after it.
+        """Checks, before training, that a split can be scored afterwards.
 
-        It loads none of it; only a file of the user's own that is not encoded yet is read through,
-        and nothing of it kept.
+        It loads no split; only a user's own file that is not encoded yet is read through, and
+        nothing of it is kept.
 
         Raises:
             UserError: there is no such split, it has no labels, or the user's file has mistakes or
-                labels that the training part has not.
+                labels that do not occur in the training part.
         """
         if self._source is not None:
             check_split(self._config, name, self._source)
             if not self._is_encoded(name):
                 self._source.check_texts(name)
         elif not (self.folder / name / "split.json").exists():
-            self._open_cached(self.folder / name)  # says what is missing
+            self._open_cached(self.folder / name)  # its error says what is missing
 
     def split(self, name: str) -> TokenizedSplit:
-        """One encoded split, from the cache or made now.
+        """Returns one encoded split, from the cache or encoded now.
 
         Args:
             name: `train`, `development`, `test` or `unsupervised`.
 
         Raises:
-            UserError: there is no such split, or its texts cannot be had.
+            UserError: there is no such split, or its texts are not available.
         """
         if name not in self._opened:
             self._opened[name] = self._open_split(name)
         return self._opened[name]
 
     def encode(self, name: str, examples: Examples) -> None:
-        """Encodes a split whose texts are at hand, unless it is in the cache."""
+        """Encodes a split whose texts are already loaded, unless it is in the cache."""
         self._opened[name] = self._open_split(name, examples)
 
     def texts(self, name: str) -> Examples:
-        """The raw texts of a split, in the order of `split(name)`.
+        """Returns the raw texts of a split, in the order of `split(name)`.
 
         Raises:
             UserError: there is no such split, or the data set was opened from its cache alone.
@@ -200,7 +200,7 @@ class Dataset:
         return found
 
     def _split_fingerprint(self, name: str) -> str | None:
-        """Of the texts of a split; None where there is no such split."""
+        """Returns the fingerprint of a split's texts; None if there is no such split."""
         if name not in self.splits or self._source is None:
             return None
         if name != "train":
@@ -231,7 +231,7 @@ class Dataset:
                 self.folder / name,
                 sequences,
                 examples.labels,
-                # Nobody asks for the groups of other parts than those cut off one split.
+                # Only splits that may be cut further need their groups.
                 np.zeros(len(examples)) if examples.groups is None else examples.groups,
                 self.tokenizer.vocab_size,
                 fingerprint,
@@ -241,16 +241,16 @@ class Dataset:
 def open_dataset(
     data: DataConfig, settings: TokenizerConfig, tokenizer: Tokenizer | None = None
 ) -> Dataset:
-    """Opens a data set; a second start neither tokenises nor reads texts.
+    """Opens a data set; the second time, nothing is tokenised and no text is read.
 
     Args:
-        data: the source, its cut, the cache.
-        settings: of the tokenizer.
-        tokenizer: of a checkpoint; None for the one in the cache, or one trained now.
+        data: the source, how it is cut, and the cache.
+        settings: the tokenizer's settings.
+        tokenizer: from a checkpoint; None uses the one in the cache or trains one now.
 
     Raises:
-        UserError: the data cannot be had, is malformed or too small, or the cache folder that
-            `config.data.token_cache` names is damaged or of other settings.
+        UserError: the data is not available, malformed or too small, or the cache folder named in
+            `config.data.token_cache` is damaged or was made with other settings.
     """
     if data.token_cache is not None:
         return _open_cache_alone(data, settings, expanded(data.token_cache), tokenizer)
@@ -298,13 +298,13 @@ def open_dataset(
         write_file(folder / "tokenizer", tokenizer.to_bytes())
         write_manifest(folder, manifest)
     dataset = Dataset(data, folder, manifest, tokenizer, source)
-    for split, examples in read.items():  # at hand now: encode them before they go
+    for split, examples in read.items():  # already loaded: encode them before they are dropped
         dataset.encode(split, examples)
     return dataset
 
 
 def vocabulary_splits(data: DataConfig, splits: Sequence[str]) -> list[str]:
-    """The splits that tokenizer and embeddings learn from: training and, if asked, unlabelled."""
+    """Returns the splits for tokenizer and embeddings: training and, if asked, unlabelled."""
     unlabelled = data.use_unlabelled and "unsupervised" in splits
     return ["train", "unsupervised"] if unlabelled else ["train"]
 
@@ -326,7 +326,7 @@ def _open_cache_alone(
             if there != value:
                 raise UserError(
                     f"{where}: was made with config.{area}.{field} = {there!r}, not {value!r}; "
-                    "set it likewise, or use another folder"
+                    "use that value, or another folder"
                 )
     if tokenizer is not None and tokenizer.fingerprint != kept.fingerprint:
         raise UserError(

@@ -9,7 +9,7 @@ import numpy as np
 from lstm_flax.errors import UserError, some
 from lstm_flax.types import LONGEST_LABEL, TextExample
 
-_MANY = 20  # different numbers that may be ratings
+_MANY = 20  # this many different numbers may be ratings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Examples(Sequence[TextExample]):
         texts: as the source gives them.
         labels: i32[N], indices into `label_names`; -1 for no label.
         ids: unique within the split; for a text from a file, the file and the line.
-        label_names: of the whole data set, C of them.
-        groups: u64[N], equal for texts that belong together, as those of one film; None where
-            nobody asked.
+        label_names: C names, for the whole data set.
+        groups: u64[N], equal for texts that belong together, for example reviews of one film; None
+            if not requested.
 
     >>> examples = Examples(["fine", "dull"], np.array([1, 0]), ["a:1", "a:2"], ("neg", "pos"))
     >>> examples[0]
@@ -38,13 +38,13 @@ class Examples(Sequence[TextExample]):
     def __len__(self) -> int:
         return len(self.texts)
 
-    def __getitem__(self, i):  # type: ignore[no-untyped-def]  # Sequence types slices as well
+    def __getitem__(self, i):  # type: ignore[no-untyped-def]  # Sequence also types slices
         if isinstance(i, slice):
             return [self[k] for k in range(len(self))[i]]
         return TextExample(self.texts[i], int(self.labels[i]), self.ids[i])
 
     def select(self, indices: np.ndarray) -> "Examples":
-        """The examples at these positions, in their order."""
+        """Returns the examples at these positions, in the given order."""
         return dataclasses.replace(
             self,
             texts=[self.texts[i] for i in indices],
@@ -55,9 +55,9 @@ class Examples(Sequence[TextExample]):
 
 
 def sorted_label_names(labels: set[str]) -> tuple[str, ...]:
-    """Label names in order: as numbers where all of them are, else by code point.
+    """Sorts label names: numerically if all are numbers, else by code point.
 
-    Equal numbers, written in two ways, go by code point too: the order of a set is chance.
+    Equal numbers written differently are ordered by code point, because set order is arbitrary.
 
     >>> sorted_label_names({"10", "9", "-1", "09"})
     ('-1', '09', '9', '10')
@@ -69,7 +69,7 @@ def sorted_label_names(labels: set[str]) -> tuple[str, ...]:
 
 
 def are_label_names(names: Any) -> bool:
-    """True if a value that anyone may have written is a list of different names of labels.
+    """Returns True if an untrusted value is a list of distinct label names.
 
     >>> are_label_names(["neg", "pos"]), are_label_names(["neg", "neg"]), are_label_names("ab")
     (True, False, False)
@@ -82,9 +82,9 @@ def are_label_names(names: Any) -> bool:
 
 
 def are_measurements(label_names: Sequence[str], examples: int) -> bool:
-    """True if labels are many different numbers, as for regression, rather than names of classes.
+    """Returns True if labels are many different numbers, as in regression, rather than class names.
 
-    Numbers of classes follow each other without large gaps, and come again.
+    Class numbers are consecutive without large gaps, and each occurs repeatedly.
 
     >>> are_measurements(["1.5", "2", "3.25"], 4), are_measurements(["1", "2", "3", "4.5"], 40)
     (True, False)
@@ -92,7 +92,7 @@ def are_measurements(label_names: Sequence[str], examples: int) -> bool:
     False
 
     Args:
-        label_names: the different labels.
+        label_names: the distinct labels.
         examples: the number of all examples.
     """
     try:
@@ -106,13 +106,13 @@ def are_measurements(label_names: Sequence[str], examples: int) -> bool:
 
 
 def check_texts(texts: Sequence[str]) -> None:
-    """Raises a `UserError` that names the first of some texts that is empty, or no text."""
+    """Raises a `UserError` for the first text that is empty or not a string."""
     for index, text in enumerate(texts):
         check_text(text, index)
 
 
 def check_text(text: Any, index: int) -> None:
-    """Raises a `UserError` if a text is empty or no text."""
+    """Raises a `UserError` if a text is empty or not a string."""
     if not isinstance(text, str):
         shown = "" if isinstance(text, bytes | bytearray) else f" ({text!s:.40})"
         advice = "; decode it" if isinstance(text, bytes | bytearray) else ""
@@ -122,19 +122,18 @@ def check_text(text: Any, index: int) -> None:
 
 
 def column_of(values: Any, what: str, name: str = "texts") -> Iterable[Any]:
-    """Texts or labels that a caller gave: a list, an array, a column of a table, a generator.
+    """Checks texts or labels from a caller: a list, an array, a table column, a generator.
 
     >>> [str(text) for text in column_of(np.array(["fine", "dull"]), "predict")]
     ['fine', 'dull']
 
     Args:
-        values: what was given.
-        what: the call, for messages.
-        name: of the values, likewise.
+        values: the given values.
+        what: name of the call, for messages.
+        name: name of the values, for messages.
 
     Raises:
-        UserError: it is something else that can be iterated over all the same: a text, bytes, a
-            whole table, a dict, a set.
+        UserError: it is some other iterable: a string, bytes, a whole table, a dict, a set.
     """
     if isinstance(values, str | bytes | bytearray):
         raise UserError(f"{what} takes a list of {name}; write {what}([text])")

@@ -1,4 +1,4 @@
-"""The examples of a split: a source's own, or a part cut off its training split."""
+"""Loads the examples of a split: the source's own, or a part cut off its training split."""
 
 import dataclasses
 import hashlib
@@ -24,13 +24,13 @@ from lstm_flax.types import LONGEST_LABEL
 
 logger = logging.getLogger(__name__)
 
-_LARGEST_NAMES = 1_000_000  # bytes of the labels; files with them are read up to a bound
+_LARGEST_NAMES = 1_000_000  # total bytes of the labels; files with labels have a size limit
 
 SPLITS = ("train", "development", "test", "unsupervised")
 
 
 def available_splits(config: DataConfig, source: Source) -> tuple[str, ...]:
-    """The splits that there are: the source's own and those cut off its training split."""
+    """Returns the available splits: the source's own and those cut off its training split."""
     own = set(source.splits)
     if config.development_fraction > 0:
         own.add("development")
@@ -40,10 +40,10 @@ def available_splits(config: DataConfig, source: Source) -> tuple[str, ...]:
 
 
 def check_split(config: DataConfig, split: str, source: Source) -> None:
-    """Makes sure that there is such a split and that it has labels; loads none of it.
+    """Checks that a split exists and has labels; loads none of it.
 
     Raises:
-        UserError: naming the splits there are, or what to evaluate on instead.
+        UserError: otherwise; the message lists the splits, or what to evaluate on instead.
     """
     available = available_splits(config, source)
     if split not in available:
@@ -55,17 +55,17 @@ def check_split(config: DataConfig, split: str, source: Source) -> None:
 
 
 def load_examples(config: DataConfig, split: str, source: Source | None = None) -> Examples:
-    """The examples of one split.
+    """Loads the examples of one split.
 
-    Where the source has a test split of its own, it is opened only for `test`.
+    If the source has its own test split, that is opened only for `test`.
 
     Args:
         config: the source and how it is cut.
         split: `train`, `development`, `test` or `unsupervised`.
-        source: from `open_source`, where the caller has it already.
+        source: the result of `open_source`, if the caller already has it.
 
     Raises:
-        UserError: the data cannot be had, is malformed or too small, or has no such split.
+        UserError: the data is not available, malformed or too small, or has no such split.
     """
     source = source or open_source(config)
     check_split(config, split, source)
@@ -79,14 +79,14 @@ def load_examples(config: DataConfig, split: str, source: Source | None = None) 
 
 
 def at_hand(config: DataConfig) -> bool:
-    """True if the labelled texts are on this machine, so that reading them downloads nothing."""
+    """Returns True if the labelled texts are on this machine, so reading downloads nothing."""
     if config.source == "files":
         return config.train_path is not None and expanded(config.train_path).exists()
     return config.source == IMDB and is_prepared(tfds_folder(config))
 
 
 def load_splits(config: DataConfig) -> tuple[Examples, Examples | None, Examples]:
-    """The examples of the training, development (where there is one) and test splits."""
+    """Loads the training, development (if there is one) and test examples."""
     source = open_source(config)
     has_development = "development" in available_splits(config, source)
     return (
@@ -103,7 +103,7 @@ def _how_to_get(split: str) -> str:
 
 
 def _cut_part(config: DataConfig, source: Source, split: str) -> Examples:
-    """A part of the source's training split; all of it where nothing is cut off."""
+    """Returns one part of the source's training split; all of it if nothing is cut off."""
     whole = source.load("train")
     _check_training_examples(whole, config)
     hashes = text_hashes(whole.texts) if whole.groups is None else whole.groups
@@ -131,7 +131,7 @@ def _cut_part(config: DataConfig, source: Source, split: str) -> Examples:
 
 
 def _drawn(config: DataConfig, train: Examples) -> Examples:
-    """As many of the training examples as `config.data.train_examples` asks for."""
+    """Draws `config.data.train_examples` of the training examples."""
     if config.train_examples == 0:
         return train
     if config.train_examples > len(train):
@@ -147,10 +147,10 @@ def _drawn(config: DataConfig, train: Examples) -> Examples:
 def _with_extra(
     config: DataConfig, train: Examples, held_out: np.ndarray | None = None
 ) -> Examples:
-    """The training part with the texts of `config.data.extra_train_path` after it.
+    """Appends the texts of `config.data.extra_train_path` to the training part.
 
     Args:
-        config: names the file, perhaps.
+        config: may name the file.
         train: the labelled training part.
         held_out: u64[N], hashes of the texts that scores are computed on.
     """
@@ -188,8 +188,8 @@ def _check_training_examples(examples: Examples, config: DataConfig) -> None:
         raise UserError(
             f"{where}: the labels in {config.label_column!r} are {len(examples.label_names):,} "
             f"different numbers, {some(examples.label_names, 3)}: that is regression, which this "
-            "does not do; name a column of classes in config.data.label_column, or make a few "
-            "classes of the numbers"
+            "does not do; name a column of classes in config.data.label_column, or group the "
+            "numbers into a few classes"
         )
     longest = max(map(len, examples.label_names))
     if longest > LONGEST_LABEL:
@@ -206,7 +206,7 @@ def _check_training_examples(examples: Examples, config: DataConfig) -> None:
             "checkpoint keeps; name a column of classes in config.data.label_column, or shorten "
             "the labels"
         )
-    # A long text cannot consist of breaks and invisible characters alone, for all we care.
+    # A long text is assumed not to consist of line breaks and invisible characters alone.
     empty = [
         id_
         for text, id_ in zip(examples.texts, examples.ids, strict=True)
@@ -218,10 +218,10 @@ def _check_training_examples(examples: Examples, config: DataConfig) -> None:
 
 
 def read_extra(config: DataConfig, label_names: tuple[str, ...]) -> Examples:
-    """The further training texts of `config.data.extra_train_path`, which must be set.
+    """Reads the extra training texts of `config.data.extra_train_path`, which must be set.
 
     Raises:
-        UserError: naming lines and what is wrong with them.
+        UserError: rows are invalid; the message names the lines and the problems.
     """
     assert config.extra_train_path is not None
     return read_labelled(
@@ -234,10 +234,10 @@ def read_extra(config: DataConfig, label_names: tuple[str, ...]) -> Examples:
 
 
 def extra_fingerprint(config: DataConfig) -> str:
-    """A hash of the file of further training texts; empty where there is none.
+    """Hashes the file of extra training texts; empty if there is none.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: the file cannot be read.
     """
     if config.extra_train_path is None:
         return ""
@@ -252,7 +252,7 @@ def extra_fingerprint(config: DataConfig) -> str:
 
 
 def describe_source(config: DataConfig, source: Source) -> dict[str, Any]:
-    """All that decides the training split, for fingerprints: the data and how it is cut."""
+    """Describes all that determines the training split, for fingerprints: data and cuts."""
     extra = extra_fingerprint(config)
     drawn = {"train_examples": config.train_examples} if config.train_examples else {}
     return (

@@ -1,4 +1,4 @@
-"""Items computed ahead of their use, so that a device never waits for its next batch."""
+"""Computes items ahead of their use, so a device never waits for its next batch."""
 
 import queue
 import threading
@@ -14,10 +14,10 @@ class _Failure(NamedTuple):
 
 
 class Prefetcher(Iterator[T]):
-    """Computes items ahead of their use, on a thread, in order.
+    """Computes items ahead of their use, in order, on a thread.
 
     An exception in the items is raised at its place in the order. `close`, or leaving the `with`
-    block, ends the thread, whether or not all was consumed.
+    block, ends the thread, even if some items were not consumed.
 
     Args:
         items: what to iterate over.
@@ -31,8 +31,8 @@ class Prefetcher(Iterator[T]):
     def __init__(self, items: Iterable[T], size: int = 2) -> None:
         self._ready: queue.Queue[object] = queue.Queue(maxsize=size)
         self._stop = threading.Event()
-        # The thread holds the queue and the event, not this object, so that a dropped prefetcher
-        # is collected and ends its thread.
+        # The thread holds the queue and the event, not this object, so a prefetcher that goes out
+        # of use is collected and ends its thread.
         self._thread = threading.Thread(
             target=_produce, args=(items, self._ready, self._stop), name="prefetch", daemon=True
         )
@@ -63,7 +63,7 @@ class Prefetcher(Iterator[T]):
 
 
 def prefetch(items: Iterable[T], size: int = 2) -> Prefetcher[T]:
-    """A `Prefetcher` of the items, to be iterated over and best used in a `with` statement."""
+    """Returns a `Prefetcher` of the items, best used in a `with` statement."""
     return Prefetcher(items, size)
 
 

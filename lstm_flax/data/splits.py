@@ -1,7 +1,7 @@
-"""Cutting development and test parts off the training examples.
+"""Cuts development and test parts off the training examples.
 
-Examples are cut in groups that must not be torn apart: the reviews of one film, or equal texts.
-Which side a group goes to depends on the seed and the groups, not on the order of the examples.
+Examples are cut in groups that must stay together: the reviews of one film, or equal texts. The
+part that a group goes to depends on the seed and the groups, not on the order of the examples.
 """
 
 import numpy as np
@@ -21,22 +21,22 @@ def cut(
     """Divides examples into three parts.
 
     The test part is taken from one end of a random order of the groups and the development part
-    from the other, so that neither fraction moves the other part.
+    from the other, so neither fraction affects the other part.
 
     Args:
         groups: u64[N], a number for the film or text of each example.
         labels: i[N].
-        development_fraction: of all examples; 0 for an empty part.
+        development_fraction: fraction of all examples; 0 for an empty part.
         test_fraction: likewise.
-        seed: of the random order.
-        stratify: cut each label's groups on their own, so that each part has every label in
-            proportion. A group belongs with the smallest label in it.
+        seed: seed of the random order.
+        stratify: True cuts each label's groups separately, so each part has every label in
+            proportion. A group counts under the smallest label in it.
 
     Returns:
         `train`, `development` and `test`: i64 indices in ascending order.
 
     Raises:
-        UserError: a part that was asked for would be empty, or nothing would be left to train on.
+        UserError: a requested part would be empty, or nothing would be left to train on.
 
     >>> parts = cut(np.arange(10, dtype=np.uint64), np.zeros(10, int), 0.2, 0.3, 0, stratify=True)
     >>> [len(parts[name]) for name in ("train", "development", "test")]
@@ -50,7 +50,7 @@ def cut(
         members = members[np.argsort(mix(unique[members], seed), kind="stable")]
         heads = _nearest_prefix(sizes[members], test_fraction)
         tails = _nearest_prefix(sizes[members[::-1]], development_fraction)
-        # A label that few examples bear stays in the training part first of all.
+        # A label with few examples stays in the training part first.
         heads = min(heads, len(members) - 1)
         tails = min(tails, len(members) - 1 - heads)
         side[members[:heads]] = 2
@@ -66,7 +66,7 @@ def cut(
             if 2 * classes > len(unique):
                 raise UserError(
                     f"{classes} labels for {len(unique)} different texts leave no {name} part; "
-                    "give each label several texts (or is another column the label's?)"
+                    "give each label several texts (or is the label in another column?)"
                 )
             raise UserError(
                 f"config.data.{name}_fraction = {fraction:g}: {len(labels)} examples are too few "
@@ -76,22 +76,22 @@ def cut(
 
 
 def draw_balanced(hashes: np.ndarray, labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Draws examples, as many of each label as can be.
+    """Draws examples, balanced across labels as far as possible.
 
     >>> draw_balanced(np.arange(8, dtype=np.uint64), np.array([0] * 6 + [1] * 2), 6, seed=0)
     array([0, 1, 3, 4, 6, 7])
 
     Args:
-        hashes: u64[N], of the texts: they decide, not the order of the examples.
+        hashes: u64[N], hashes of the texts: they decide, not the order of the examples.
         labels: i[N].
-        count: of the examples drawn, at most N.
-        seed: of the draw. A larger count draws the same examples, and more.
+        count: number of examples to draw, at most N.
+        seed: seed of the draw. A larger count draws the same examples and more.
 
     Returns:
         i64[count] indices in ascending order.
     """
     order = np.argsort(mix(hashes, seed), kind="stable")
-    turn = np.empty(len(labels), np.int64)  # an example's place among those of its label
+    turn = np.empty(len(labels), np.int64)  # an example's position among those of its label
     for label in np.unique(labels):
         members = order[labels[order] == label]
         turn[members] = np.arange(len(members))
@@ -101,7 +101,7 @@ def draw_balanced(hashes: np.ndarray, labels: np.ndarray, count: int, seed: int)
 def _group(
     groups: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Distinct groups, the smallest label and the size of each, and each example's group."""
+    """Returns distinct groups, the smallest label and size of each, and each example's group."""
     unique, group_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     first_label = np.full(len(unique), np.iinfo(np.int64).max)
     np.minimum.at(first_label, group_of, labels)
@@ -109,7 +109,7 @@ def _group(
 
 
 def _nearest_prefix(sizes: np.ndarray, fraction: float) -> int:
-    """The number of groups, from the front, that come nearest to a fraction of all examples.
+    """Returns how many groups, from the front, come nearest to a fraction of all examples.
 
     >>> _nearest_prefix(np.array([3, 3, 4]), 0.5)
     2

@@ -1,9 +1,9 @@
 """Running text for a language model: reviews one after another, cut into parallel streams.
 
 An epoch's text is END r1 END r2 ... END: each review between two END tokens, in an order that is a
-pure function of (seed, epoch). It is cut into B streams, each read T tokens at a time, and what a
-model remembers of one piece of a stream it takes along into the next (truncated backpropagation
-through time). The backward direction reads the same text from its end.
+pure function of (seed, epoch). It is cut into B streams, each read T tokens at a time; the model's
+states at the end of one piece of a stream carry over to the next (truncated backpropagation through
+time). The backward direction reads the same text from its end.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from lstm_flax.types import StreamBatch
 
 
 def running_text(splits: Sequence[TokenizedSplit], seed: int | None, epoch: int = 0) -> np.ndarray:
-    """All reviews of some splits as one text, END before, between and after them.
+    """Joins all reviews of some splits into one text, with END before, between and after them.
 
     >>> split = TokenizedSplit.from_sequences([np.array([7, 8]), np.array([9])], [0, 0])
     >>> running_text([split], seed=None).tolist()
@@ -24,16 +24,16 @@ def running_text(splits: Sequence[TokenizedSplit], seed: int | None, epoch: int 
 
     Args:
         splits: encoded reviews.
-        seed: of the reviews' order; None for the order they have.
-        epoch: from 0; each has another order.
+        seed: seed of the reviews' order; None keeps their order.
+        epoch: from 0; each epoch has its own order.
 
     Returns:
-        u16 or i32[N + 1], N the tokens of all reviews and an END for each.
+        u16 or i32[N + 1], where N counts the tokens of all reviews and one END for each.
     """
     sizes = [len(split) for split in splits]
     order = np.arange(sum(sizes))
     if seed is not None:
-        # Raw output of a counter-based generator: numpy keeps its stream between versions.
+        # Raw output of a counter-based generator, which numpy keeps stable across versions.
         generator = np.random.Philox(np.random.SeedSequence([seed % 2**64, epoch]))
         order = np.argsort(generator.random_raw(len(order)), kind="stable")
     of_split = np.searchsorted(np.cumsum(sizes), order, side="right")
@@ -49,7 +49,7 @@ def running_text(splits: Sequence[TokenizedSplit], seed: int | None, epoch: int 
 
 
 def pieces_per_epoch(tokens: int, streams: int, steps: int, pad: bool = False) -> int:
-    """Pieces of T tokens that each of B streams holds; without `pad` a rest is left out.
+    """Returns how many pieces of T tokens each of B streams has; `pad` includes a partial one.
 
     >>> pieces_per_epoch(100, streams=4, steps=8), pieces_per_epoch(100, 4, 8, pad=True)
     (3, 4)
@@ -64,10 +64,10 @@ class Streams(Sequence[StreamBatch]):
     Args:
         text: i[N + 1], from `running_text`.
         streams: B, rows of every piece.
-        steps: T, tokens of a row.
+        steps: T, tokens per row.
         directions: 1 for forward, 2 for forward and backward.
-        pad: True to fill the text up, masked, so that each of the N tokens after the first is
-            predicted exactly once; False to leave out a rest smaller than one piece.
+        pad: True fills the text up with masked tokens, so each of the N tokens after the first is
+            predicted exactly once; False drops a remainder smaller than one piece.
     """
 
     def __init__(

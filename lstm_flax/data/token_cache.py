@@ -1,9 +1,9 @@
 """Encoded splits on disk: memory-mapped ragged arrays.
 
-A split is one folder: `token_ids.npy` (all token ids one after another, 16 bits where the
-vocabulary fits), `offsets.npy` (where each example starts and the last one ends), `labels.npy`,
-`groups.npy` and `split.json`. It is written under a temporary name and renamed, so a
-reader never sees half of it, and of two processes that write the same one, one wins.
+A split is one folder: `token_ids.npy` (all token ids one after another, 16 bits if the vocabulary
+fits), `offsets.npy` (where each example starts and the last one ends), `labels.npy`, `groups.npy`
+and `split.json`. It is written under a temporary name and renamed, so a reader never sees a partial
+split, and if two processes write the same one, one of them wins.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ _ARRAYS = ("token_ids", "offsets", "labels", "groups")
 
 
 class DamagedCacheError(Exception):
-    """A cache folder that is not what was written."""
+    """The contents of a cache folder are not what was written."""
 
 
 def write_split(
@@ -37,15 +37,15 @@ def write_split(
     vocab_size: int,
     fingerprint: str,
 ) -> None:
-    """Writes one encoded split; replaces what is there, unless it is the same already.
+    """Writes one encoded split; replaces an existing one unless it is the same.
 
     Args:
-        folder: where; the folder above it exists.
+        folder: the split's folder; its parent exists.
         sequences: N arrays of token ids, none empty.
         labels: i32[N].
         groups: u64[N].
-        vocab_size: V; ids are stored in 16 bits where it fits.
-        fingerprint: of the texts, kept for `read_split`.
+        vocab_size: V; ids are stored in 16 bits if it fits.
+        fingerprint: fingerprint of the texts, kept for `read_split`.
     """
     dtype = np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.int32)
     token_ids, offsets = flatten(sequences, dtype)
@@ -72,9 +72,9 @@ def write_split(
 
 
 def _put_in_place(new: Path, folder: Path, fingerprint: str) -> None:
-    """Renames a finished folder, never away from under a reader of a good one.
+    """Renames a finished folder without moving an intact one away from its readers.
 
-    A folder cannot be renamed onto one that holds files. Where another process has just put the
+    A folder cannot be renamed onto one that contains files. If another process has just written the
     same split there, that one stays; anything else is moved aside (open memory maps stay valid).
     """
     for attempt in range(10):
@@ -100,19 +100,19 @@ def read_split(
     vocab_size: int | None = None,
     num_labels: int | None = None,
 ) -> TokenizedSplit | None:
-    """Opens an encoded split, which anyone may have written.
+    """Opens an encoded split and validates it, since anyone may have written it.
 
     Args:
-        folder: where `write_split` put it.
-        fingerprint: of the texts as they are now; None to take any.
-        vocab_size: V, which every token id must be below; None for any.
-        num_labels: C, likewise of the labels; None for any.
+        folder: the folder passed to `write_split`.
+        fingerprint: fingerprint of the current texts; None accepts any.
+        vocab_size: V, an exclusive bound on token ids; None for no bound.
+        num_labels: C, an exclusive bound on labels; None for no bound.
 
     Returns:
-        The split, or None where there is none of that fingerprint.
+        The split, or None if there is none with that fingerprint.
 
     Raises:
-        DamagedCacheError: what is there is not what was written.
+        DamagedCacheError: the contents are not what was written.
     """
     try:
         require_own_files(folder)
@@ -144,7 +144,7 @@ def read_split(
 def _wrong_array(
     arrays: Mapping[str, np.ndarray], vocab_size: int | None, num_labels: int | None
 ) -> str | None:
-    """The first array whose values cannot be right, however whole it is; None if there is none."""
+    """Returns the first array with impossible values, even if it is intact; None if none."""
     kinds = {"token_ids": ("uint16", "int32"), "offsets": ("int64",)}
     kinds |= {"labels": ("int32",), "groups": ("uint64",)}
     for name, array in arrays.items():
@@ -153,7 +153,7 @@ def _wrong_array(
     token_ids, offsets, labels, groups = (arrays[name] for name in _ARRAYS)
     if len(offsets) < 2 or offsets[0] != 0 or offsets[-1] != len(token_ids):
         return "offsets"
-    if (offsets[1:] <= offsets[:-1]).any():  # a text has a token at least
+    if (offsets[1:] <= offsets[:-1]).any():  # a text has at least one token
         return "offsets"
     if len(labels) != len(offsets) - 1 or labels.min() < -1:
         return "labels"

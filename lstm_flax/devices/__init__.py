@@ -1,1 +1,1 @@
-"""Placing arrays, compiling programs, keeping memory."""
+"""Placing arrays, compiling programs, managing memory."""

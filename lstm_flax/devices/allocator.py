@@ -1,6 +1,6 @@
-"""Keeping freed memory, for speed on CPUs, and handing it back at times.
+"""Keeps freed memory, for speed on CPUs, and sometimes returns it to the system.
 
-XLA allocates a step's large temporaries anew each step. glibc hands such memory back to the system
+XLA allocates a step's large temporaries anew each step. glibc returns such memory to the system
 and fetches it again page by page, which takes a fifth of a training step's time on two cores
 (docs/performance.md).
 """
@@ -18,12 +18,12 @@ _LARGEST = 2**31 - 1  # bytes; mallopt takes an int
 
 
 def keep_freed_memory() -> None:
-    """Makes the C allocator reuse what was freed; does nothing where it is not glibc's.
+    """Makes the C allocator reuse freed memory; does nothing unless it is glibc's.
 
-    One arena for all threads, since only the first may grow past 64 MiB without `mmap`; no `mmap`
-    for allocations below 2 GiB; nothing handed back. Call it before jax is used: arenas that other
-    threads have made already stay. The process keeps its peak of memory until
-    `release_freed_memory`.
+    It uses one arena for all threads, since only the first may grow past 64 MiB without `mmap`; no
+    `mmap` for allocations below 2 GiB; and returns nothing to the system. Call it before using
+    jax: arenas that other threads have already created stay. The process keeps its peak memory
+    until `release_freed_memory`.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -36,10 +36,10 @@ def keep_freed_memory() -> None:
 
 
 def release_freed_memory() -> None:
-    """Hands back to the system what the C allocator holds unused; nothing where it is not glibc's.
+    """Returns the C allocator's unused memory to the system; does nothing unless it is glibc's.
 
-    Compilation leaves hundreds of megabytes behind, and small arrays that stay, between the large
-    ones that go, let the memory of a long run grow. Takes milliseconds, now and at the next use.
+    Compilation leaves hundreds of megabytes behind, and small arrays that stay between large ones
+    that are freed make the memory of a long run grow. Takes milliseconds, now and at the next use.
     """
     if sys.platform.startswith("linux"):
         with contextlib.suppress(AttributeError, OSError):  # a C library without malloc_trim

@@ -1,4 +1,4 @@
-"""Compiling once: per batch shape in a process and, kept on disk, for the next one too."""
+"""Compiles once per batch shape in a process, and keeps programs on disk for the next process."""
 
 import os
 import sys
@@ -13,13 +13,13 @@ from tqdm.auto import tqdm
 from lstm_flax.files import cache_folder
 from lstm_flax.untrusted import require_own_files
 
-_WORTH_KEEPING = 0.3  # seconds of compilation, from which a program is kept on disk
+_WORTH_KEEPING = 0.3  # seconds of compilation above which a program is kept on disk
 
 
 def keep_compiled_programs() -> None:
     """Keeps compiled programs in `cache_folder()` for the next process.
 
-    JAX's own setting goes first: with JAX_COMPILATION_CACHE_DIR set, nothing is changed.
+    JAX's own setting takes precedence: if JAX_COMPILATION_CACHE_DIR is set, nothing changes.
 
     Raises:
         UserError: no cache folder is known, or it holds links, pipes or devices.
@@ -32,7 +32,7 @@ def keep_compiled_programs() -> None:
 
 
 class BucketedFunction:
-    """A function of `(tree, batch)`, compiled ahead of its first use at each batch shape.
+    """A function of `(tree, batch)`, compiled ahead of its first use for each batch shape.
 
     Threads may share it, unless it donates.
     """
@@ -46,9 +46,9 @@ class BucketedFunction:
         """Wraps a pure function.
 
         Args:
-            function: of `(tree, batch)`.
-            donate: its first argument's buffers are reused.
-            results: where its results are to be; None to leave it to the compiler.
+            function: a function of `(tree, batch)`.
+            donate: True reuses its first argument's buffers.
+            results: where its results are placed; None leaves it to the compiler.
         """
         self._jitted = jax.jit(
             function, donate_argnums=(0,) if donate else (), out_shardings=results
@@ -58,7 +58,7 @@ class BucketedFunction:
 
     @property
     def compilations(self) -> int:
-        """The number of batch shapes compiled."""
+        """Counts the batch shapes compiled so far."""
         return len(self._compiled)
 
     def compile(self, tree: Any, batches: Sequence[Any], show_progress: bool = False) -> None:
@@ -83,11 +83,11 @@ class BucketedFunction:
             with bar:
                 compiled = pool.map(compile_one, shapes.values())
                 self._compiled.update(zip(shapes, compiled, strict=True))
-        finally:  # one who interrupts does not wait for the buckets that are being compiled
+        finally:  # an interrupt does not wait for buckets still being compiled
             pool.shutdown(wait=False, cancel_futures=True)
 
     def __call__(self, tree: Any, batch: Any) -> Any:
-        """Calls the function, compiling it first where the batch's shape is new."""
+        """Calls the function, compiling it first if the batch's shape is new."""
         if _shape(batch) not in self._compiled:
             with self._compiling:  # another thread may have waited for the same shape
                 self.compile(tree, [batch])

@@ -1,6 +1,6 @@
-"""Joining the other processes of a run, and leaving when one of them is lost.
+"""Joins the other processes of a run, and exits when one of them is lost.
 
-Nothing happens in a process that joins no others.
+A process that joins no others is not affected.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
 import jax
-from jax._src.distributed import global_state  # the only door to JAX's key-value store
+from jax._src.distributed import global_state  # the only access to JAX's key-value store
 
 from lstm_flax.devices.processes import is_loss, store
 from lstm_flax.errors import UserError, one_line
@@ -25,14 +25,14 @@ from lstm_flax.errors import UserError, one_line
 logger = logging.getLogger(__name__)
 
 LOST_STATUS = 75  # sysexits.h's EX_TEMPFAIL: start all processes again
-_BEAT = 5.0  # seconds between signs of life
-_SILENCE = 30.0  # seconds without one until a process is lost
-_HEARTBEAT = 50  # seconds of JAX's own, which aborts: behind ours, for what ours cannot see
-_JOINING, _PARTING = 300, 20  # seconds to wait for the others at either end
+_BEAT = 5.0  # seconds between heartbeats
+_SILENCE = 30.0  # seconds without a heartbeat until a process counts as lost
+_HEARTBEAT = 50  # seconds of JAX's own heartbeat, which aborts; a fallback for ours
+_JOINING, _PARTING = 300, 20  # seconds to wait for the others at the start and at the end
 
 
 def launched_together(environment: Mapping[str, str] = os.environ) -> bool:
-    """True where a launcher's variables say that it has started several processes as one.
+    """Returns True if a launcher's variables say that it started several processes as one.
 
     >>> launched_together({"OMPI_COMM_WORLD_SIZE": "4", "OMPI_MCA_orte_hnp_uri": "1.0;tcp://a:1"})
     True
@@ -56,25 +56,25 @@ def launched_together(environment: Mapping[str, str] = os.environ) -> bool:
 def joined(
     coordinator: str | None = None, num_processes: int | None = None, process_id: int | None = None
 ) -> Iterator[None]:
-    """Joins the other processes of a run, if there are any, and parts from them at the end.
+    """Joins the other processes of a run, if there are any, and leaves them at the end.
 
-    For programs alone: where another process is lost, this one ends with `LOST_STATUS`. JAX must
-    not have looked for devices yet.
+    Only for programs: if another process is lost, this one exits with `LOST_STATUS`. JAX must not
+    have looked for devices yet.
 
     Args:
         coordinator: `HOST:PORT` of the first process; `auto` for what
             `jax.distributed.initialize()` finds; None to find out from the launcher's variables
             whether there are others.
-        num_processes: how many there are; 1 for this one alone, whatever the variables say.
-        process_id: which this one is, from 0.
+        num_processes: number of processes; 1 for this one alone, whatever the variables say.
+        process_id: number of this process, from 0.
 
     Raises:
-        UserError: the numbers do not fit, or the others cannot be found.
+        UserError: the numbers do not fit, or the other processes cannot be found.
     """
     if num_processes == 1 or (coordinator is None and not launched_together()):
         if process_id or (coordinator is None and num_processes not in (None, 1)):
             raise UserError(
-                "--num_processes and --process_id: say which process is where; add "
+                "--num_processes and --process_id: are not enough; add "
                 "--coordinator=HOST:PORT of the first one"
             )
         yield
@@ -93,18 +93,18 @@ def joined(
                 _leave(f"another process is lost ({one_line(error)[:200]})")
             raise
         watch.stop()
-    with contextlib.suppress(RuntimeError):  # another has left before, and nothing is left to do
+    with contextlib.suppress(RuntimeError):  # another has already left, so nothing is left to do
         jax.distributed.shutdown()
 
 
 @contextlib.contextmanager
 def _leaving_at_abort(what: str) -> Iterator[None]:
-    """Ends this process with our line and status where JAX would abort it.
+    """Exits with our message and status where JAX would abort this process.
 
-    It does so where the others do not join in time. Later, JAX's thread that listens to the first
-    process aborts at once when the connection closes, often before the watch or a failed sum has
-    told. Its Python callback for that cannot be used (jaxlib 0.10.2 ends in std::bad_cast).
-    Python's own handlers run too late, hence the C library's call.
+    JAX aborts if the others do not join in time. Later, its thread that listens to the first
+    process aborts as soon as the connection closes, often before the watch or a failed sum has
+    reported the loss. JAX's Python callback for that cannot be used (jaxlib 0.10.2 ends in
+    std::bad_cast), and Python's own handlers run too late, so this uses the C library's call.
     """
     handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda _: _leave(what))
     before = _set_handler(signal.SIGABRT, ctypes.cast(handler, ctypes.c_void_p))
@@ -123,11 +123,11 @@ def _ended_by_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             if (since := _set_handler(number, handler)) is not None:
-                _set_handler(number, since)  # JAX's own, which tells the others
+                _set_handler(number, since)  # JAX's own, which informs the others
 
 
 def _set_handler(number: int, handler: Any) -> Any:
-    """The C library's `signal`; None is the default."""
+    """Calls the C library's `signal`; None is the default handler."""
     set_handler = ctypes.CDLL(None).signal
     set_handler.argtypes, set_handler.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_void_p
     return set_handler(number, handler)
@@ -164,7 +164,7 @@ def _is_address(text: str) -> bool:
 
 
 class _Watch:
-    """A thread that gives signs of life, and ends this process when another gives none."""
+    """A thread that sends heartbeats, and ends this process when another process stops."""
 
     def __init__(self) -> None:
         self._stopped = threading.Event()
@@ -177,7 +177,7 @@ class _Watch:
     def _run(self) -> None:
         heard: dict[str, tuple[str, float]] = {}
         number = 0
-        with ThreadPoolExecutor(1) as asking:  # the first process may be the one that is stuck
+        with ThreadPoolExecutor(1) as asking:  # the first process may be the stuck one
             while not self._stopped.wait(_BEAT):
                 number += 1
                 try:
@@ -207,7 +207,7 @@ def _exchange_beats(number: int) -> list[tuple[str, str]]:
 
 
 def _leave(what: str) -> NoReturn:
-    """Ends this process at once: nothing that waits for the others would come to an end."""
+    """Ends this process at once, because anything that waits for the others would never finish."""
     line = f"error: {what}; start all processes again, and the run continues\n"
     os.write(2, line.encode(errors="replace"))
     with contextlib.suppress(OSError, RuntimeError, ValueError):  # it may be in mid-write
@@ -216,9 +216,9 @@ def _leave(what: str) -> NoReturn:
 
 
 def end_program(status: int) -> NoReturn:
-    """Ends a process that has failed while the others may not have; the first goes last.
+    """Ends a failed process while others may still run; the first process exits last.
 
-    The others' connections end with the first process, and they are to tell their own mistakes.
+    The others' connections end with the first process, and they should report their own errors.
     """
     if global_state.process_id == 0:
         time.sleep(2)

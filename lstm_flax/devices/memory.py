@@ -1,4 +1,4 @@
-"""The memory that a configuration needs at least, compared with what there is."""
+"""Compares the least memory that a configuration needs with what the machine has."""
 
 import os
 from pathlib import Path
@@ -14,17 +14,17 @@ _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.lim
 
 
 def least_memory(config: Config, vocab_size: int, training: bool) -> dict[str, int]:
-    """Bytes that a configuration cannot do without, by what needs them.
+    """Computes the bytes that a configuration needs at least, by purpose.
 
-    Weights, in training with their gradients, two moments and perhaps an average; one batch's
-    embeddings and outputs. It is a lower bound: what refuses a configuration must be sure.
+    Counts the weights (in training with gradients, two moments and an average, if any) and one
+    batch's embeddings and outputs. It is a lower bound, so no feasible configuration is rejected.
 
     >>> least_memory(Config(), vocab_size=1000, training=False)
     {'weights': 1560576, 'a batch': 40894464}
 
     Args:
-        config: the run.
-        vocab_size: V; 0 where it is not known yet.
+        config: the run's configuration.
+        vocab_size: V; 0 if not known yet.
         training: False for evaluation alone.
     """
     model, data = config.model, config.data
@@ -47,10 +47,11 @@ def least_memory(config: Config, vocab_size: int, training: bool) -> dict[str, i
 
 
 def require_memory(config: Config, vocab_size: int = 0, training: bool = True) -> None:
-    """Makes sure, before any of it is taken, that a configuration can fit this machine at all.
+    """Checks, before allocating anything, that a configuration can fit this machine at all.
 
     Raises:
-        UserError: saying what it needs, what there is, and which fields decide it.
+        UserError: it cannot; the message says what it needs, what there is, and which fields to
+            change.
     """
     needed, there = least_memory(config, vocab_size, training), machine_memory()
     if sum(needed.values()) <= there:
@@ -60,13 +61,13 @@ def require_memory(config: Config, vocab_size: int = 0, training: bool = True) -
     raise UserError(
         f"config.model.hidden_size = {model.hidden_size}, embedding_size = {model.embedding_size}, "
         f"num_layers = {model.num_layers}, config.data.batch_size = {data.batch_size}, max_length "
-        f"= {data.max_length}: need {parts} at least, and this machine has {there / 1e9:,.1f} GB; "
+        f"= {data.max_length}: need at least {parts}, but this machine has {there / 1e9:,.1f} GB; "
         "lower them"
     )
 
 
 def machine_memory() -> int:
-    """Bytes of memory that this process may have: the host's, or the devices' where that is more.
+    """Returns the bytes of memory for this process: the host's, or the devices' if larger.
 
     >>> machine_memory() > 10**8
     True

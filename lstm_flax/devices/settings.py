@@ -1,4 +1,4 @@
-"""JAX's settings as the commands need them."""
+"""The JAX settings that the commands need."""
 
 import logging
 import os
@@ -11,7 +11,7 @@ from lstm_flax.errors import UserError, one_line, some
 
 logger = logging.getLogger(__name__)
 
-# The packages that training is built on do not run under other values of these.
+# The packages that training relies on do not work with other values of these.
 _NEEDED = {
     "jax_disable_jit": False,  # programs are compiled ahead of their first use
     "jax_numpy_rank_promotion": "allow",
@@ -22,18 +22,18 @@ _OF_DEVICES = ("JAX_PLATFORMS", "JAX_NUM_CPU_DEVICES")
 
 
 def prepare_jax() -> None:
-    """Makes JAX ready for a command: a device found, settings as needed, programs kept on disk.
+    """Prepares JAX for a command: finds a device, fixes settings, keeps programs on disk.
 
     Raises:
-        UserError: JAX finds no device of the kind that the environment names, or no cache folder is
+        UserError: JAX finds no device of the kind named in the environment, or no cache folder is
             known.
     """
     needed: dict[str, Any] = dict(_NEEDED)
-    if str(getattr(jax.config, _GUARD)).startswith("disallow"):  # one that only logs may stay
+    if str(getattr(jax.config, _GUARD)).startswith("disallow"):  # a guard that only logs may stay
         needed[_GUARD] = "allow"
     for name, value in needed.items():
         if getattr(jax.config, name) != value:
-            logger.warning("%s is set to %s here, whatever the environment says", name, value)
+            logger.warning("%s is set to %s here, overriding the environment", name, value)
             jax.config.update(name, value)
     try:
         jax.devices()
@@ -41,6 +41,6 @@ def prepare_jax() -> None:
         wanted = [f"{name}={os.environ[name]}" for name in _OF_DEVICES if name in os.environ]
         raise UserError(
             f"{some(wanted) or 'JAX_PLATFORMS is not set'}: JAX finds no such device "
-            f"({one_line(error)}); unset it, or install the jax of that device"
+            f"({one_line(error)}); unset it, or install jax for that device"
         ) from error
     keep_compiled_programs()

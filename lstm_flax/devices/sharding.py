@@ -1,7 +1,7 @@
-"""Placing arrays on devices: the state everywhere, a batch's rows divided among them.
+"""Places arrays on devices: the state everywhere, a batch's rows divided among them.
 
-All devices of all processes take part, as many of each process as share a batch evenly. Nothing
-here waits for another process, so that a thread may do it.
+All devices of all processes take part, as far as they can share a batch evenly. Nothing here waits
+for another process, so a thread may do it.
 """
 
 import itertools
@@ -24,10 +24,10 @@ BatchType = TypeVar("BatchType", Batch, StreamBatch)
 
 
 def data_mesh(batch_size: int, *extra_rows: int) -> Mesh:
-    """A mesh along one axis, `data`, of as many devices as can share a batch evenly, at least one.
+    """Makes a mesh along one axis, `data`, of as many devices as can share a batch evenly.
 
-    A run goes on with its batches whatever the number of devices is today. Of several processes
-    each gives as many devices as any other, and has one stretch of a batch's rows.
+    A run keeps its batches whatever the number of devices is today. With several processes, each
+    contributes equally many devices and has one contiguous range of a batch's rows.
 
     Args:
         batch_size: B.
@@ -44,18 +44,18 @@ def data_mesh(batch_size: int, *extra_rows: int) -> Mesh:
 
 
 def shared_evenly(devices: Sequence[int], batch_size: int, *extra_rows: int) -> int:
-    """The number of devices of each process that take part.
+    """Returns the number of devices of each process that take part.
 
     >>> shared_evenly([8], 12), shared_evenly([4, 4], 16), shared_evenly([3, 4], 16)
     (4, 4, 1)
 
     Args:
-        devices: of each process.
+        devices: number of devices of each process.
         batch_size: B.
         extra_rows: rows that a recipe adds to each batch.
 
     Raises:
-        UserError: naming the nearest batch sizes that the processes can share.
+        UserError: they cannot; the message names the nearest batch sizes that they can share.
     """
     number = len(devices)
     if math.gcd(batch_size, *extra_rows) % number:
@@ -63,24 +63,24 @@ def shared_evenly(devices: Sequence[int], batch_size: int, *extra_rows: int) -> 
         rows = "".join(f" and {extra} further rows" for extra in extra_rows)
         raise UserError(
             f"config.data.batch_size = {batch_size}{rows}: {number} processes cannot share a batch "
-            f"evenly; start {math.gcd(number, batch_size, *extra_rows)} of them, or take a batch "
+            f"evenly; start {math.gcd(number, batch_size, *extra_rows)} of them, or use a batch "
             f"size of {sizes}"
         )
     return math.gcd(*devices, *(rows // number for rows in (batch_size, *extra_rows)))
 
 
 def _nearest(batch_size: int, parts: int) -> str:
-    """The nearest sizes that so many parts can share."""
+    """Names the nearest sizes that so many parts can share."""
     below = batch_size // parts * parts
     return " or ".join(str(size) for size in (below, below + parts) if size)
 
 
 def local_rows(rows: int, mesh: Mesh) -> slice:
-    """The rows of a batch that the devices of this process hold.
+    """Returns the rows of a batch that the devices of this process hold.
 
     Args:
-        rows: of the whole batch, extra ones included.
-        mesh: of `data_mesh`.
+        rows: rows of the whole batch, including extra ones.
+        mesh: from `data_mesh`.
     """
     each = rows // mesh.size
     here = [i for i, d in enumerate(mesh.devices) if d.process_index == jax.process_index()]
@@ -88,7 +88,7 @@ def local_rows(rows: int, mesh: Mesh) -> slice:
 
 
 def warn_of_idle_devices(batch_size: int, used: int) -> None:
-    """Warns where devices stand idle, and names the batch sizes that would use them all."""
+    """Warns if devices are idle, and names the batch sizes that would use them all."""
     there = jax.device_count()
     if used < there:
         logger.warning(
@@ -102,20 +102,20 @@ def warn_of_idle_devices(batch_size: int, used: int) -> None:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The sharding of parameters: a whole copy on each device."""
+    """Returns the sharding of parameters: a whole copy on each device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def place_batch(batch: BatchType, mesh: Mesh) -> BatchType:
-    """Puts a host batch on the devices, rows divided along `data`.
+    """Puts a host batch on the devices, with rows divided along `data`.
 
-    Of several processes each has the whole batch's shape and puts its `local_rows` alone.
+    With several processes, each has the whole batch's shape and puts only its `local_rows`.
     """
     return _place(batch, NamedSharding(mesh, PartitionSpec("data")))
 
 
 def place_everywhere(tree: Any, mesh: Mesh) -> Any:
-    """Puts a whole copy of host arrays, the same in every process, on each device."""
+    """Puts a whole copy of host arrays, equal in every process, on each device."""
     return _place(tree, replicated(mesh))
 
 
@@ -131,12 +131,12 @@ def _place(tree: Any, sharding: NamedSharding) -> Any:
 
 
 def results_everywhere(mesh: Mesh) -> NamedSharding | None:
-    """The sharding that lets each of several processes read a program's results; None for one."""
+    """Returns the sharding that lets each of several processes read results; None for one."""
     return replicated(mesh) if processes.several() else None
 
 
 def abstract(tree: Any, mesh: Mesh) -> Any:
-    """Shapes and dtypes of a tree, with the replicated sharding to restore it into."""
+    """Returns the shapes and dtypes of a tree, with the replicated sharding to restore it into."""
     return jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)), tree
     )

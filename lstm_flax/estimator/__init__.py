@@ -1,1 +1,1 @@
-"""Training in one call: from lists, columns and data frames, and as a scikit-learn estimator."""
+"""Training in one call from lists, columns or data frames, and as a scikit-learn estimator."""

@@ -1,4 +1,4 @@
-"""From texts and labels to a classifier, in one call."""
+"""From texts and labels to a classifier in one call."""
 
 import contextlib
 import tempfile
@@ -21,7 +21,7 @@ from lstm_flax.recipes.own_data import automatic_config
 from lstm_flax.training.given_texts import keep_texts
 from lstm_flax.training.train import train
 
-_FEWEST = 3  # different texts of a label, below which none is held out for development
+_FEWEST = 3  # labels with fewer different texts have none held out for development
 
 
 def train_classifier(
@@ -36,27 +36,28 @@ def train_classifier(
 ) -> Predictor:
     """Trains a classifier on lists, arrays, columns, or a data frame.
 
-    What `fields` does not set is chosen from the texts, as by `lstm-flax train mine.csv`. A tenth
-    of the texts selects the epoch; there is no test part: score the answer on texts of your own.
+    Fields that are not in `fields` are chosen from the texts, as by `lstm-flax train mine.csv`. A
+    tenth of the texts is held out to select the epoch; there is no test part, so score the result
+    on texts of your own.
 
     >>> predictor = train_classifier(frame["text"], frame["label"])  # doctest: +SKIP
     >>> predictor = train_classifier(frame, label_column="mood")  # doctest: +SKIP
 
     Args:
         texts: N texts; or a data frame, whose columns are found.
-        labels: N labels, texts or whole numbers; None for those of the data frame.
-        workdir: folder of the run, which the same call continues; None for one that is removed.
-        text_column: of a data frame; None to find it.
-        label_column: likewise.
-        fields: of the configuration, such as `{"training.epochs": 5}`.
-        show_progress: whether to draw bars and print the scores.
+        labels: N labels, strings or integers; None for those of the data frame.
+        workdir: folder of the run, which the same call continues; None uses a temporary folder.
+        text_column: text column of a data frame; None finds it.
+        label_column: label column of a data frame; None finds it.
+        fields: fields of the configuration, for example `{"training.epochs": 5}`.
+        show_progress: True to draw bars and print the scores.
 
     Returns:
         The classifier, which no longer needs its folder.
 
     Raises:
-        UserError: for what is no list of texts, empty texts, a single label, many different numbers
-            as labels, or a folder that holds another run.
+        UserError: the texts are not a list of texts or some are empty, there is only one label or
+            the labels are many different numbers, or the folder holds another run.
     """
     if labels is None:
         texts, labels = _columns_of(texts, text_column, label_column)
@@ -108,7 +109,7 @@ def _config(
 
 
 def _columns_of(frame: Any, text: str | None, label: str | None) -> tuple[Any, Any]:
-    """The two columns of a data frame, of pandas or whatever has `columns`, or of a dict."""
+    """Returns the two columns of a data frame (any object with `columns`) or of a dict."""
     if not (hasattr(frame, "columns") or isinstance(frame, Mapping)) or not len(frame):
         raise UserError("train_classifier takes texts and labels, or a data frame; give the labels")
     names = tuple(frame.columns if hasattr(frame, "columns") else frame)

@@ -1,4 +1,4 @@
-"""The classifier as an estimator of scikit-learn, which needs to be installed."""
+"""The classifier as a scikit-learn estimator; needs scikit-learn."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -31,7 +31,8 @@ _FIELDS = {
 class LSTMClassifier(ClassifierMixin, BaseEstimator):
     """An LSTM text classifier with the interface of scikit-learn: texts in, labels out.
 
-    What is None is chosen from the texts. Pickles hold weights and text encoder as plain bytes.
+    Arguments that are None are chosen from the texts. Pickles hold weights and text encoder as
+    plain bytes.
 
     >>> model = LSTMClassifier(epochs=3).fit(texts, labels)  # doctest: +SKIP
     >>> model.predict(["A fine film."])  # doctest: +SKIP
@@ -39,15 +40,15 @@ class LSTMClassifier(ClassifierMixin, BaseEstimator):
 
     Args:
         epochs: passes over the texts.
-        learning_rate: the peak.
+        learning_rate: the peak rate.
         hidden_size: of one direction of the LSTM.
-        max_length: tokens that the model sees of a text.
+        max_length: number of a text's tokens that the model sees.
         vocab_size: the largest vocabulary.
-        batch_size: texts of a step.
-        fields: further fields of the configuration, such as `{"model.dropout": 0.3}`.
+        batch_size: texts per step.
+        fields: other fields of the configuration, for example `{"model.dropout": 0.3}`.
         random_state: seed of weights, dropout and order: a number, a `RandomState`, or None.
-        workdir: folder to keep the run in; None for one that is removed.
-        verbose: draw bars and print the scores of the development part.
+        workdir: folder to keep the run in; None uses a temporary folder.
+        verbose: True to draw bars and print the development scores.
 
     Attributes:
         classes_: the labels, sorted.
@@ -91,10 +92,11 @@ class LSTMClassifier(ClassifierMixin, BaseEstimator):
 
         Args:
             X: texts: a list, an array or a column.
-            y: labels: likewise, of texts, whole numbers or truth values.
+            y: labels, likewise: strings, integers or booleans.
 
         Raises:
-            ValueError: for what is no list of texts, a single label, or numbers as for regression.
+            ValueError: the texts are not a list of texts, there is only one label, or the labels
+                are numbers as for regression.
         """
         texts = list(column_of(X, "fit"))
         labels = np.asarray(list(column_of(y, "fit", "labels")))
@@ -115,7 +117,7 @@ class LSTMClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Calibrated probabilities, f64[N, C], in the order of `classes_`."""
+        """Computes calibrated probabilities, f64[N, C], in the order of `classes_`."""
         check_is_fitted(self, "predictor_")
         predictor: Predictor = self.predictor_
         answers = predictor.predict(X)
@@ -125,7 +127,7 @@ class LSTMClassifier(ClassifierMixin, BaseEstimator):
         return probabilities / probabilities.sum(axis=1, keepdims=True)
 
     def predict(self, X: Any) -> np.ndarray:
-        """The most probable label of each of N texts."""
+        """Returns the most probable label of each of N texts."""
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(axis=1)]
 
@@ -136,7 +138,7 @@ class LSTMClassifier(ClassifierMixin, BaseEstimator):
 
 
 def _names(classes: np.ndarray) -> list[str]:
-    """A name for each class; its number where its own name would not do."""
+    """Returns a name for each class; its number if its own name is not usable."""
     names = [str(name) for name in classes]
     fit = all(name == name.strip() and name for name in names)
     if fit and len(set(names)) == len(names):

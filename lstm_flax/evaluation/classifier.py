@@ -1,4 +1,4 @@
-"""Logits and metrics of whole splits under a classifier, each example exactly once."""
+"""Logits and metrics of a classifier on whole splits, each example exactly once."""
 
 import os
 from collections.abc import Callable
@@ -22,10 +22,10 @@ from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.text.tokenized import TokenizedSplit
 from lstm_flax.types import Batch
 
-# Batches computed at once. On a CPU most of one batch's work keeps one core busy.
+# Batches computed at once. On a CPU, most of the work of one batch keeps only one core busy.
 WORKERS = min(os.cpu_count() or 1, 8)
-# Rows of the batches of a few examples. On a CPU a row costs as much there as in a batch of 64,
-# without filler rows, and with less padding.
+# Rows per batch for a few examples. On a CPU, a row costs as much there as in a batch of 64,
+# and there are no filler rows and less padding.
 FEW_ROWS = 8
 
 
@@ -34,8 +34,8 @@ class ClassifierEvaluator:
 
     Args:
         model: the classifier.
-        encoder: gives its token features.
-        data: batch size, buckets, cut.
+        encoder: computes its token features.
+        data: batch size, buckets, truncation.
         mesh: the devices that share each batch; None for the default device.
     """
 
@@ -57,7 +57,7 @@ class ClassifierEvaluator:
 
     @property
     def compilations(self) -> int:
-        """The number of batch shapes compiled."""
+        """Counts the batch shapes compiled so far."""
         return self._logits.compilations
 
     def evaluate(
@@ -67,12 +67,12 @@ class ClassifierEvaluator:
         temperature: float | None = None,
         description: str = "",
     ) -> dict[str, Any]:
-        """Metrics of a labelled split, see `classification_metrics`.
+        """Computes the metrics of a labelled split, see `classification_metrics`.
 
         Args:
             params: the model's parameters.
             split: N encoded texts.
-            temperature: what divides the logits for the calibrated metrics; None to fit it here.
+            temperature: divides the logits for the calibrated metrics; None fits it here.
             description: shown beside a progress bar; empty for no bar.
         """
         logits = self.logits(params, split, description=description)
@@ -81,7 +81,7 @@ class ClassifierEvaluator:
         return classification_metrics(logits, split.labels, temperature)
 
     def _rows(self, examples: int) -> int | None:
-        """Rows of a batch; None for as many as in training."""
+        """Returns the rows per batch; None for the training batch size."""
         if self._mesh is not None or examples > 8 * FEW_ROWS:
             return None
         return 1 if examples == 1 else min(FEW_ROWS, self._data.batch_size)
@@ -93,14 +93,14 @@ class ClassifierEvaluator:
         pool: Executor | None = None,
         description: str = "",
     ) -> np.ndarray:
-        """Logits of every example, f32[N, C], in the split's own order.
+        """Computes the logits of every example, f32[N, C], in the split's own order.
 
-        Batches are as large as in training; those of a few examples have 1 row or `FEW_ROWS`.
+        Batches are as large as in training, but have 1 row or `FEW_ROWS` for a few examples.
 
         Args:
             params: the model's parameters.
             split: N encoded texts, at least one.
-            pool: threads to compute batches on; None for some of its own.
+            pool: threads to compute batches on; None creates a pool.
             description: shown beside a progress bar; empty for no bar.
         """
         batcher = Batcher.from_config(split, self._encoder, self._data, self._rows(len(split)))
@@ -115,7 +115,7 @@ class ClassifierEvaluator:
                 batch = place_batch(batch, mesh)
             return np.asarray(self._logits(params, batch))[: len(planned.indices)]
 
-        if mesh is not None and several():  # all must compute the batches in the same order
+        if mesh is not None and several():  # all processes must compute batches in the same order
             return _scatter(plan, map, apply, len(split), description)
         if pool is None:
             with ThreadPoolExecutor(WORKERS) as own:
@@ -130,7 +130,7 @@ def _scatter(
     size: int,
     description: str,
 ) -> np.ndarray:
-    """Rows of all planned batches, each where its example stands."""
+    """Puts the rows of all planned batches in the order of the examples."""
     result: np.ndarray | None = None
     counts = np.zeros(size, np.int64)
     bar = tqdm(desc=description, total=size, unit="texts", leave=False, disable=not description)
@@ -145,7 +145,7 @@ def _scatter(
         raise AssertionError("the batch plan does not hold each example exactly once")
     if not np.isfinite(result).all():
         raise UserError(
-            "the weights give answers that are not finite, too large for their dtype; take another "
+            "the weights give answers that are not finite, too large for their dtype; use another "
             "checkpoint"
         )
     return result

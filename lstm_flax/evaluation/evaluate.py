@@ -1,4 +1,4 @@
-"""Scores of trained models: on a split, on a file, alone or several together."""
+"""Scores trained models on a split or a file, singly or as an ensemble."""
 
 import importlib.metadata
 import logging
@@ -43,7 +43,7 @@ def evaluate(
     temperature: float | None = 1.0,
     description: str = "",
 ) -> dict[str, Any]:
-    """Scores a model on a whole split: a classifier by accuracy and more, else by perplexity.
+    """Scores a model on a whole split: a classifier by accuracy and more, others by perplexity.
 
     >>> from lstm_flax.models import init_params
     >>> encoder = TextEncoder.fit(["fine film", "dull film", "fine, fine", "dull"], [1, 0, 1, 0])
@@ -57,10 +57,10 @@ def evaluate(
         model: the module.
         params: its parameters.
         split: encoded texts; labelled for a classifier.
-        encoder: what encoded them.
-        data: batch size, buckets, cut; None for the defaults.
+        encoder: the encoder that encoded them.
+        data: batch size, buckets, truncation; None for the defaults.
         language_model: piece length of a language model; None for the defaults.
-        temperature: what divides a classifier's logits for the calibrated metrics; None to fit it.
+        temperature: divides a classifier's logits for the calibrated metrics; None fits it.
         description: shown beside a progress bar; empty for no bar.
 
     Returns:
@@ -79,7 +79,7 @@ def make_evaluator(
     language_model: LanguageModelConfig | None = None,
     mesh: Mesh | None = None,
 ) -> ClassifierEvaluator | PerplexityEvaluator:
-    """The evaluator of a model, to be called for several splits or parameters; see `evaluate`."""
+    """Makes a model's evaluator, for use with several splits or parameters; see `evaluate`."""
     if isinstance(model, LanguageModel):
         pieces = language_model or LanguageModelConfig()
         return PerplexityEvaluator(model, data.batch_size, pieces.bptt_length, mesh)
@@ -93,15 +93,15 @@ def evaluate_split(
 
     Args:
         trained: the model.
-        data: that of its configuration; only where the data lies may differ.
+        data: its configuration's data; only the location of the data may differ.
         name: `train`, `development` or `test`.
-        show_progress: whether to draw a bar.
+        show_progress: True to draw a bar.
 
     Returns:
-        What is printed and kept in the run's folder, see docs/command_line.md.
+        The results as printed and saved in the run's folder, see docs/command_line.md.
 
     Raises:
-        UserError: where the data cannot be had, or has other labels than the model.
+        UserError: the data is not available, or has other labels than the model.
     """
     start = time.perf_counter()
     metadata, config = trained.metadata, trained.metadata.config
@@ -110,11 +110,11 @@ def evaluate_split(
     if dataset.label_names != names:
         raise UserError(
             f"the data's labels are {', '.join(dataset.label_names)}, the model's "
-            f"{', '.join(names)}; evaluate on the data it was trained for"
+            f"{', '.join(names)}; evaluate on the data it was trained on"
         )
     split = first_then_others(lambda: dataset.split(name))
     description = f"evaluating {name}" if show_progress else ""
-    if name == "train":  # its own texts must not give their labels away
+    if name == "train":  # texts that were counted must not reveal their labels
         encoder = encoder.for_training(split, len(names))
     evaluator = make_evaluator(trained.model, encoder, data, config.language_model, trained.mesh)
     if isinstance(evaluator, PerplexityEvaluator):
@@ -133,21 +133,22 @@ def evaluate_file(
     label_column: str | None,
     show_progress: bool,
 ) -> dict[str, Any]:
-    """Scores a classifier on the labelled texts of a file; no other data of its is needed.
+    """Scores a classifier on the labelled texts of a file; none of its own data is needed.
 
     Args:
         trained: the model.
         path: see `read_rows`.
-        text_column: name of the text's column or field; None to find it: as in the model's own
-            data, or else as `find_columns` does.
-        label_column: likewise of the label: one of the model's label names.
-        show_progress: whether to draw a bar.
+        text_column: name of the text's column or field; None finds it: the name in the model's own
+            data, or else by `find_columns`.
+        label_column: likewise for the label, which must be one of the model's label names.
+        show_progress: True to draw a bar.
 
     Returns:
-        As `evaluate_split`, with `file` in the place of `split`.
+        As `evaluate_split`, with `file` instead of `split`.
 
     Raises:
-        UserError: naming file and lines of what cannot be read, or of labels unknown to the model.
+        UserError: rows cannot be read, or have labels unknown to the model; the message names the
+            file and the lines.
     """
     start = time.perf_counter()
     metadata = trained.metadata
@@ -176,17 +177,17 @@ def evaluate_ensemble(
     """Scores the mean of several classifiers' calibrated probabilities on one split of a data set.
 
     Args:
-        members: at least one, of the same labels and tokenizer.
-        data: that of the first; only where the data lies may differ.
+        members: at least one, with the same labels and tokenizer.
+        data: the data of the first; only the location of the data may differ.
         name: `development` or `test`: a split that none of them was trained on.
-        show_progress: whether to draw bars.
+        show_progress: True to draw bars.
 
     Returns:
         The metrics of `evaluate_split`, and the members.
 
     Raises:
-        UserError: where the data cannot be had, or a member is no classifier, knows other labels or
-            has another tokenizer.
+        UserError: the data is not available, or a member is not a classifier or has other labels or
+            another tokenizer.
     """
     first = members[0].metadata
     dataset = open_dataset(data, first.config.tokenizer, first.encoder.tokenizer)
@@ -198,7 +199,7 @@ def evaluate_ensemble(
             raise UserError(f"{member.path}: holds a language model; name runs of a classifier")
         if metadata.label_names != dataset.label_names:
             raise UserError(
-                f"{member.path}: knows the labels {', '.join(metadata.label_names)}, not "
+                f"{member.path}: has the labels {', '.join(metadata.label_names)}, not "
                 f"{', '.join(dataset.label_names)}; name runs on the same labels"
             )
         if metadata.encoder.tokenizer.fingerprint != first.encoder.tokenizer.fingerprint:
@@ -224,7 +225,7 @@ def _score(
     name: str,
     temperature: float = 1.0,
 ) -> dict[str, Any]:
-    """Metrics of a split; of IMDB's test also those without the texts its train split holds too."""
+    """Computes a split's metrics; for IMDB's test, also those without texts shared with train."""
     metrics = classification_metrics(logits, split.labels, temperature)
     if source == "imdb_reviews" and name == "test":
         new = ~np.isin(split.groups, film_table().test_in_train)
@@ -234,7 +235,7 @@ def _score(
 
 
 def _describe(trained: TrainedModel, compilations: int, start: float) -> dict[str, Any]:
-    """The checkpoint that was scored, its seed, and the time it took."""
+    """Describes the scored checkpoint, its seed, and the time it took."""
     return {
         "checkpoint_step": trained.step,
         "compilations": compilations,
@@ -248,9 +249,9 @@ def _describe(trained: TrainedModel, compilations: int, start: float) -> dict[st
 def _warn_of_training_texts(
     data: DataConfig, dataset: Dataset, name: str, split: TokenizedSplit
 ) -> None:
-    """Says how many texts of a file of the user's own are training texts too.
+    """Warns how many texts of a user's file are training texts too.
 
-    Parts that are cut off the training file share none with it.
+    Parts cut off the training file share none with it.
     """
     paths = {"development": data.development_path, "test": data.test_path}
     if paths.get(name) is None:
@@ -267,12 +268,12 @@ def _warn_of_training_texts(
 
 
 def default_split(task: str) -> str:
-    """The split to score where none is named: no test text for a language model."""
+    """Returns the split to score by default: no test text for a language model."""
     return "development" if task == "language_model" else "test"
 
 
 def describe_environment() -> dict[str, Any]:
-    """The device and the versions a score was measured with."""
+    """Describes the device and package versions of a measurement."""
     packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "sentencepiece")
     return {
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",

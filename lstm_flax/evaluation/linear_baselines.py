@@ -1,10 +1,10 @@
-"""Linear models on the very splits of a configuration: what an LSTM has to beat.
+"""Linear models on exactly the splits of a configuration: the baselines for an LSTM to beat.
 
 - `tfidf`: TF-IDF and logistic regression;
 - `nbsvm`: naive-Bayes log-count ratios and a linear support vector machine (Wang & Manning 2012).
 
-Both see the training part alone; the development part selects the strength of regularisation, as it
-selects the epoch of an LSTM. Needs scikit-learn (the `baselines` extra).
+Both are fitted on the training part alone; the development part selects the regularisation
+strength, as it selects the epoch of an LSTM. Needs scikit-learn (the `baselines` extra).
 """
 
 import time
@@ -18,18 +18,18 @@ from lstm_flax.data.examples import Examples
 from lstm_flax.errors import UserError
 from lstm_flax.text.script import has_no_spaces
 
-# n-grams of words ("a" and "I" are some) and signs; of characters for scripts without spaces.
+# n-grams of words (including "a" and "I") and signs; of characters for scripts without spaces.
 _NGRAMS: dict[str, dict[str, Any]] = {
     "word": {"ngram_range": (1, 2), "token_pattern": r"\w+|[^\w\s]"},
     "char": {"analyzer": "char", "ngram_range": (1, 3)},
 }
-# Strengths C to select from, scikit-learn's default among them.
+# Strengths C to select from, including scikit-learn's default.
 _TFIDF_STRENGTHS = (1.0, 10.0, 100.0)
 _NBSVM_STRENGTHS = (0.003, 0.01, 0.03, 0.1)
 
 
 def analyzer_for(texts: Sequence[str]) -> str:
-    """`char` for texts of scripts without spaces between words, else `word`.
+    """Returns `char` for texts in scripts without spaces between words, else `word`.
 
     >>> analyzer_for(["a fine film"]), analyzer_for(["一部好电影"])
     ('word', 'char')
@@ -44,13 +44,13 @@ def score_baselines(
 
     Args:
         train: labelled texts to fit on.
-        development: labelled texts to select the strength by; None takes the middle one.
+        development: labelled texts to select the strength on; None takes the middle strength.
         test: labelled texts to score.
-        analyzer: `word` or `char`: of what the n-grams are.
+        analyzer: `word` or `char`, the units of the n-grams.
 
     Returns:
-        Of `tfidf` and `nbsvm` each `accuracy`, `development_accuracy`, the strength `C`, the number
-        of `features` and the `seconds` it took.
+        For each of `tfidf` and `nbsvm`: `accuracy`, `development_accuracy`, the strength `C`, the
+        number of `features` and the `seconds` it took.
 
     Raises:
         UserError: scikit-learn is not installed.
@@ -110,20 +110,20 @@ def _fit_nbsvm(train: Examples, analyzer: str) -> tuple[dict[float, Any], Any]:
 
 
 class NaiveBayesSvm:
-    """A linear SVM on features that stand for their own log-count ratio; one against the rest.
+    """A linear SVM on features replaced by their log-count ratios; one class against the rest.
 
     Attributes:
         strength: C of the support vector machine.
     """
 
     def __init__(self, strength: float) -> None:
-        """Holds on to the strength of regularisation, C."""
+        """Stores the regularisation strength, C."""
         self.strength = strength
         self._ratios: list[np.ndarray] = []
         self._machines: list[Any] = []
 
     def fit(self, features: scipy.sparse.csr_matrix, labels: np.ndarray) -> "NaiveBayesSvm":
-        """Learns from binary counts [N, features] and i32[N] labels."""
+        """Fits to binary counts [N, features] and i32[N] labels."""
         from sklearn.svm import LinearSVC
 
         classes = int(labels.max()) + 1
@@ -137,7 +137,7 @@ class NaiveBayesSvm:
         return self
 
     def score(self, features: scipy.sparse.csr_matrix, labels: np.ndarray) -> float:
-        """Accuracy on binary counts [N, features] and i32[N] labels."""
+        """Returns the accuracy on binary counts [N, features] and i32[N] labels."""
         margins = np.stack(
             [
                 machine.decision_function(features.multiply(ratio).tocsr())
@@ -160,7 +160,7 @@ def _text_module() -> Any:
 def comparison_table(
     scores: dict[str, dict[str, Any]], beside: Sequence[tuple[str, float]] = ()
 ) -> str:
-    """The accuracies, one a line; those of other models, (name, accuracy), below."""
+    """Formats accuracies, one per line, followed by those of other models, (name, accuracy)."""
     names = {"tfidf": "TF-IDF + logistic regression", "nbsvm": "NB-SVM"}
     lines = [(names[name], metrics["accuracy"]) for name, metrics in scores.items()] + list(beside)
     width = max(len(name) for name, _ in lines)

@@ -14,10 +14,10 @@ class MetricSums(NamedTuple):
     """Sums over examples; add two to merge them, divide once at the end.
 
     Attributes:
-        loss: f32[], weighted.
-        weight: f32[], of the examples in the loss.
-        correct: i32[].
-        examples: i32[].
+        loss: f32[], weighted sum of losses.
+        weight: f32[], total weight of the examples in the loss.
+        correct: i32[], number of correct answers.
+        examples: i32[], number of examples.
     """
 
     loss: Any
@@ -27,29 +27,29 @@ class MetricSums(NamedTuple):
 
     @classmethod
     def zero(cls) -> "MetricSums":
-        """The sums over no example."""
-        # Distinct arrays: a donated state must not hold one buffer twice.
+        """Returns the sums over no examples."""
+        # Distinct arrays: a donated state must not contain the same buffer twice.
         return cls(jnp.zeros(()), jnp.zeros(()), jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
 
     @classmethod
     def from_numbers(cls, loss: float, weight: float, correct: int, examples: int) -> "MetricSums":
-        """Sums on the host, in the device's precision."""
+        """Makes sums on the host, in the device's precision."""
         return cls(np.float32(loss), np.float32(weight), np.int32(correct), np.int32(examples))
 
     def to_numbers(self) -> tuple[float, float, int, int]:
-        """The inverse of `from_numbers`, exactly."""
+        """Inverts `from_numbers`, exactly."""
         return float(self.loss), float(self.weight), int(self.correct), int(self.examples)
 
     def merge(self, other: "MetricSums") -> "MetricSums":
-        """The sums over both sets of examples."""
+        """Returns the sums over both sets of examples."""
         return MetricSums(*(a + b for a, b in zip(self, other, strict=True)))
 
     def minus(self, earlier: "MetricSums") -> "MetricSums":
-        """The sums over what was added since `earlier`."""
+        """Returns the sums over what was added since `earlier`."""
         return MetricSums(*(a - b for a, b in zip(self, earlier, strict=True)))
 
     def compute(self) -> dict[str, float]:
-        """Mean loss and accuracy. A host value: it waits for the device."""
+        """Computes mean loss and accuracy as host values, so it waits for the device."""
         sums = jax.device_get(self)
         return {
             "loss": float(sums.loss) / max(float(sums.weight), 1e-12),
@@ -60,12 +60,12 @@ class MetricSums(NamedTuple):
 def classification_metrics(
     logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0
 ) -> dict[str, Any]:
-    """Accuracy and other scores, loss, confusion and calibration of a whole split.
+    """Computes accuracy and other scores, loss, confusion and calibration of a whole split.
 
     Args:
         logits: f32[N, C].
         labels: i32[N].
-        temperature: what divides the logits for the calibrated metrics.
+        temperature: divides the logits for the calibrated metrics.
 
     Returns:
         `examples`, `accuracy`, `macro_f1`, `weighted_f1` and `mcc` (see `confusion_scores`), `auc`
@@ -95,7 +95,7 @@ def classification_metrics(
 
 
 def confusion_scores(confusion: np.ndarray) -> dict[str, float]:
-    """Scores that a confusion matrix gives.
+    """Computes the scores that a confusion matrix determines.
 
     >>> scores = confusion_scores(np.array([[8, 2], [0, 10]]))
     >>> {name: round(value, 4) for name, value in scores.items()}
@@ -105,9 +105,9 @@ def confusion_scores(confusion: np.ndarray) -> dict[str, float]:
         confusion: i64[C, C], rows: true label, columns: predicted.
 
     Returns:
-        `macro_f1`, the mean of the labels' F1 scores, of those that occur or are predicted;
-        `weighted_f1`, weighted by how often each occurs; and `mcc`, the correlation of answers and
-        labels (Matthews 1975; for more than two labels Gorodkin 2004), 0 where either is constant.
+        `macro_f1`, the mean of the F1 scores of all labels that occur or are predicted;
+        `weighted_f1`, weighted by each label's count; and `mcc`, the correlation of answers and
+        labels (Matthews 1975; for more than two labels Gorodkin 2004), 0 if either is constant.
     """
     true, answered = confusion.sum(axis=1), confusion.sum(axis=0)
     total, right = confusion.sum(), np.trace(confusion)
@@ -124,10 +124,10 @@ def confusion_scores(confusion: np.ndarray) -> dict[str, float]:
 
 
 def roc_auc(probabilities: np.ndarray, labels: np.ndarray) -> float | None:
-    """The area under the ROC curve: how often a text of a label is ranked above one of the others.
+    """Computes the area under the ROC curve: how often a label's texts rank above all others.
 
-    With two labels, of the second; with more, the mean over the labels, each against the rest
-    (macro average). Ties count half.
+    With two labels, it is that of the second; with more, the mean over the labels, each against the
+    rest (macro average). Ties count half.
 
     >>> roc_auc(np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.6, 0.4]]), np.array([0, 0, 1, 1]))
     0.75
@@ -137,7 +137,7 @@ def roc_auc(probabilities: np.ndarray, labels: np.ndarray) -> float | None:
         labels: i32[N].
 
     Returns:
-        From 0 to 1; None where a label does not occur, or nothing else does.
+        From 0 to 1; None if a label does not occur, or is the only one that does.
     """
     classes = probabilities.shape[1]
     areas = []
@@ -147,14 +147,14 @@ def roc_auc(probabilities: np.ndarray, labels: np.ndarray) -> float | None:
         if count in (0, len(labels)):
             return None
         _, place, ties = np.unique(probabilities[:, c], return_inverse=True, return_counts=True)
-        ranks = (np.cumsum(ties) - (ties - 1) / 2)[place]  # equal ones share their mean rank
+        ranks = (np.cumsum(ties) - (ties - 1) / 2)[place]  # tied scores share their mean rank
         below = ranks[positive].sum() - count * (count + 1) / 2
         areas.append(below / (count * (len(labels) - count)))
     return float(np.mean(areas))
 
 
 def class_probabilities(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of all classes: f32[N, C] -> f32[N, C].
+    """Computes the probabilities of all classes: f32[N, C] -> f32[N, C].
 
     >>> class_probabilities(np.array([[0.0, 0.0]], np.float32))
     array([[0.5, 0.5]], dtype=float32)
@@ -163,19 +163,18 @@ def class_probabilities(logits: np.ndarray) -> np.ndarray:
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature that makes the labels most probable (Guo et al. 2017, section 4.2).
+    """Fits the temperature that makes the labels most probable (Guo et al. 2017, section 4.2).
 
-    Divided by it, the logits of an over-confident model say no more than they know; which label is
-    the most probable stays as it is. A prior holds the logarithm of the temperature near 0, normal
-    with deviation 0.5, or a few texts would call for certainty, or for none; a thousand outweigh
-    it.
+    Dividing by it corrects the logits of an over-confident model without changing the most probable
+    label. A normal prior on the logarithm of the temperature, with mean 0 and deviation 0.5, keeps
+    a few texts from giving an extreme value; with a thousand texts it has little influence.
 
     Args:
         logits: f32[N, C], of texts that the model was not trained on.
         labels: i32[N].
 
     Returns:
-        Between 0.1 and 10.
+        The temperature, between 0.1 and 10.
     """
 
     def loss(log_temperature: float) -> float:
@@ -193,11 +192,11 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 def calibration_error(
     probabilities: np.ndarray, labels: np.ndarray, bins: int = CALIBRATION_BINS
 ) -> float:
-    """Expected calibration error (Guo et al. 2017, equation 3).
+    """Computes the expected calibration error (Guo et al. 2017, equation 3).
 
-    The distance between how sure the model is and how often it is right: texts are put in bins of
-    equal width by the probability of their most probable label, and the distances of the bins'
-    means are averaged, each bin weighing as many texts as it holds.
+    This is the distance between the model's confidence and its accuracy: texts are put in bins of
+    equal width by the probability of their most probable label, and the differences between the
+    bins' means are averaged, weighted by the number of texts in each bin.
 
     >>> calibration_error(np.array([[0.1, 0.9], [0.1, 0.9]]), np.array([1, 0]))
     0.4
@@ -205,7 +204,7 @@ def calibration_error(
     Args:
         probabilities: f[N, C].
         labels: i32[N].
-        bins: of the interval from 0 to 1.
+        bins: number of bins between 0 and 1.
     """
     confidence, predicted = probabilities.max(axis=1), probabilities.argmax(axis=1)
     bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
@@ -218,7 +217,7 @@ def _cross_entropy(log_probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Float64 log-probabilities [N, C]."""
+    """Computes float64 log-probabilities [N, C]."""
     logits = logits.astype(np.float64)
     shifted = logits - logits.max(axis=1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))

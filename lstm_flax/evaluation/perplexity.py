@@ -1,4 +1,4 @@
-"""Perplexity of a whole split under a language model, over the whole vocabulary."""
+"""Perplexity of a language model on a whole split, over the whole vocabulary."""
 
 from typing import Any
 
@@ -24,14 +24,14 @@ from lstm_flax.types import StreamBatch
 
 
 class PerplexityEvaluator:
-    """Reads a split's reviews one after another, as in training, dropout off.
+    """Reads a split's reviews one after another, as in training, with dropout off.
 
-    Every token of every review and the END of each is predicted exactly once by each direction.
+    Each direction predicts every token of every review, and the END of each, exactly once.
 
     Args:
         model: the language model.
-        streams: B, rows of a batch.
-        bptt_length: T, tokens of a row.
+        streams: B, rows per batch.
+        bptt_length: T, tokens per row.
         mesh: the devices that share each batch; None for one.
     """
 
@@ -60,7 +60,7 @@ class PerplexityEvaluator:
 
     @property
     def compilations(self) -> int:
-        """The number of batch shapes compiled."""
+        """Counts the batch shapes compiled so far."""
         return self._read.compilations
 
     def evaluate(self, params: Any, split: TokenizedSplit, description: str = "") -> dict[str, Any]:
@@ -72,9 +72,9 @@ class PerplexityEvaluator:
             description: shown beside a progress bar; empty for no bar.
 
         Returns:
-            `tokens` (of the text, an END for each review included), `loss` (mean cross-entropy of
-            a token in nats, over both directions where there are two), `perplexity` (its
-            exponential), and `perplexities`, one a direction.
+            `tokens` (of the text, including one END per review), `loss` (mean cross-entropy per
+            token in nats, over both directions if there are two), `perplexity` (its exponential),
+            and `perplexities`, one per direction.
         """
         text = running_text([split], seed=None)
         streams = Streams(text, self._rows, self._length, self._model.directions, pad=True)

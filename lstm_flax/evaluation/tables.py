@@ -1,4 +1,4 @@
-"""The results of an evaluation as a person reads them."""
+"""Formats evaluation results for people."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,11 +8,11 @@ from rich.cells import cell_len, set_cell_size
 
 from lstm_flax.display import escaped
 
-_LABELS = 20  # shown with scores of their own, at most
+_LABELS = 20  # the most labels shown with their own scores
 
 
 def result_table(results: dict[str, Any]) -> str:
-    """The metrics a person wants first, one a line."""
+    """Formats the most important metrics, one per line."""
     if "perplexity" in results:
         what = {
             "tokens": f"{results['tokens']:,}",
@@ -45,7 +45,7 @@ def result_table(results: dict[str, Any]) -> str:
 
 
 def _scores(results: dict[str, Any]) -> dict[str, str]:
-    """F1, MCC and AUC; none of results that an older version kept."""
+    """Formats F1, MCC and AUC; empty for results saved by an older version."""
     if "macro_f1" not in results:
         return {}
     f1 = f"{results['macro_f1']:.2%} macro, {results['weighted_f1']:.2%} weighted"
@@ -60,7 +60,7 @@ def _scores(results: dict[str, Any]) -> dict[str, str]:
 def label_scores(
     confusion: list[list[int]], names: Sequence[str]
 ) -> tuple[list[str], list[list[str]]]:
-    """Precision, recall and F1 of the most frequent labels: a heading, and a row a label.
+    """Computes precision, recall and F1 of the most frequent labels: a heading and a row per label.
 
     >>> head, rows = label_scores([[8, 2], [0, 10]], ["neg", "pos"])
     >>> rows[0]
@@ -83,7 +83,7 @@ def label_scores(
 
 
 def _label_table(confusion: list[list[int]], names: list[str]) -> list[str]:
-    r"""The scores of labels as lines; a wide character takes two columns.
+    r"""Formats the labels' scores as lines; a wide character takes two columns.
 
     >>> print("\n".join(_label_table([[8, 2], [0, 10]], ["neg", "pos"])))
       label    texts  precision  recall      F1  taken most often for

@@ -1,4 +1,4 @@
-"""The exported folder's own program against the predictor, on the same texts."""
+"""Compares the exported folder's own program with the predictor on the same texts."""
 
 import dataclasses
 import json
@@ -21,8 +21,8 @@ class Comparison:
     (0.2, 1)
 
     Attributes:
-        expected: f[N, C], probabilities of the predictor.
-        found: f[N, C], those of the exported program.
+        expected: f[N, C], probabilities from the predictor.
+        found: f[N, C], probabilities from the exported program.
     """
 
     expected: np.ndarray
@@ -30,32 +30,32 @@ class Comparison:
 
     @property
     def largest_difference(self) -> float:
-        """Between two probabilities of the same text and label."""
+        """The largest difference between two probabilities of the same text and label."""
         return float(np.abs(self.expected - self.found).max())
 
     @property
     def changed_labels(self) -> int:
-        """Texts whose most probable label differs."""
+        """Number of texts whose most probable label differs."""
         return int((self.expected.argmax(axis=1) != self.found.argmax(axis=1)).sum())
 
     def accuracies(self, labels: np.ndarray) -> tuple[float, float]:
-        """Accuracy of both sides: i[N] true labels -> the predictor's, the exported program's."""
+        """Computes both accuracies from i[N] true labels: the predictor's, the program's."""
         expected, found = (p.argmax(axis=1) == labels for p in (self.expected, self.found))
         return float(expected.mean()), float(found.mean())
 
 
 def run_exported(folder: Path, texts: Sequence[str], python: str = sys.executable) -> np.ndarray:
-    """Probabilities f64[N, C] of N texts, by the folder's program in a process of its own.
+    """Computes probabilities f64[N, C] of N texts with the folder's program in a new process.
 
     Args:
         folder: as `export_model` wrote it.
         texts: none of them empty.
-        python: the interpreter; its environment needs what the program imports, no more.
+        python: the interpreter; its environment needs only what the program imports.
 
     Raises:
         UserError: the program failed.
     """
-    # Normalisation makes a line break a space, and so does this.
+    # Normalisation turns line breaks into spaces, and so does this.
     lines = [text.replace("\r", " ").replace("\n", " ") for text in texts]
     done = subprocess.run(
         [python, "-X", "utf8", str(folder / "run.py")],

@@ -34,15 +34,15 @@ def describe_model(
     labels: tuple[str, ...],
     temperature: float,
 ) -> dict[str, Any]:
-    """Everything that is not an array between a text and its probabilities.
+    """Describes everything between a text and its probabilities, except the arrays.
 
-    Of a text longer than `max_length` tokens the first `head_length` are kept, and as many of the
+    A text longer than `max_length` tokens keeps its first `head_length` tokens, and as many of the
     last as there is room for. Logits are divided by `temperature` before the softmax.
 
     Args:
         model: its attributes.
         encoder: how texts are normalised and split.
-        config: where long texts are cut.
+        config: how long texts are truncated.
         labels: C names.
         temperature: fitted to the development part.
     """
@@ -64,13 +64,13 @@ def describe_model(
 
 
 def model_card(trained: TrainedModel, format: str, weights: str, needs: str) -> str:
-    """The card of an exported classifier, in Markdown.
+    """Formats the card of an exported classifier, in Markdown.
 
     Args:
         trained: the classifier.
-        format: of the export.
+        format: format of the export.
         weights: how its matrices are stored.
-        needs: what the runner imports beside the standard library.
+        needs: packages that the runner imports besides the standard library.
     """
     metadata = trained.metadata
     config, history = metadata.config, metadata.history

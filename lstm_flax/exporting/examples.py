@@ -1,4 +1,4 @@
-"""Texts of many kinds, on which an exported classifier repeats the predictor's answers."""
+"""Texts of many kinds, used to check that an exported classifier gives the predictor's answers."""
 
 EXAMPLE_TEXTS = (
     "A gentle, funny film that earns its tears.",

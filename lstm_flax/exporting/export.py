@@ -1,4 +1,4 @@
-"""Exporting: a trained classifier to a folder that another runtime runs by itself."""
+"""Exports a trained classifier to a folder that another runtime can run by itself."""
 
 import hashlib
 import importlib.util
@@ -26,7 +26,7 @@ _RUNNERS = Path(__file__).parent / "runners"
 
 
 class _Format(NamedTuple):
-    """A format: its files, what writing them takes, and what its runner imports."""
+    """A format: its files, the packages that write them, and the packages its runner imports."""
 
     write: Callable[[TextClassifier, Any, str], Mapping[str, bytes]]
     packages: tuple[str, ...]
@@ -67,11 +67,11 @@ FORMATS: Mapping[str, _Format] = {
 
 
 def check_export(format: str, weights: str, folder: Path) -> None:
-    """Makes sure that an export can begin.
+    """Checks that an export can begin.
 
     Raises:
-        UserError: there is no such format, it has no such weights, a package that it takes is
-            absent, or the folder is in use.
+        UserError: there is no such format, it does not support these weights, a required package is
+            missing, or the folder is in use.
     """
     if format not in FORMATS:
         raise UserError(f"format {format!r}: choose {', '.join(FORMATS)}")
@@ -83,7 +83,7 @@ def check_export(format: str, weights: str, folder: Path) -> None:
     for package in chosen.packages:
         if importlib.util.find_spec(package) is None:
             raise UserError(
-                f"format {format!r} takes the package {package}: pip install 'lstm-flax[export]'"
+                f"format {format!r} needs the package {package}: pip install 'lstm-flax[export]'"
             )
     try:
         str(folder.absolute()).encode()
@@ -97,7 +97,7 @@ def check_export(format: str, weights: str, folder: Path) -> None:
 
 
 def _check_model(model: TextClassifier, format: str) -> None:
-    """Makes sure that a format's program has all that the model has: StableHLO is the model."""
+    """Checks that a format supports everything in the model: StableHLO always does."""
     merge = model.direction_merge if model.bidirectional else "concat"
     for name, value, only in (
         ("direction_merge", merge, "concat"),
@@ -110,7 +110,7 @@ def _check_model(model: TextClassifier, format: str) -> None:
 
 
 def missing_runtime(format: str) -> str | None:
-    """The package that the runner of a format lacks here; None if it can run."""
+    """Returns a package that the format's runner needs and that is missing here; None if none."""
     for package in FORMATS[format].runtime:
         if importlib.util.find_spec(package) is None:
             return package
@@ -124,18 +124,18 @@ def export_model(
     weights: str,
     examples: Mapping[str, Sequence[Any]],
 ) -> None:
-    """Writes a classifier as a folder, whole or not at all.
+    """Writes a classifier as a folder, completely or not at all.
 
     Args:
         trained: a restored classifier.
-        folder: not there yet, or empty.
+        folder: a new or empty folder.
         format: one of `FORMATS`.
-        weights: how matrices are stored: `float32`; of onnx also `float16` or `int8`.
-        examples: texts, and the probabilities that the runner's `--check` is to find.
+        weights: how matrices are stored: `float32`; for onnx also `float16` or `int8`.
+        examples: texts, and the probabilities that the runner's `--check` should reproduce.
 
     Raises:
-        UserError: see `check_export`; the format has not what the model has; or the folder cannot
-            be written.
+        UserError: see `check_export`; or the format does not support the model, or the folder
+            cannot be written.
     """
     check_export(format, weights, folder)
     assert isinstance(trained.model, TextClassifier)
@@ -166,10 +166,10 @@ def export_model(
 
 
 def _ratios(encoder: TextEncoder) -> dict[str, np.ndarray]:
-    """Ascending hashes u32[U + 1] and their ratios f16[U + 1, R].
+    """Returns ascending hashes u32[U + 1] and their ratios f16[U + 1, R].
 
-    The last row, of the highest hash there is, holds zeros: looking a hash up never leaves the
-    table.
+    The last row has the highest possible hash and zero ratios, so no lookup goes past the end of
+    the table.
     """
     if encoder.ngrams is None:
         return {"keys": np.zeros(0, np.uint32), "ratios": np.zeros((0, 0), np.float16)}
@@ -198,7 +198,7 @@ def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
 
 
 def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Writes the files under a temporary folder's name, then renames it."""
+    """Writes the files under a temporary folder name, then renames it."""
     make_folder(folder.parent)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:

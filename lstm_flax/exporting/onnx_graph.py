@@ -3,7 +3,7 @@
 The recurrent operators are ONNX's own and take the lengths (`sequence_lens`); batch and time are
 dynamic. Reference: https://onnx.ai/onnx/operators/onnx__LSTM.html
 
-Inputs: token_ids i32[batch, time], lengths i32[batch] and, of a model with token features,
+Inputs: token_ids i32[batch, time], lengths i32[batch] and, for a model with token features,
 token_features f32[batch, time, F]. Output: logits f32[batch, C].
 """
 
@@ -26,13 +26,13 @@ _LOWEST = np.float32(np.finfo(np.float32).min)
 def build_onnx(
     model: TextClassifier, state_dict: Mapping[str, np.ndarray], weights: str = "float32"
 ) -> bytes:
-    """The serialised graph of a classifier, checked.
+    """Builds and checks the serialised graph of a classifier.
 
     Args:
         model: its attributes.
         state_dict: its parameters, see `to_state_dict`.
-        weights: how matrices are stored: `float32`, `float16`, or `int8` with one scale a row. They
-            are turned back to float32 before they are used: a smaller file, no other arithmetic.
+        weights: how matrices are stored: `float32`, `float16`, or `int8` with one scale per row.
+            They are converted back to float32 before use: a smaller file, the same arithmetic.
     """
     graph = _Graph(weights)
     ids, lengths = "token_ids", "lengths"
@@ -41,7 +41,7 @@ def build_onnx(
     column = graph.add("Unsqueeze", lengths, graph.numbers([1]))
     mask = graph.add("Less", graph.add("Cast", steps, to=TensorProto.INT32), column)  # [B, T]
     wide_mask = graph.add("Unsqueeze", mask, graph.numbers([2]))
-    # Whatever stands past a row's length is not looked up.
+    # Ids past a row's length are not looked up.
     ids = graph.add("Where", mask, ids, graph.number(PAD_ID, np.int32))
     x = graph.lookup(state_dict["embedding.weight"], ids)
     if model.num_token_features:
@@ -66,7 +66,7 @@ def build_onnx(
 
 
 class _Graph:
-    """Nodes and stored arrays, each with a name of its own."""
+    """Nodes and stored arrays, each with a unique name."""
 
     def __init__(self, weights: str) -> None:
         self.weights = weights
@@ -74,28 +74,28 @@ class _Graph:
         self.stored: list[Any] = []
 
     def add(self, operator: str, *inputs: str, output: str = "", outputs: int = 1, **fields: Any):  # type: ignore[no-untyped-def]
-        """One operator; returns the name of its output, or those of several."""
+        """Adds one operator; returns the name of its output, or of its several outputs."""
         number = len(self.nodes)
         names = [output or f"{operator}_{number}_{k}" for k in range(outputs)]
         self.nodes.append(helper.make_node(operator, list(inputs), names, **fields))
         return names[0] if outputs == 1 else names
 
     def store(self, array: np.ndarray) -> str:
-        """A constant array."""
+        """Adds a constant array."""
         name = f"stored_{len(self.stored)}"
         self.stored.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
     def number(self, value: Any, dtype: Any = np.float32) -> str:
-        """A constant scalar."""
+        """Adds a constant scalar."""
         return self.store(np.array(value, dtype))
 
     def numbers(self, values: list[int]) -> str:
-        """A constant list of i64, such as axes."""
+        """Adds a constant list of i64, for example axes."""
         return self.store(np.array(values, np.int64))
 
     def matrix(self, array: np.ndarray) -> str:
-        """A weight f32[..., n], stored as `weights` asks and turned back to float32."""
+        """Adds a weight f32[..., n], stored according to `weights` and converted to float32."""
         if self.weights == "float32":
             return self.store(array)
         if self.weights == "float16":
@@ -105,7 +105,7 @@ class _Graph:
         return str(self.add("Mul", back, self.store(scale)))
 
     def lookup(self, table: np.ndarray, ids: str) -> str:
-        """Rows of a table; only those looked up are turned back to float32."""
+        """Looks up rows of a table; only these rows are converted back to float32."""
         if self.weights == "float32":
             return str(self.add("Gather", self.store(table), ids))
         if self.weights == "float16":
@@ -116,7 +116,7 @@ class _Graph:
         return str(self.add("Mul", rows, self.add("Gather", self.store(scale), ids)))
 
     def linear(self, x: str, state_dict: Mapping[str, np.ndarray], name: str) -> str:
-        """A linear layer by its name in the state dict: [..., n] -> [..., m]."""
+        """Adds a linear layer by its name in the state dict: [..., n] -> [..., m]."""
         product = self.add("MatMul", x, self.matrix(state_dict[f"{name}.weight"].T))
         if f"{name}.bias" not in state_dict:
             return str(product)
@@ -142,11 +142,11 @@ def _layer(
     layer: int,
     x: str,
 ) -> tuple[str, str]:
-    """One recurrent layer: [T, B, E] -> outputs [T, B, D*H] and final states [B, D*H]."""
+    """Adds one recurrent layer: [T, B, E] -> outputs [T, B, D*H] and final states [B, D*H]."""
     suffixes = [f"_l{layer}", f"_l{layer}_reverse"][: 1 + model.bidirectional]
 
     def arrays(kind: str) -> np.ndarray:
-        """[D, G*H, ...], the gates in ONNX's order."""
+        """Returns [D, G*H, ...], with the gates in ONNX's order."""
         found = [state_dict[f"recurrent.{kind}{suffix}"] for suffix in suffixes]
         gates = [np.split(array, len(_GATES[model.cell])) for array in found]
         return np.stack([np.concatenate([g[k] for k in _GATES[model.cell]]) for g in gates])
@@ -175,7 +175,7 @@ def _pool(
     mask: str,
     lengths: str,
 ) -> str:
-    """One vector a row: outputs [B, T, D*H], last [B, D*H], bool[B, T, 1], i32[B, 1]."""
+    """Pools to one vector per row: outputs [B, T, D*H], last [B, D*H], bool[B, T, 1], i32[B, 1]."""
     if kind == "last":
         return last
     over_time = graph.numbers([1])

@@ -1,6 +1,6 @@
 """A classifier as one StableHLO artifact for CPU, CUDA and TPU, batch and time symbolic.
 
-Every platform gets the same implementation, chosen by the cell: never by the machine that exports.
+All platforms get the same implementation, which depends on the cell, not on the exporting machine.
 """
 
 from typing import Any, cast
@@ -15,7 +15,7 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def build_stablehlo(model: TextClassifier, params: Any) -> bytes:
-    """The serialised program of a classifier, its parameters inside.
+    """Serialises the program of a classifier, including its parameters.
 
     It takes token_ids i32[batch, time], lengths i32[batch] and token_features f32[batch, time, F],
     F = 0 for a model without them, and returns logits f32[batch, C].

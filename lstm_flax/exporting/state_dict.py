@@ -1,4 +1,4 @@
-"""A classifier's parameters under the names of the torch module of `runners/torch_classifier.py`.
+"""A classifier's parameters, named as in the torch module of `runners/torch_classifier.py`.
 
 >>> params = {"head": {"kernel": np.ones((3, 2)), "bias": np.zeros(2)}}
 >>> {name: array.shape for name, array in to_state_dict(params).items()}
@@ -21,9 +21,9 @@ def to_state_dict(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
         params: embedding, ngrams (perhaps), recurrent, pooling and votes (perhaps), head.
 
     Returns:
-        `embedding.weight` [V, E], `ngrams.weight` [E, F], `recurrent.weight_ih_l0` ... as
-        `torch.nn.LSTM` has them, `attention_hidden.*`, `attention_score.weight`, `head.weight`
-        [C, D*H], `head.bias` and `votes.weight` [C, F], all f32.
+        `embedding.weight` [V, E], `ngrams.weight` [E, F], `recurrent.weight_ih_l0` ... as in
+        `torch.nn.LSTM`, `attention_hidden.*`, `attention_score.weight`, `head.weight` [C, D*H],
+        `head.bias` and `votes.weight` [C, F], all f32.
     """
     state_dict: dict[str, np.ndarray] = {}
     for name, part in (dict(params) | dict(params.get("pooling", {}))).items():
@@ -46,7 +46,7 @@ def to_state_dict(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def flat_names(params: Mapping[str, Any], prefix: str = "") -> dict[str, np.ndarray]:
-    """Flax's own names, joined by dots: a tree of arrays -> f32 arrays by name.
+    """Joins Flax's own names with dots: a tree of arrays -> f32 arrays by name.
 
     >>> list(flat_names({"head": {"bias": np.zeros(2)}}))
     ['head.bias']

@@ -1,10 +1,10 @@
-"""Explaining a classifier's answers by what each word contributed.
+"""Explains a classifier's answers by the contribution of each word.
 
-Integrated gradients (Sundararajan et al. 2017, equation 1) of the log-odds of a label. The path
-goes from no input at all (zero embeddings, no n-gram speaks for any label) straight to the text.
-Both inputs of a token, its embedding and its n-gram features, are moved together, so that the
-contributions of both sum to the difference of the two answers. An n-gram's share is divided among
-its tokens; the shares of the tokens of one word are summed.
+The method is integrated gradients (Sundararajan et al. 2017, equation 1) of a label's log-odds. The
+path runs straight from an empty input (zero embeddings, no n-gram evidence for any label) to the
+text. A token's two inputs, its embedding and its n-gram features, move together, so the
+contributions of both sum to the difference between the two answers. An n-gram's share is divided
+among its tokens, and the shares of a word's tokens are summed.
 """
 
 import dataclasses
@@ -23,15 +23,15 @@ from lstm_flax.models.inputs import input_vectors, logits_of_inputs
 from lstm_flax.types import Batch
 
 DEFAULT_STEPS = 64
-MOST_STEPS = 1_000  # numpy finds the points by the eigenvalues of a matrix of steps x steps
-_ROWS = 16  # points of a path that are computed at once
+MOST_STEPS = 1_000  # numpy finds the points from the eigenvalues of a steps x steps matrix
+_ROWS = 16  # points of a path computed at once
 
 
 class Explainer:
     """Explains the answers of one classifier; threads may share it.
 
     Args:
-        trained: a restored classifier. It is computed in float32.
+        trained: a restored classifier. It runs in float32.
     """
 
     def __init__(self, trained: TrainedModel) -> None:
@@ -47,7 +47,7 @@ class Explainer:
         def rows(
             params: Any, x: Any, token_ids: Any, lengths: Any, weights: Any, label: Any
         ) -> tuple[Any, Any]:
-            """Logits f32[B, C], and the weighted sum of the gradients of the log-odds f32[T, I]."""
+            """Returns logits f32[B, C] and the weighted sum of log-odds gradients f32[T, I]."""
 
             def weighted(x: jax.Array) -> tuple[jax.Array, jax.Array]:
                 vectors, votes = jnp.split(x, [model.embedding_size], axis=-1)
@@ -63,7 +63,7 @@ class Explainer:
 
     @property
     def compilations(self) -> int:
-        """The number of bucket widths compiled."""
+        """Counts the bucket widths compiled so far."""
         return int(self._rows._cache_size())
 
     def explain(
@@ -95,19 +95,19 @@ class Explainer:
         return self._check(explanation, reading, chosen) if check else explanation
 
     def read(self, text: str) -> Reading:
-        """A text as the model reads it."""
+        """Reads a text as the model does."""
         return read_text(text, self._encoder, self._data)
 
     def shares(
         self, reading: Reading, label: int, points: np.ndarray, weights: np.ndarray
     ) -> "Shares":
-        """Contributions of the tokens to a label, by their gradients at some points of the path.
+        """Computes the tokens' contributions to a label from gradients at points of the path.
 
         Args:
-            reading: of one text.
+            reading: one text as the model reads it.
             label: index of the label.
-            points: f64[k], places on the path: 0 is no input, 1 the text.
-            weights: f64[k], of the gradient at each. The point 1 alone gives gradient times input.
+            points: f64[k], positions on the path: 0 is no input, 1 is the text.
+            weights: f64[k], weights of the gradients. Point 1 alone gives gradient times input.
         """
         x, length = self._inputs(reading.batch), int(reading.batch.lengths[0])
         gradient = np.zeros(x.shape, np.float64)
@@ -121,7 +121,7 @@ class Explainer:
         return self._share(reading, gradient)
 
     def _inputs(self, batch: Batch) -> np.ndarray:
-        """The inputs of a batch of one row, f32[T, I]: input vectors, and features that vote."""
+        """Returns a one-row batch's inputs, f32[T, I]: input vectors and features that vote."""
         embedded, mapped = self._vectors(self._params, batch)
         vectors = np.asarray(embedded[0]) + np.asarray(mapped[0])
         if not self._votes:
@@ -129,7 +129,7 @@ class Explainer:
         return np.concatenate([vectors, np.asarray(batch.token_features)[0]], axis=-1)
 
     def _logits(self, rows: Sequence[tuple[np.ndarray, Batch]]) -> np.ndarray:
-        """Calibrated logits f32[k, C] of up to `_ROWS` rows: inputs f32[T, I], and their batch."""
+        """Computes calibrated logits f32[k, C] of up to `_ROWS` rows (inputs f32[T, I], batch)."""
         lengths = np.ones(_ROWS, np.int32)
         x = np.zeros((_ROWS, max(len(row) for row, _ in rows), rows[0][0].shape[1]), np.float32)
         ids = np.zeros(x.shape[:2], np.int32)
@@ -162,7 +162,7 @@ class Explainer:
         return Shares(own + through, through, float(sizes[0] / max(sum(sizes), 1e-12)))
 
     def _check(self, explanation: Explanation, reading: Reading, label: int) -> Explanation:
-        """Deletes the strongest words, one at a time."""
+        """Deletes the strongest words, one at a time, and records the effect."""
         strongest = explanation.strongest()
         change = self.log_odds_without(reading, [[word] for word in strongest], label)
         fall = {
@@ -175,9 +175,9 @@ class Explainer:
     def log_odds_without(
         self, reading: Reading, deletions: Sequence[Sequence[WordContribution]], label: int
     ) -> np.ndarray:
-        """Log-odds of a label, f64[k], with some words deleted from the text, k times others.
+        """Computes a label's log-odds, f64[k], with words deleted: one set of words for each of k.
 
-        A text of which nothing is left is read as the unknown token, as ever.
+        A text that becomes empty is read as the unknown token, as usual.
         """
         starts = np.array([token.start for token in reading.tokens])
         rows = []
@@ -197,8 +197,8 @@ class Shares(NamedTuple):
 
     Attributes:
         of_tokens: f64[n].
-        from_ngrams: f64[n], the part of it through n-gram features.
-        ngram_part: of all contributions, each counted without its sign.
+        from_ngrams: f64[n], the part that comes from n-gram features.
+        ngram_part: the same as a fraction of all contributions, each counted without its sign.
     """
 
     of_tokens: np.ndarray
@@ -207,7 +207,7 @@ class Shares(NamedTuple):
 
 
 def log_odds(logits: Any, label: Any) -> Any:
-    """log(p / (1 - p)) of a label: [..., C] -> [...].
+    """Computes log(p / (1 - p)) of a label: [..., C] -> [...].
 
     >>> float(log_odds(jnp.array([0.0, 3.0]), 1))
     3.0
@@ -218,12 +218,12 @@ def log_odds(logits: Any, label: Any) -> Any:
 
 
 def _filled(values: np.ndarray) -> np.ndarray:
-    """Up to `_ROWS` values, filled up with zeros."""
+    """Pads up to `_ROWS` values with zeros."""
     return np.pad(values, (0, _ROWS - len(values))).astype(np.float32)
 
 
 def sum_words(reading: Reading, shares: Shares) -> list[WordContribution]:
-    """The contributions of the words of a text."""
+    """Sums the contributions of each word's tokens."""
     words, word_of = group_words(reading.text, reading.tokens)
     total = np.bincount(word_of, shares.of_tokens, len(words))
     through = np.bincount(word_of, shares.from_ngrams, len(words))

@@ -1,4 +1,4 @@
-"""Why a classifier gave its answer: what each word contributed to it; see `explainer.py`."""
+"""Explanations of a classifier's answer: the contribution of each word; see `explainer.py`."""
 
 import dataclasses
 from typing import Any
@@ -11,15 +11,15 @@ _LARGE_ERROR = 0.1  # completeness error: one review in 30 has a larger one
 
 @dataclasses.dataclass(frozen=True)
 class WordContribution:
-    """A word of the text, and what it contributed.
+    """A word of the text and its contribution.
 
     Attributes:
-        text: as it stands in the text, before normalisation.
+        text: as in the text, before normalisation.
         start: where it begins in the text.
         end: where it ends.
-        contribution: to the log-odds of the label; negative where it speaks against it.
-        from_ngrams: the part of the contribution that came through n-gram features.
-        occlusion: by how much the log-odds fall when the word is deleted from the text; None for
+        contribution: to the log-odds of the label; negative if it speaks against the label.
+        from_ngrams: the part of the contribution that comes from n-gram features.
+        occlusion: how much the log-odds fall when the word is deleted from the text; None for
             words that were not checked.
     """
 
@@ -33,24 +33,24 @@ class WordContribution:
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
-    """Why a text has its answer. Log-odds are calibrated, as probabilities are.
+    """An explanation of the answer for a text. Log-odds are calibrated, as probabilities are.
 
     Attributes:
-        text: as it was given.
-        label: that is explained: the answer, unless another was named.
-        probability: of that label.
+        text: as given.
+        label: the label that is explained: the answer, unless another was requested.
+        probability: probability of that label.
         log_odds: log(p / (1 - p)) of that label.
-        empty_log_odds: the same of no input, where the path begins.
-        words: in the order of the text. Of a text too long for the model, the words that it did not
-            read contribute through n-grams alone.
-        completeness_error: the distance between the sum of all contributions and `log_odds -
-            empty_log_odds`, as a part of the latter. What the sum over `steps` points lacks of the
-            integral.
-        ngram_part: the part of the contributions, each counted without its sign, that came through
+        empty_log_odds: the same for an empty input, where the path begins.
+        words: in text order. In a text too long for the model, words that it did not read
+            contribute only through n-grams.
+        completeness_error: the difference between the sum of all contributions and `log_odds -
+            empty_log_odds`, as a fraction of the latter: the error of the sum over `steps` points
+            as an approximation of the integral.
+        ngram_part: fraction of the contributions, each counted without its sign, that comes from
             n-gram features.
-        steps: points of the path.
-        unknown: part of the text's characters in tokens that the model does not know, from 0 to 1.
-        truncated: whether the model read a part of the text only.
+        steps: number of points on the path.
+        unknown: fraction of the text's characters in tokens unknown to the model, from 0 to 1.
+        truncated: True if the model read only part of the text.
     """
 
     text: str
@@ -67,24 +67,24 @@ class Explanation:
 
     @property
     def warnings(self) -> list[str]:
-        """Reasons to believe the contributions less, a line each."""
+        """Lists reasons to doubt the contributions, one per line."""
         found = []
         if self.truncated:
-            found.append("longer than the model reads: a part of it was left out")
+            found.append("longer than the model reads: part of it was left out")
         unknown = unknown_warning(self.unknown)
         if unknown is not None:
             found.append(unknown)
         if self.completeness_error > _LARGE_ERROR:
             found.append(
                 f"the contributions are off by {self.completeness_error:.0%} of what they explain: "
-                f"take more than {self.steps} steps"
+                f"use more than {self.steps} steps"
             )
         return found
 
     def to_dict(self) -> dict[str, Any]:
-        """The attributes and the warnings, as JSON takes them."""
+        """Returns the attributes and the warnings in a form that JSON accepts."""
         return dataclasses.asdict(self) | {"warnings": self.warnings}
 
     def strongest(self, count: int = CHECKED_WORDS) -> list[WordContribution]:
-        """The words that contributed most, for or against the label."""
+        """Returns the words that contributed most, for or against the label."""
         return sorted(self.words, key=lambda word: -abs(word.contribution))[:count]

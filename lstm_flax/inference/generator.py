@@ -1,4 +1,4 @@
-"""Texts drawn from a language model, token by token."""
+"""Generates texts from a language model, token by token."""
 
 import logging
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class Generator:
-    """A trained language model with its tokenizer, reading forward; shared by threads safely.
+    """A trained language model with its tokenizer, reading forward; safe to share among threads.
 
     >>> generator = Generator.from_checkpoint("runs/imdb_pretrain")  # doctest: +SKIP
     >>> generator.generate("This film", count=2, seed=0)  # doctest: +SKIP
@@ -45,7 +45,7 @@ class Generator:
         model = self._model
 
         def read(params: Any, token_ids: jax.Array, carry: Carry) -> tuple[jax.Array, Carry]:
-            """One token a row, i32[N], to the logits f32[N, V] of its successor."""
+            """Maps one token per row, i32[N], to the logits f32[N, V] of the next one."""
             queries, _, carry = read_piece(model, params, token_ids[:, None, None], carry)
             table, bias = softmax_weights(params)
             return queries[:, 0, 0].astype(jnp.float32) @ table.T + bias, carry
@@ -61,7 +61,7 @@ class Generator:
             checkpoint: `best` or `last`.
 
         Raises:
-            UserError: where there is no whole checkpoint, or that of a classifier.
+            UserError: there is no intact checkpoint, or it is a classifier's.
         """
         return cls(load_trained_model(Path(path), checkpoint))
 
@@ -74,22 +74,22 @@ class Generator:
         top_p: float = 1.0,
         seed: int = 0,
     ) -> list[str]:
-        """Writes texts; text i depends on the seed and on i alone, not on their number.
+        """Generates texts; text i depends only on the seed and on i, not on `count`.
 
         Args:
-            prompt: what every text begins with; empty to begin a new review.
-            count: how many texts.
-            max_tokens: the longest continuation. A text may end before.
+            prompt: the beginning of every text; empty to begin a new review.
+            count: number of texts.
+            max_tokens: the longest continuation. A text may end earlier.
             temperature: divides the logits; 0 always takes the most probable token.
             top_p: draws from the fewest most probable tokens whose probabilities sum to this
                 (Holtzman et al. 2020); 0 always takes the most probable token.
-            seed: of the draws.
+            seed: seed of the draws.
 
         Returns:
-            The texts, prompt included. No text holds the unknown token.
+            The texts, including the prompt. No text contains the unknown token.
 
         Raises:
-            UserError: naming the argument that is out of range.
+            UserError: an argument is out of range; the message names it.
         """
         for name, value, good, range_ in (
             ("count", count, count >= 1, "at least 1"),
@@ -102,7 +102,7 @@ class Generator:
                 raise UserError(f"{name} = {value}: must be {range_}")
         prompt = prompt.strip()
         read = self._read_prompt(prompt) if prompt else []
-        # Placed as all carries to come are: other placements would be compiled for anew.
+        # Placed as all later carries are: any other placement would trigger a recompilation.
         carry = jax.device_put(self._model.initial_carry(count), jax.devices()[0])
         for token in [END_ID, *read]:  # as in training, END goes before a text
             logits, carry = self._read(self._params, np.full(count, token, np.int32), carry)
@@ -151,12 +151,12 @@ def draw_token(logits: np.ndarray, uniform: float, temperature: float, top_p: fl
 
     Args:
         logits: f32[V].
-        uniform: what decides, in [0, 1).
+        uniform: the random number in [0, 1) that decides.
         temperature: divides the logits; 0 for the most probable token.
-        top_p: mass of the most probable tokens that are drawn from; tokens as probable as the last
-            of them count too.
+        top_p: probability mass of the tokens to draw from, most probable first; tokens as probable
+            as the last of them are included.
     """
-    allowed = logits[END_ID:].astype(np.float64)  # the ids before END's are those three
+    allowed = logits[END_ID:].astype(np.float64)  # the ids below END_ID are those three
     if temperature == 0 or top_p == 0:
         return END_ID + int(allowed.argmax())
     probabilities = np.exp((allowed - allowed.max()) / temperature)

@@ -11,13 +11,13 @@ class Prediction:
     """The answer for one text.
 
     Attributes:
-        text: as it was given.
+        text: as given.
         label: the most probable label's name.
         probabilities: of every label, by name; they sum to 1. Calibrated on the development part
-            of the data that the model was trained on.
-        unknown: part of the text's characters in tokens that the model does not know, from 0 to 1.
-            The answer for a text of mostly unknown tokens says little, however sure it is.
-        truncated: whether the text is longer than `max_length`: the model read a part of it.
+            of the model's training data.
+        unknown: fraction of the text's characters in tokens unknown to the model, from 0 to 1. If
+            most are unknown, the answer means little, however confident it is.
+        truncated: True if the text is longer than `max_length`, so the model read only part of it.
     """
 
     text: str
@@ -28,11 +28,11 @@ class Prediction:
 
     @property
     def warning(self) -> str | None:
-        """The warning for a text that the model mostly does not know."""
+        """The warning for a text that is mostly unknown to the model; None for others."""
         return unknown_warning(self.unknown)
 
     def to_dict(self) -> dict[str, Any]:
-        """Label and probabilities, `warning` and `truncated` where they say something.
+        """Returns label and probabilities, plus `warning` and `truncated` if they apply.
 
         >>> Prediction("so good", "pos", {"neg": 0.1, "pos": 0.9}, unknown=0.0).to_dict()
         {'label': 'pos', 'probabilities': {'neg': 0.1, 'pos': 0.9}}

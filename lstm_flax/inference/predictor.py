@@ -28,13 +28,13 @@ from lstm_flax.inference.states import StateReader, States
 from lstm_flax.models.classifier import TextClassifier
 from lstm_flax.text.tokenized import TokenizedSplit
 
-_CHUNK = 4096  # texts read ahead of a stream: enough to batch by length, small to hold
+_CHUNK = 4096  # texts read ahead from a stream: enough to batch by length, few enough to hold
 
 
 class Predictor:
-    """One trained classifier or several, with text encoders; safe to share between threads.
+    """One or more trained classifiers with text encoders; safe to share among threads.
 
-    Several answer with the mean of their probabilities.
+    Several classifiers answer with the mean of their probabilities.
 
     >>> predictor = Predictor.from_checkpoint()  # the model that comes with the package
     >>> predictor.predict(["A gentle, funny film that earns its tears."])[0].label
@@ -42,14 +42,14 @@ class Predictor:
 
     Args:
         trained: a restored classifier; see `from_checkpoint`.
-        others: more of them, for the same labels.
+        others: more classifiers for the same labels.
 
     Attributes:
-        trained: the first of them.
+        trained: the first classifier.
         label_names: C names.
 
     Raises:
-        UserError: one is no classifier, or has other labels than the first.
+        UserError: one is not a classifier, or has other labels than the first.
     """
 
     def __init__(self, trained: TrainedModel, *others: TrainedModel) -> None:
@@ -73,11 +73,11 @@ class Predictor:
         Args:
             path: a run's folder, or a checkpoint folder copied from one; None for the model that
                 comes with the package.
-            others: folders of more classifiers, whose mean answers.
+            others: folders of more classifiers, to average the answers of all.
             checkpoint: `best` or `last`.
 
         Raises:
-            UserError: where there is no whole checkpoint.
+            UserError: there is no intact checkpoint.
         """
         folders = [model_folder(None if path is None else Path(path)), *map(Path, others)]
         return cls(*(load_trained_model(folder, checkpoint) for folder in folders))
@@ -86,8 +86,8 @@ class Predictor:
         """Classifies texts of any length, in order.
 
         Raises:
-            UserError: for an empty text, named as `texts[i]` with i from 0, as Python counts, or a
-                text where a list is due.
+            UserError: a text is empty (the message names it as `texts[i]` with i from 0, as in
+                Python), or a single string was given instead of a list.
         """
         texts = list(column_of(texts, "predict"))
         check_texts(texts)
@@ -100,7 +100,7 @@ class Predictor:
             texts: none of them empty.
 
         Raises:
-            UserError: the process is a fork of the one that made the predictor.
+            UserError: the process was forked from the one that made the predictor.
         """
         if os.getpid() != self._process:
             raise UserError(
@@ -124,12 +124,12 @@ class Predictor:
                     )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles and copies as the bytes of whole models: opening them runs no code of theirs."""
+        """Pickles and copies as whole models in bytes; unpickling runs no code from them."""
         return type(self).from_bytes, tuple(pack(member.trained) for member in self._members)
 
     @classmethod
     def from_bytes(cls, *models: bytes) -> "Predictor":
-        """Opens models that `lstm_flax.checkpoints.packed.pack` wrote.
+        """Loads models that `lstm_flax.checkpoints.packed.pack` wrote.
 
         Raises:
             UserError: one is damaged, or of another version.
@@ -143,24 +143,24 @@ class Predictor:
         weights: str = "float32",
         texts: Sequence[str] = EXAMPLE_TEXTS,
     ) -> Comparison | None:
-        """Writes the classifier as a folder that another runtime runs, and compares both sides.
+        """Writes the classifier as a folder for another runtime, and compares both sides.
 
         Args:
-            folder: not there yet, or empty.
+            folder: a new or empty folder.
             format: `onnx`, `safetensors`, `torch` or `stablehlo`; see `docs/export.md`.
-            weights: how matrices are stored: `float32`; of onnx also `float16` or `int8`.
-            texts: what both sides are compared on, none of them empty.
+            weights: how matrices are stored: `float32`; for onnx also `float16` or `int8`.
+            texts: texts to compare both sides on, none of them empty.
 
         Returns:
-            The answers of both sides; None where the runtime of the format is not installed here:
-            `python run.py --check` in the folder compares them elsewhere.
+            The answers of both sides; None if the format's runtime is not installed here: run
+            `python run.py --check` in the folder to compare them elsewhere.
 
         Raises:
-            UserError: several classifiers answer together, a package is absent, or the folder is in
-                use.
+            UserError: the predictor has several classifiers, a package is missing, or the folder is
+                in use.
         """
         if len(self._members) > 1:
-            raise UserError("several classifiers answer together; export each by itself")
+            raise UserError("this predictor has several classifiers; export each by itself")
         folder = Path(folder)
         check_export(format, weights, folder)
         examples = {
@@ -177,7 +177,7 @@ class Predictor:
         return np.array([list(answer.probabilities.values()) for answer in answers])
 
     def states(self, text: str) -> States:
-        """Outputs, cell states and gates of the recurrent layers at each token of a text.
+        """Returns outputs, cell states and gates of the recurrent layers at each token of a text.
 
         >>> states = Predictor.from_checkpoint().states("Not bad at all.")
         >>> [token.text for token in states.tokens], states.outputs.shape
@@ -186,11 +186,11 @@ class Predictor:
         (5, 64)
 
         Args:
-            text: of any length; the tokens that the model reads of it.
+            text: of any length; only the tokens that the model reads are covered.
 
         Returns:
-            Tokens with their places in the text, outputs, cell states and gates of each layer and
-            direction, from the implementation that the model runs.
+            Tokens with their positions in the text, and the outputs, cell states and gates of each
+            layer and direction, from the implementation that the model runs.
 
         Raises:
             UserError: the text is empty, the classifier is hierarchical, or the predictor has
@@ -207,7 +207,7 @@ class Predictor:
         steps: int = DEFAULT_STEPS,
         check: bool = True,
     ) -> list[Explanation]:
-        """Contributions of each word to the answer: integrated gradients, with an occlusion check.
+        """Computes each word's contribution to the answer by integrated gradients.
 
         >>> [why] = Predictor.from_checkpoint().explain(["A moving film, superbly acted."])
         >>> why.label, why.strongest(1)[0].text
@@ -215,14 +215,14 @@ class Predictor:
 
         Args:
             texts: none of them empty.
-            label: whose log-odds are explained; None for each text's answer.
-            steps: points of the path; more make the completeness error smaller.
-            check: whether to delete the strongest words from the text, one at a time, and see how
-                the answer changes.
+            label: the label to explain; None for each text's answer.
+            steps: points on the path; more of them reduce the completeness error.
+            check: True also deletes the strongest words from the text, one at a time, to measure
+                how the answer changes (occlusion).
 
         Raises:
-            UserError: a text is empty, the label is none of the model's, `steps` is out of range,
-                or the predictor has several classifiers.
+            UserError: a text is empty, the model has no such label, `steps` is out of range, or the
+                predictor has several classifiers.
         """
         texts = list(column_of(texts, "explain"))
         check_texts(texts)
@@ -235,7 +235,7 @@ class Predictor:
 
     def _refuse_several(self, what: str) -> None:
         if len(self._members) > 1:
-            raise UserError(f"{what} is of one classifier; open each run as a Predictor of its own")
+            raise UserError(f"{what} is of one classifier; open each run as its own Predictor")
 
     @functools.cached_property
     def _explainer(self) -> Explainer:
@@ -257,8 +257,8 @@ class _Answer(NamedTuple):
 
     Attributes:
         probabilities: f32[N, C].
-        unknown: f64[N], the part of each that is unknown.
-        truncated: bool[N], whether it is longer than the model reads.
+        unknown: f64[N], the fraction of each text that is unknown.
+        truncated: bool[N], True if the text is longer than the model reads.
     """
 
     probabilities: np.ndarray

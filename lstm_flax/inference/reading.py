@@ -1,4 +1,4 @@
-"""A text as a model reads it: its tokens, where they stand, and the arrays made of them."""
+"""A text as a model reads it: its tokens, their positions, and the arrays made from them."""
 
 import dataclasses
 import re
@@ -12,20 +12,20 @@ from lstm_flax.text.spans import encode_with_spans
 from lstm_flax.text.tokenized import TokenizedSplit
 from lstm_flax.types import Batch
 
-# Pieces of a word are joined where it goes on: between letters or digits, and at an apostrophe or a
-# hyphen between two of them. Scripts that are written without spaces have no such places.
+# Pieces of a word are joined inside the word: between letters or digits, and at an apostrophe or
+# hyphen between two of them. Scripts written without spaces have no such positions.
 _LETTER = r"(?:(?![぀-ヿ㐀-鿿豈-﫿฀-໿က-႟ក-៿\U00020000-\U0003134f])\w)"
 _WORD = re.compile(rf"{_LETTER}+(?:['’\-]{_LETTER}+)*")
 
-_MOSTLY = 0.5  # part of a text: with more of it unknown, an answer says little
+_MOSTLY = 0.5  # if more of a text than this is unknown, its answer means little
 
 
 @dataclasses.dataclass(frozen=True)
 class Token:
-    """A piece of a text: a token, or a word of one or more.
+    """A piece of a text: one token, or a word of one or more tokens.
 
     Attributes:
-        text: as it stands in the text, before normalisation.
+        text: as in the text, before normalisation.
         start: where it begins in the text.
         end: where it ends.
     """
@@ -41,10 +41,10 @@ class Reading:
 
     Attributes:
         text: raw.
-        tokens: all n of them.
-        kept: i64[T], the tokens that the model reads.
+        tokens: all n tokens.
+        kept: i64[T], indices of the tokens that the model reads.
         split: the encoded text.
-        batch: a row of it, at the width of its bucket.
+        batch: a batch with the text as its row, padded to its bucket's width.
     """
 
     text: str
@@ -55,12 +55,12 @@ class Reading:
 
 
 def read_text(text: str, encoder: TextEncoder, data: DataConfig) -> Reading:
-    """Encodes one text as prediction does.
+    """Encodes one text in the same way as prediction.
 
     Args:
         text: not empty.
-        encoder: of the model.
-        data: buckets and cut of the model's run.
+        encoder: the model's encoder.
+        data: buckets and truncation of the model's run.
     """
     ids, spans = encode_with_spans(encoder.tokenizer, text)
     split, batch, kept = encode_row(ids, encoder, data)
@@ -71,7 +71,7 @@ def read_text(text: str, encoder: TextEncoder, data: DataConfig) -> Reading:
 def encode_row(
     ids: np.ndarray, encoder: TextEncoder, data: DataConfig
 ) -> tuple[TokenizedSplit, Batch, np.ndarray]:
-    """Token ids i32[n] as a split, as a batch of one row, and the tokens kept, i64[T]."""
+    """Returns token ids i32[n] as a split, as a one-row batch, and the kept tokens, i64[T]."""
     split = TokenizedSplit.from_sequences([ids], [-1])
     batcher = Batcher.from_config(split, encoder, data, batch_size=1)
     indices, width = batcher.evaluation_plan()[0]
@@ -79,7 +79,7 @@ def encode_row(
 
 
 def group_words(text: str, tokens: tuple[Token, ...]) -> tuple[list[Token], np.ndarray]:
-    """Joins the tokens of one word.
+    """Joins the tokens of each word.
 
     >>> pieces = (Token("un", 0, 2), Token("end", 2, 5), Token("ing", 5, 8), Token("!", 8, 9))
     >>> words, word_of = group_words("unending!", pieces)
@@ -93,7 +93,7 @@ def group_words(text: str, tokens: tuple[Token, ...]) -> tuple[list[Token], np.n
     Returns:
         The words, and i64[n], the word of each token.
     """
-    inside = np.zeros(len(text) + 1, bool)  # places that no word may be cut at
+    inside = np.zeros(len(text) + 1, bool)  # positions where no word may be cut
     for match in _WORD.finditer(text):
         inside[match.start() + 1 : match.end()] = True
     words: list[Token] = []
@@ -109,12 +109,12 @@ def group_words(text: str, tokens: tuple[Token, ...]) -> tuple[list[Token], np.n
 
 
 def unknown_warning(part: float) -> str | None:
-    """The warning for a text that a model mostly does not know; None for another.
+    """Returns the warning for a text that is mostly unknown to a model; None for others.
 
     >>> unknown_warning(0.75), unknown_warning(0.1)
     ('75% of the text is unknown to the model', None)
 
     Args:
-        part: of the text's characters, from 0 to 1.
+        part: unknown fraction of the text's characters, from 0 to 1.
     """
     return f"{part:.0%} of the text is unknown to the model" if part > _MOSTLY else None

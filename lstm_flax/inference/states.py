@@ -1,4 +1,4 @@
-"""The states of a classifier's recurrent layers at each token of a text."""
+"""States of a classifier's recurrent layers at each token of a text."""
 
 import dataclasses
 from typing import Any
@@ -27,8 +27,8 @@ class DirectionStates:
         direction: `forward` or `backward`.
         outputs: h_t, f32[T, H].
         cell: c_t, f32[T, H]; None except for the LSTM.
-        gates: by letter, f32[T, H]: `i f g o` of the LSTM, `r z n` of the GRU, none of the RNN. `g`
-            and `n`, the candidates, are from -1 to 1, the others from 0 (closed) to 1 (open).
+        gates: by letter, f32[T, H]: `i f g o` of the LSTM, `r z n` of the GRU, none for the RNN.
+            The candidates `g` and `n` are from -1 to 1, the others from 0 (closed) to 1 (open).
     """
 
     layer: int
@@ -43,10 +43,10 @@ class States:
     """The states of all layers over one text.
 
     Attributes:
-        text: as it was given.
-        tokens: the T tokens that the model reads, with their places in the text.
-        outputs: of the last layer, f32[T, D*H], forward then backward, before they are merged.
-        directions: each layer's, forward then backward, the first layer first.
+        text: as given.
+        tokens: the T tokens that the model reads, with their positions in the text.
+        outputs: outputs of the last layer, f32[T, D*H], forward then backward, before merging.
+        directions: all directions, layer by layer from the first, forward then backward.
     """
 
     text: str
@@ -56,20 +56,20 @@ class States:
 
 
 class StateReader:
-    """Reads the states of one classifier, layer by layer, by the implementation that it runs.
+    """Reads the states of one classifier, layer by layer, with the implementation that it runs.
 
     Args:
         trained: a restored classifier.
 
     Raises:
-        UserError: it is hierarchical.
+        UserError: the classifier is hierarchical.
     """
 
     def __init__(self, trained: TrainedModel) -> None:
         assert isinstance(trained.model, TextClassifier)
         if trained.model.hierarchy != "none":
             raise UserError(
-                f"{trained.path}: reads sentence by sentence (model.hierarchy), so that its states "
+                f"{trained.path}: reads sentence by sentence (model.hierarchy), so its states "
                 "are not those of one sequence of tokens; name a run without a hierarchy"
             )
         self._metadata = trained.metadata
@@ -90,7 +90,7 @@ class StateReader:
         self._read = jax.jit(read)
 
     def read(self, text: str) -> States:
-        """The states over one text, not empty; see `Predictor.states`."""
+        """Returns the states over one text, not empty; see `Predictor.states`."""
         reading = read_text(text, self._metadata.encoder, self._metadata.config.data)
         size, hidden = len(reading.kept), self._model.hidden_size
         kind: Any = CELLS[self._model.cell]
@@ -115,7 +115,7 @@ class StateReader:
 def _read_layer(
     model: TextClassifier, params: Any, layer: int, x: jax.Array, lengths: jax.Array
 ) -> tuple[jax.Array, list[Inside]]:
-    """Outputs [B, T, D*H] of one layer, not merged, and what each of its directions holds."""
+    """Returns outputs [B, T, D*H] of one layer, not merged, and each direction's inner values."""
     recurrent: Any = CELLS[model.cell](
         model.hidden_size,
         bidirectional=model.bidirectional,

@@ -1,13 +1,13 @@
 """The classifier and the language model.
 
     classifier       TextClassifier: embedding -> recurrent layers -> pooling -> head
-    hierarchical     the sentences in a row of tokens
+    hierarchical     splits a row of tokens into sentences
     inputs           the classifier from its input vectors on, for explanations
-    pooling          one vector a text, from the outputs at each token
+    pooling          one vector per text from the outputs at each token
     head             probabilities and labels from logits
     language_model   LanguageModel: predicts the next token, in one or both directions
     sampled_softmax  cross-entropy over a large vocabulary
-    initialization   freshly drawn parameters of either; attributes: what a configuration gives
+    initialization   freshly drawn parameters; attributes: attributes from a configuration
 
 >>> import jax
 >>> import jax.numpy as jnp

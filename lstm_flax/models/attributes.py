@@ -1,4 +1,4 @@
-"""Attributes of a model that a configuration gives."""
+"""Model attributes that come from a configuration."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from lstm_flax.recurrent.processor import products_dtype
 
 
 def shared_attributes(config: ModelConfig) -> dict[str, Any]:
-    """The attributes that classifier and language model take alike from a configuration."""
+    """Returns the attributes that the classifier and the language model have in common."""
     return {
         "embedding_size": config.embedding_size,
         "hidden_size": config.hidden_size,

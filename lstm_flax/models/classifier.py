@@ -3,8 +3,8 @@
     token_ids i32[B, T] -> TokenEmbedding [B, T, E] -> LSTM [B, T, D*H] -> Pooling [B, D*H]
         (3*D*H with `concat`) -> Dense [B, C]
 
-With `hierarchy="sentences"` the layers read each sentence by itself, pooling makes one vector of
-it, and one more layer reads these vectors:
+With `hierarchy="sentences"` the layers read each sentence on its own, pooling turns it into one
+vector, and one more layer reads these vectors:
 
     [B, T, E] -> [B*S, n, E] -> LSTM -> Pooling [B, S, P] -> LSTM [B, S, D*H] -> Pooling -> Dense
 
@@ -41,7 +41,7 @@ HIERARCHIES = ("none", "sentences")
 class TextClassifier(nn.Module):
     """Maps token sequences to one row of logits per text.
 
-    Neither padding nor the other rows of a batch change a row's logits.
+    A row's logits depend neither on padding nor on the other rows of the batch.
 
     >>> model = TextClassifier(
     ...     vocab_size=100, num_classes=2, embedding_size=8, hidden_size=16, bidirectional=True,
@@ -71,9 +71,10 @@ class TextClassifier(nn.Module):
         embedding_size: E.
         hidden_size: H, of one direction.
         num_layers: L.
-        bidirectional: a second direction reads each row from its last token to its first (D = 2).
-        direction_merge: of the two directions, of every layer's outputs and of the last states:
-            `concat`, `sum` or `mean`. With the latter two, D*H below is H.
+        bidirectional: True adds a second direction that reads each row from its last token to its
+            first (D = 2).
+        direction_merge: how the two directions are merged, in every layer's outputs and in the last
+            states: `concat`, `sum` or `mean`. With `sum` and `mean`, D*H below is H.
         cell: `lstm`, `gru` or `rnn`.
         pooling: `last` (final states), `mean`, `max`, `attention`, or `concat` (last, max, mean).
         head: `softmax` (a Dense layer of C features) or `sigmoid` (of one feature z, the log-odds
@@ -82,27 +83,27 @@ class TextClassifier(nn.Module):
         word_dropout: rate at which rows of the vocabulary are zeroed for a whole batch.
         dropout: rate between recurrent layers.
         recurrent_dropout: rate on h_{t-1} before the gates.
-        recurrent_dropout_per_step: a new mask each step instead of one per sequence.
+        recurrent_dropout_per_step: True draws a new mask each step instead of one per sequence.
         head_dropout: rate on the pooled vector.
-        truncate_gradient_every: k, tokens after which the gradient of the recurrent states is cut
-            in training; 0 for the whole gradient. With `deterministic` nothing is cut: values are
-            the same, and explanations need the whole gradient.
-        hierarchy: `none`, or `sentences`: the layers read each sentence by itself, and one more
-            layer of H reads the pooled sentences (Yang et al. 2016; with `pooling="attention"`
-            their attention). Both levels pool alike.
-        sentence_length: n, the most tokens of a sentence, see `split_sentences`.
+        truncate_gradient_every: k, the number of tokens after which training cuts the gradient of
+            the recurrent states; 0 keeps the whole gradient. Nothing is cut with `deterministic`:
+            values are the same, and explanations need the whole gradient.
+        hierarchy: `none` or `sentences`. With `sentences` the layers read each sentence on its own,
+            and one more layer of H reads the pooled sentences (Yang et al. 2016; with
+            `pooling="attention"` their attention). Both levels use the same pooling.
+        sentence_length: n, the most tokens in a sentence, see `split_sentences`.
         sentence_ends: ids of the tokens that end a sentence.
-        num_token_features: F, numbers given with each token; a linear map of them is added to the
-            embeddings. 0 for none.
-        votes_order: n of the longest n-grams whose features, F of them, are also summed straight
-            into the logits, see `NgramVotes`; 0 for no such votes.
-        votes_scale: the factor that these votes start with.
+        num_token_features: F, the number of features per token; a linear map of them is added to
+            the embeddings. 0 for none.
+        votes_order: n of the longest n-grams whose F features are also summed straight into the
+            logits, see `NgramVotes`; 0 for no votes.
+        votes_scale: the initial factor of these votes.
         implementation: of the recurrence: `auto`, `scan`, `fused` or `cudnn`.
-        dtype: of computation; parameters and logits are float32.
+        dtype: dtype of the computation; parameters and logits are float32.
 
     Raises:
-        UserError: cell, pooling or head is none of the above, or a sigmoid head meets other than
-            two classes; or `votes_order` and the features do not fit.
+        UserError: cell, pooling or head is not one of the above, a sigmoid head is used with a
+            number of classes other than two, or `votes_order` and the features do not fit.
     """
 
     vocab_size: int
@@ -168,13 +169,13 @@ class TextClassifier(nn.Module):
 
         Args:
             config: `config.model` of a run.
-            vocab_size: V, of the tokenizer.
-            num_classes: C, of the data set.
-            num_token_features: F, of the text encoder.
-            sentence_ends: of the text encoder; for a hierarchy of sentences.
+            vocab_size: V, from the tokenizer.
+            num_classes: C, from the data set.
+            num_token_features: F, from the text encoder.
+            sentence_ends: from the text encoder; for a hierarchy of sentences.
 
         Raises:
-            UserError: a sigmoid head meets other than two classes.
+            UserError: a sigmoid head is used with a number of classes other than two.
         """
         return cls(
             vocab_size,
@@ -208,13 +209,13 @@ class TextClassifier(nn.Module):
             lengths: i32[B], from 1 to T.
             token_features: f32[B, T, F], zero past each row's length, if `num_token_features` is
                 not 0.
-            deterministic: True turns every dropout off; False needs a `dropout` key.
+            deterministic: True turns all dropout off; False needs a `dropout` key.
 
         Returns:
             Logits f32[B, C].
 
         Raises:
-            UserError: `token_features` is missing, not expected or of another shape.
+            UserError: `token_features` is missing, unexpected or of the wrong shape.
         """
         self._check_token_features(token_features, token_ids.shape)
         embedded = TokenEmbedding(
@@ -261,7 +262,7 @@ class TextClassifier(nn.Module):
         deterministic: bool,
         name: str = "recurrent",
     ) -> tuple[jax.Array, jax.Array]:
-        """Recurrent layers over [B, T, E]: outputs [B, T, D*H] and the last states [B, D*H]."""
+        """Runs the recurrent layers on [B, T, E]: outputs [B, T, D*H], last states [B, D*H]."""
         outputs, final = CELLS[self.cell](
             self.hidden_size,
             num_layers=num_layers,

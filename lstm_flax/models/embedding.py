@@ -1,4 +1,4 @@
-"""Vectors of tokens, with dropout of vectors and of words."""
+"""Token vectors, with dropout of vectors and of words."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from lstm_flax.types import PAD_ID
 
 
 class TokenEmbedding(nn.Module):
-    """Looks up token vectors, with dropout; zero past each row's length.
+    """Looks up token vectors and applies dropout; zero past each row's length.
 
     >>> embedding = TokenEmbedding(vocab_size=100, embedding_size=8)
     >>> token_ids, lengths = jnp.array([[4, 5, 6], [7, 0, 0]]), jnp.array([3, 1])
@@ -25,7 +25,7 @@ class TokenEmbedding(nn.Module):
         embedding_size: E.
         embedding_dropout: rate on the vectors, one mask over all time steps of a row.
         word_dropout: rate at which rows of the vocabulary are zeroed for a whole batch.
-        dtype: of the result; the table is float32.
+        dtype: dtype of the result; the table is float32.
     """
 
     vocab_size: int
@@ -52,8 +52,8 @@ class TokenEmbedding(nn.Module):
         token_ids = jnp.where(valid, token_ids, PAD_ID)
         shape = (self.vocab_size, self.embedding_size)
         table = self.param("embedding", _embedding_init, shape)
-        # A row of the vocabulary is zeroed wherever it occurs in the batch (Gal & Ghahramani 2016;
-        # Merity et al. 2018, section 4.3), so that no other occurrence gives the word away.
+        # A vocabulary row is zeroed wherever it occurs in the batch (Gal & Ghahramani 2016; Merity
+        # et al. 2018, section 4.3), so no other occurrence gives the word away.
         if self.word_dropout > 0 and not deterministic:
             keep = 1 - self.word_dropout
             kept = jax.random.bernoulli(self.make_rng("dropout"), keep, (self.vocab_size, 1))
@@ -68,5 +68,5 @@ class TokenEmbedding(nn.Module):
 def _embedding_init(
     key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32
 ) -> jax.Array:
-    """Normal with standard deviation 0.1; the padding row is zero."""
+    """Draws normal values with standard deviation 0.1; the padding row is zero."""
     return nn.initializers.normal(0.1)(key, shape, dtype).at[PAD_ID].set(0)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 
 def log_probabilities(logits: jax.Array) -> jax.Array:
-    """Log-probabilities of all classes: f32[B, C] -> f32[B, C], in nats.
+    """Computes log-probabilities of all classes: f32[B, C] -> f32[B, C], in nats.
 
     >>> log_probabilities(jnp.array([[0.0, 0.0]])).round(4)
     Array([[-0.6931, -0.6931]], dtype=float32)
@@ -22,7 +22,7 @@ def log_probabilities(logits: jax.Array) -> jax.Array:
 
 
 def predicted_class(logits: jax.Array) -> jax.Array:
-    """The most probable class of each row, the first of equals: f32[B, C] -> i32[B].
+    """Returns the most probable class of each row, the first if tied: f32[B, C] -> i32[B].
 
     >>> predicted_class(jnp.array([[0.0, 0.2], [0.0, -3.0]]))
     Array([1, 0], dtype=int32)
@@ -31,7 +31,7 @@ def predicted_class(logits: jax.Array) -> jax.Array:
 
 
 def class_probabilities(logits: jax.Array) -> jax.Array:
-    """Probabilities of all classes: f32[B, C] -> f32[B, C]; rows sum to 1.
+    """Computes the probabilities of all classes: f32[B, C] -> f32[B, C]; rows sum to 1.
 
     >>> class_probabilities(jnp.array([[0.0, 0.0]]))
     Array([[0.5, 0.5]], dtype=float32)

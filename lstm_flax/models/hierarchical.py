@@ -1,10 +1,10 @@
-"""The sentences in a row of tokens: what the lower layers of a hierarchical classifier read.
+"""Splits a row of tokens into sentences, which a hierarchical classifier reads one by one.
 
-Yang et al. (2016) read each sentence by itself, pool it to one vector, and read a text as the
-sequence of these vectors. A compiler needs to know the shapes beforehand, so that both numbers are
-bounded: a sentence has at most n tokens, and a longer one is split; it has at least n / 2, unless
-the text ends, and a shorter one is read together with the next. A row of T tokens then has at most
-2 T / n sentences. Where nothing marks the ends of sentences, all have n tokens.
+Yang et al. (2016) read each sentence on its own, pool it to one vector, and read a text as the
+sequence of these vectors. Compilation needs fixed shapes, so both numbers are bounded. A sentence
+has at most n tokens, and a longer one is split; it has at least n / 2 unless the text ends, and a
+shorter one is joined to the next. A row of T tokens then has at most 2 T / n sentences. If no
+tokens end sentences, every sentence has n tokens.
 
 >>> token_ids = jnp.array([[5, 9, 6, 9, 7, 8, 5, 7, 8]])
 >>> sentences = split_sentences(token_ids, jnp.array([8]), ends=(9,), limit=4)
@@ -22,11 +22,11 @@ from lstm_flax.recurrent.masking import sequence_mask
 
 
 class Sentences(NamedTuple):
-    """The places of the sentences in B rows.
+    """The positions of the sentences in B rows.
 
     Attributes:
-        starts: i32[B, S], each sentence's first token.
-        lengths: i32[B, S], its tokens; 0 past a row's last sentence.
+        starts: i32[B, S], the first token of each sentence.
+        lengths: i32[B, S], the number of its tokens; 0 past a row's last sentence.
         counts: i32[B], sentences of each row, from 1 to S.
     """
 
@@ -46,10 +46,10 @@ def split_sentences(
         token_ids: i32[B, T].
         lengths: i32[B], from 1 to T.
         ends: ids of the tokens that end a sentence; a static tuple.
-        limit: n, the most tokens of a sentence.
+        limit: n, the most tokens in a sentence.
 
     Returns:
-        S is T / (n / 2), or T / n without ends, rounded up.
+        The sentences; S is T / (n / 2), or T / n without ends, rounded up.
     """
     rows, width = token_ids.shape
     least = (limit + 1) // 2 if ends else limit
@@ -62,7 +62,7 @@ def split_sentences(
         return jnp.where(closes, 0, size), closes
 
     _, closes = lax.scan(step, 0 * lengths.astype(jnp.int32), is_end.T)
-    sentence = jnp.cumsum(closes.T, axis=1) - closes.T  # the sentences that have ended before
+    sentence = jnp.cumsum(closes.T, axis=1) - closes.T  # how many sentences have already ended
     valid = sequence_mask(lengths, width)
     row = jnp.arange(rows)[:, None]
     sizes = jnp.zeros((rows, most), jnp.int32).at[row, sentence].add(valid.astype(jnp.int32))
@@ -73,7 +73,7 @@ def split_sentences(
 def gather_sentences(
     embedded: jax.Array, sentences: Sentences, limit: int
 ) -> tuple[jax.Array, jax.Array]:
-    """The sentences of a batch as rows of their own.
+    """Gathers the sentences of a batch as rows of their own.
 
     >>> embedded = jnp.arange(6.0).reshape(1, 6, 1)
     >>> sentences = Sentences(jnp.array([[0, 4]]), jnp.array([[4, 2]]), jnp.array([2]))
@@ -83,12 +83,12 @@ def gather_sentences(
 
     Args:
         embedded: [B, T, E].
-        sentences: of the same rows.
-        limit: n, the most tokens of a sentence.
+        sentences: the sentences of the same rows.
+        limit: n, the most tokens in a sentence.
 
     Returns:
-        [B * S, n, E], zero past each sentence's end, and its length i32[B * S], at least 1: what is
-        read of a sentence that is not there must not be used.
+        [B * S, n, E], zero past each sentence's end, and each length i32[B * S], at least 1. Rows
+        of sentences that do not exist must not be used.
     """
     batch, width, features = embedded.shape
     steps = jnp.arange(limit)

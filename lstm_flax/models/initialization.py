@@ -20,8 +20,8 @@ def init_params(model: TextClassifier | LanguageModel, key: jax.Array) -> Any:
     (8, 2)
 
     Args:
-        model: the module, not bound.
-        key: of the draws.
+        model: the module, unbound.
+        key: random key.
 
     Returns:
         `params` for `model.apply({"params": params}, ...)`, all float32.

@@ -1,4 +1,4 @@
-"""The classifier from its input vectors on: what explanations differentiate.
+"""The classifier from its input vectors on, which explanations differentiate.
 
 A token's input vector is its embedding plus the linear map of its features.
 
@@ -24,14 +24,15 @@ from lstm_flax.types import Batch
 
 
 def input_vectors(params: Any, batch: Batch) -> tuple[jax.Array, jax.Array]:
-    """The two parts of each token's input vector, zero past each row's length.
+    """Computes the two parts of each token's input vector, zero past each row's length.
 
     Args:
-        params: of a `TextClassifier`.
+        params: parameters of a `TextClassifier`.
         batch: B rows.
 
     Returns:
-        The embeddings, and the map of the token features (zeros without any), f32[B, T, E] each.
+        The embeddings, and the linear map of the token features (zeros without any), each
+        f32[B, T, E].
     """
     valid = sequence_mask(batch.lengths, batch.token_ids.shape[1])[..., None]
     embedded = jnp.where(valid, params["embedding"]["embedding"][batch.token_ids], 0)
@@ -48,21 +49,22 @@ def logits_of_inputs(
     voting_features: jax.Array | None = None,
     token_ids: jax.Array | None = None,
 ) -> jax.Array:
-    """Logits f32[B, C] of rows that are given as input vectors, dropout off.
+    """Computes the logits f32[B, C] of rows given as input vectors, with dropout off.
 
     Args:
         model: the module.
         params: its parameters.
         inputs: [B, T, E].
         lengths: i32[B], from 1 to T.
-        voting_features: f32[B, T, F], for a model with votes: their only way to the logits.
-        token_ids: i32[B, T], for a hierarchical model, which finds the sentences by them.
+        voting_features: f32[B, T, F], for a model with votes, whose logits also read the features
+            directly.
+        token_ids: i32[B, T], for a hierarchical model, which needs them to find the sentences.
     """
 
     def replace(next_call: Any, args: Any, kwargs: Any, context: Any) -> Any:
         if isinstance(context.module, TokenEmbedding) and context.method_name == "__call__":
             return inputs.astype(context.module.dtype)
-        if context.module.name == "ngrams":  # is part of the input vectors
+        if context.module.name == "ngrams":  # already part of the input vectors
             return jnp.zeros(inputs.shape, jnp.float32)
         return next_call(*args, **kwargs)
 

@@ -2,8 +2,8 @@
 
 With two directions it is two language models trained together, one reading forward and one reading
 each text from its end. They share embedding and softmax and never see each other's states (Peters
-et al. 2018, section 3.1). Embedding and recurrent parameters have the names and, with one layer,
-the shapes of those of `TextClassifier`, which can start from them.
+et al. 2018, section 3.1). The names of the embedding and recurrent parameters match those of
+`TextClassifier`, as do their shapes with one layer, so the classifier can start from them.
 
 >>> model = LanguageModel(vocab_size=100, embedding_size=8, hidden_size=8)
 >>> token_ids, carry = jnp.array([[[4, 5, 6]]]), model.initial_carry(batch_size=1)
@@ -25,12 +25,12 @@ from lstm_flax.models.embedding import TokenEmbedding
 from lstm_flax.recurrent.cells import direction_name
 from lstm_flax.recurrent.layers import LSTM
 
-# h and c of every direction: f32[D, L, B, H] each.
+# h and c of all directions: f32[D, L, B, H] each.
 Carry = tuple[jax.Array, jax.Array]
 
 
 class LanguageModel(nn.Module):
-    """Predicts each token from the tokens before it, in the order of reading.
+    """Predicts each token from the preceding tokens, in reading order.
 
     >>> model = LanguageModel(vocab_size=100, embedding_size=8, hidden_size=8)
     >>> token_ids = jnp.array([[[4, 5, 6]], [[7, 8, 9]]])
@@ -51,17 +51,17 @@ class LanguageModel(nn.Module):
         embedding_size: E.
         hidden_size: H, of one direction.
         num_layers: L.
-        bidirectional: a second model reads the text backwards (D = 2).
+        bidirectional: True adds a second model that reads the text backwards (D = 2).
         embedding_dropout: rate on embeddings, one mask over all time steps of a row.
         word_dropout: rate at which rows of the vocabulary are zeroed for a whole batch.
         dropout: rate between recurrent layers.
         recurrent_dropout: rate on h_{t-1} before the gates.
-        recurrent_dropout_per_step: a new mask each step instead of one per sequence.
+        recurrent_dropout_per_step: True draws a new mask each step instead of one per sequence.
         head_dropout: rate on the top layer's outputs, one mask over all time steps of a row.
-        weight_drop: rate on single hidden-to-hidden weights, one mask a call
+        weight_drop: rate on single hidden-to-hidden weights, one mask per call
             (`drop_recurrent_weights`).
         implementation: of the recurrence: `auto`, `scan`, `fused` or `cudnn`.
-        dtype: of computation; parameters and carried states are float32.
+        dtype: dtype of the computation; parameters and carried states are float32.
     """
 
     vocab_size: int
@@ -91,8 +91,8 @@ class LanguageModel(nn.Module):
 
         Args:
             config: `config.model` of a run; cell, pooling and head are not used.
-            settings: `config.language_model`, of which only `weight_drop` concerns the module.
-            vocab_size: V, of the tokenizer.
+            settings: `config.language_model`; the module uses only `weight_drop`.
+            vocab_size: V, from the tokenizer.
         """
         return cls(
             vocab_size,
@@ -102,17 +102,17 @@ class LanguageModel(nn.Module):
 
     @property
     def directions(self) -> int:
-        """D: 1 for forward, 2 for forward and backward."""
+        """Returns D: 1 for forward, 2 for forward and backward."""
         return 2 if self.bidirectional else 1
 
     def initial_carry(self, batch_size: int) -> Carry:
-        """Zero states, as before the first token.
+        """Returns zero states, for the first piece of text.
 
         >>> LanguageModel(vocab_size=100, hidden_size=8).initial_carry(batch_size=2)[0].shape
         (1, 1, 2, 8)
         """
         shape = (self.directions, self.num_layers, batch_size, self.hidden_size)
-        # Distinct arrays: a donated state must not hold one buffer twice.
+        # Distinct arrays: a donated state must not contain the same buffer twice.
         return jnp.zeros(shape, jnp.float32), jnp.zeros(shape, jnp.float32)
 
     @nn.compact
@@ -122,13 +122,13 @@ class LanguageModel(nn.Module):
         """Reads one piece of running text.
 
         Args:
-            token_ids: i32[B, D, T]; those of the backward direction in its order of reading.
-            carry: the states at the end of the piece before, or `initial_carry`.
-            deterministic: True turns every dropout off; False needs a `dropout` key.
+            token_ids: i32[B, D, T]; the backward direction's are in its own reading order.
+            carry: the states at the end of the previous piece, or `initial_carry`.
+            deterministic: True turns all dropout off; False needs a `dropout` key.
 
         Returns:
-            queries [B, D, T, E], whose products with every token's embedding are the logits (see
-            `softmax_weights`); outputs [B, D, T, H] of the top layer, after the dropout; and the
+            queries [B, D, T, E], whose products with all tokens' embeddings are the logits (see
+            `softmax_weights`); outputs [B, D, T, H] of the top layer, after dropout; and the
             carry for the next piece, through which no gradient flows.
         """
         rows, directions, steps = token_ids.shape
@@ -151,7 +151,7 @@ class LanguageModel(nn.Module):
         outputs, finals = [], []
         for direction in range(directions):
             reader = self._reader()
-            # A forward LSTM for either direction: the backward text is given in reading order.
+            # Both directions use a forward LSTM: the backward text comes in reading order.
             params = _cells(recurrent, direction, 0, self.num_layers)
             state = (carry[0][direction], carry[1][direction])
             read, final = reader.apply(
@@ -197,7 +197,7 @@ class LanguageModel(nn.Module):
 
 
 def _cells(recurrent: Any, direction: int, as_direction: int, layers: int) -> dict[str, Any]:
-    """The cells of one direction under the names of another."""
+    """Returns the cells of one direction, renamed as those of another direction."""
     return {
         direction_name(layer, as_direction): recurrent[direction_name(layer, direction)]
         for layer in range(layers)
@@ -207,8 +207,8 @@ def _cells(recurrent: Any, direction: int, as_direction: int, layers: int) -> di
 def drop_recurrent_weights(recurrent: Any, rate: float, key: jax.Array) -> Any:
     """Applies DropConnect to the hidden-to-hidden kernels.
 
-    One mask for a whole batch: every step of every row multiplies by the same dropped kernels (Wan
-    et al. 2013; Merity et al. 2018, section 2).
+    One mask serves a whole batch: every step of every row multiplies by the same dropped kernels
+    (Wan et al. 2013; Merity et al. 2018, section 2).
 
     >>> cell = {"hi": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}}
     >>> dropped = drop_recurrent_weights({"layers_0_forward": cell}, 0.5, jax.random.key(0))
@@ -216,12 +216,12 @@ def drop_recurrent_weights(recurrent: Any, rate: float, key: jax.Array) -> Any:
     [0.0, 2.0]
 
     Args:
-        recurrent: cells by name, the kernels of `h*` of shape [H, H].
+        recurrent: cells by name; kernels `h*` have shape [H, H].
         rate: the probability of dropping a single weight, in [0, 1).
-        key: of the mask.
+        key: random key for the mask.
 
     Returns:
-        The cells, kept weights scaled by 1 / (1 - rate); biases and input kernels unchanged.
+        The cells, with kept weights scaled by 1 / (1 - rate); biases and input kernels unchanged.
     """
     leaves, treedef = jax.tree_util.tree_flatten_with_path(recurrent)
     dropped = []
@@ -235,7 +235,7 @@ def drop_recurrent_weights(recurrent: Any, rate: float, key: jax.Array) -> Any:
 
 
 def softmax_weights(params: Any) -> tuple[jax.Array, jax.Array]:
-    """The softmax's weights: the embedding f32[V, E] (weight tying) and a bias f32[V].
+    """Returns the softmax weights: the embedding f32[V, E] (weight tying) and a bias f32[V].
 
     >>> table, bias = jnp.zeros((100, 8)), jnp.zeros(100)
     >>> params = {"embedding": {"embedding": table}, "softmax_bias": bias}
@@ -246,7 +246,7 @@ def softmax_weights(params: Any) -> tuple[jax.Array, jax.Array]:
 
 
 def forward_model(model: LanguageModel, params: Any) -> tuple[LanguageModel, Any]:
-    """Takes the forward model out of a bidirectional one; see `read_piece`.
+    """Extracts the forward model from a bidirectional one; see `read_piece`.
 
     >>> both = LanguageModel(vocab_size=100, embedding_size=8, hidden_size=8, bidirectional=True)
     >>> token_ids, carry = jnp.ones((1, 2, 3), int), both.initial_carry(batch_size=1)
@@ -281,7 +281,7 @@ def read_piece(
         model: the module.
         params: its parameters.
         token_ids: i32[B, D, T].
-        carry: the end of the piece before, or `initial_carry`.
+        carry: the states at the end of the previous piece, or `initial_carry`.
         dropout_key: for training; None turns dropout off. Equal keys draw equal masks.
 
     Returns:

@@ -27,7 +27,7 @@ class Pooling(nn.Module):
 
     Attributes:
         kind: `last` (the final states), `mean`, `max`, `attention` (a learned weighted mean,
-            Yang et al. 2016, equations 5 to 7), or `concat` (last, max and mean side by side,
+            Yang et al. 2016, equations 5 to 7), or `concat` (last, max and mean concatenated,
             Howard & Ruder 2018, section 3.3).
     """
 
@@ -46,7 +46,7 @@ class Pooling(nn.Module):
             f32[B, D*H], or f32[B, 3*D*H] for `concat`.
 
         Raises:
-            UserError: there is no pooling of this kind.
+            UserError: `kind` is not one of the above.
         """
         outputs = outputs.astype(jnp.float32)
         last = last.astype(jnp.float32)
@@ -70,7 +70,7 @@ class Pooling(nn.Module):
 
 
 def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
-    """Mean over time of the valid steps: [B, T, D*H], bool[B, T] -> [B, D*H], float32 or wider.
+    """Averages the valid steps: [B, T, D*H], bool[B, T] -> [B, D*H], float32 or wider.
 
     >>> masked_mean(jnp.array([[[1.0], [3.0], [9.0]]]), jnp.array([[True, True, False]]))
     Array([[2.]], dtype=float32)
@@ -81,7 +81,7 @@ def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
 
 
 def masked_max(values: jax.Array, mask: jax.Array) -> jax.Array:
-    """Maximum over time of the valid steps: [B, T, D*H], bool[B, T] -> [B, D*H].
+    """Takes the maximum over the valid steps: [B, T, D*H], bool[B, T] -> [B, D*H].
 
     >>> masked_max(jnp.array([[[-1.0], [-3.0], [0.0]]]), jnp.array([[True, True, False]]))
     Array([[-1.]], dtype=float32)

@@ -14,19 +14,19 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-_SAMPLED_CHUNK = 1024  # queries whose logits are held at once, so that a CPU's cache holds them
+_SAMPLED_CHUNK = 1024  # queries whose logits are held at once: few enough for a CPU's cache
 _EXACT_CHUNK = 512
 
 
 class Candidates(NamedTuple):
-    """Tokens that stand for the whole vocabulary in one batch.
+    """Tokens that represent the whole vocabulary in one batch.
 
     >>> draw_candidates(jax.random.key(0), vocab_size=4, samples=0).token_ids
     Array([0, 1, 2, 3], dtype=int32)
 
     Attributes:
         token_ids: i32[S].
-        log_counts: f32[S], logarithm of how often each is expected among them.
+        log_counts: f32[S], logarithm of the expected number of times each is drawn.
     """
 
     token_ids: jax.Array
@@ -34,16 +34,16 @@ class Candidates(NamedTuple):
 
 
 def draw_candidates(key: jax.Array, vocab_size: int, samples: int) -> Candidates:
-    """Takes the first S / 2 tokens, and draws S / 2 from the others.
+    """Takes the first S / 2 tokens and draws another S / 2 from the rest.
 
     The draws are log-uniform (Zipf's law) over the ids, and stratified: one from each of S / 2
-    equal parts of the probability. Their variance is lower than that of independent draws, and few
-    are drawn twice.
+    equal parts of the probability. Their variance is lower than that of independent draws, and
+    duplicates are rare.
 
-    This suits ids in order of frequency: those of `word` and `char` tokenizers are, and those of
-    `unigram` nearly. `bpe` ids are in the order of its merges, single characters last. The loss is
-    correct for any order, because it depends on how often a token is drawn, not on how often it
-    occurs; but frequent tokens with high ids are then missing from more batches.
+    This suits ids ordered by frequency: those of `word` and `char` tokenizers are, and those of
+    `unigram` nearly are. `bpe` ids follow the order of merges, with single characters last. The
+    loss is correct for any order, because it depends on how often a token is drawn, not on how
+    often it occurs; but frequent tokens with high ids are then missing from more batches.
 
     >>> candidates = draw_candidates(jax.random.key(0), vocab_size=100, samples=8)
     >>> candidates.token_ids[:4]
@@ -52,12 +52,12 @@ def draw_candidates(key: jax.Array, vocab_size: int, samples: int) -> Candidates
     (8,)
 
     Args:
-        key: of the draws.
+        key: random key.
         vocab_size: V.
-        samples: S; 0, or at least V, for the whole vocabulary.
+        samples: S; 0, or at least V, means the whole vocabulary.
 
     Returns:
-        S candidates, or V.
+        S candidates, or V for the whole vocabulary.
     """
     if not 0 < samples < vocab_size:
         every = jnp.arange(vocab_size, dtype=jnp.int32)
@@ -73,7 +73,7 @@ def draw_candidates(key: jax.Array, vocab_size: int, samples: int) -> Candidates
 
 
 def expected_log_counts(token_ids: jax.Array, vocab_size: int, samples: int) -> jax.Array:
-    """Logarithm of the expected number of times `draw_candidates` holds each token.
+    """Computes the log of the expected number of times `draw_candidates` returns each token.
 
     >>> counts = expected_log_counts(jnp.array([0, 50]), vocab_size=100, samples=8)
     >>> [round(float(count), 2) for count in counts]
@@ -85,7 +85,7 @@ def expected_log_counts(token_ids: jax.Array, vocab_size: int, samples: int) -> 
         samples: S, as for `draw_candidates`.
 
     Returns:
-        f32[N]; 0 for tokens that are always there.
+        f32[N]; 0 for tokens that are always included.
     """
     if not 0 < samples < vocab_size:
         return jnp.zeros(token_ids.shape, jnp.float32)
@@ -105,11 +105,11 @@ def sampled_cross_entropy(
     candidates: Candidates,
     target_log_counts: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-    """Cross-entropy over each target and the candidates that are not it.
+    """Computes the cross-entropy over each target and the candidates other than the target.
 
-    Logits are reduced by the logarithm of their expected counts, so that the loss has its minimum
+    The logarithm of each expected count is subtracted from its logit, so the loss has its minimum
     where the full softmax has it (Bengio & Senecal 2008; Jean et al. 2015, section 3.1). With the
-    whole vocabulary as candidates it is the full softmax.
+    whole vocabulary as candidates it equals the full softmax.
 
     >>> queries, targets, weights = jnp.ones((2, 4)), jnp.array([1, 3]), jnp.ones(2)
     >>> candidates = draw_candidates(jax.random.key(0), vocab_size=5, samples=0)
@@ -123,15 +123,15 @@ def sampled_cross_entropy(
     Args:
         queries: [N, E].
         targets: i32[N].
-        weights: f32[N], of each target in the sums.
+        weights: f32[N], weight of each target in the sums.
         table: f32[V, E].
         bias: f32[V].
         candidates: shared by all queries.
-        target_log_counts: f32[N], of the targets, as `expected_log_counts` has them.
+        target_log_counts: f32[N], of the targets, from `expected_log_counts`.
 
     Returns:
         The summed loss to minimise; and the sum of an estimate of the exact cross-entropy, which
-        takes the target as always drawn. The estimate has no gradient.
+        treats the target as always drawn. The estimate has no gradient.
     """
     own = jnp.sum(queries * table[targets].astype(queries.dtype), axis=-1).astype(jnp.float32)
     return _summed(
@@ -149,7 +149,7 @@ def _summed(queries: Any, own: Any, negatives: Any, offsets: Any, fixed: Any) ->
 
 
 def _summed_forward(queries: Any, own: Any, negatives: Any, offsets: Any, fixed: Any) -> Any:
-    """The sums, and their gradient, computed while a chunk's probabilities are in the cache."""
+    """Computes the sums and their gradient while a chunk's probabilities are in the cache."""
     targets, weights, target_log_counts, token_ids = fixed
     rows = len(targets)
     chunk = min(_SAMPLED_CHUNK, rows)
@@ -168,7 +168,7 @@ def _summed_forward(queries: Any, own: Any, negatives: Any, offsets: Any, fixed:
         total = jnp.logaddexp(corrected, rest)
         loss += jnp.sum((total - corrected) * weight)
         estimate += jnp.sum((jnp.logaddexp(own, rest) - own) * weight)
-        # The gradient by the logits: each candidate's probability; the target's, less one.
+        # Gradient with respect to the logits: each candidate's probability; the target's minus 1.
         scale = weight * jnp.exp(largest - total)
         d_logits = (exponentials * scale[:, None]).astype(query.dtype)
         d_query = jnp.matmul(d_logits, negatives)
@@ -196,7 +196,7 @@ _summed.defvjp(_summed_forward, _summed_backward)
 def exact_cross_entropy(
     queries: jax.Array, targets: jax.Array, table: jax.Array, bias: jax.Array
 ) -> jax.Array:
-    """Cross-entropy over the whole vocabulary, a chunk of queries at a time.
+    """Computes the cross-entropy over the whole vocabulary, a chunk of queries at a time.
 
     >>> table, bias = jnp.zeros((5, 4)), jnp.array([0.0, 0.0, 2.0, 0.0, 0.0])
     >>> losses = exact_cross_entropy(jnp.ones((1, 4)), jnp.array([2]), table, bias)
@@ -226,7 +226,7 @@ def exact_cross_entropy(
 
 
 def _in_chunks(arrays: tuple[jax.Array, ...], chunk: int) -> tuple[jax.Array, ...]:
-    """Arrays [N, ...] as [pieces, chunk, ...], filled up with zeros."""
+    """Reshapes [N, ...] to [pieces, chunk, ...], padded with zeros."""
     missing = -len(arrays[0]) % chunk
     padded = (jnp.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1)) for array in arrays)
     return tuple(array.reshape(-1, chunk, *array.shape[1:]) for array in padded)

@@ -1,8 +1,8 @@
-"""The votes of a text's n-grams: their weights, summed straight into the logits.
+"""Votes of a text's n-grams: their weights, summed straight into the logits.
 
-Beside the path through embedding and recurrent layers, the features of a text's tokens are a linear
-model of their own. Each of them is summed over the text and divided by the root of its length; one
-learnt scale for each length of n-gram makes of the sums what is added to the head's logits.
+Besides feeding the embedding and recurrent layers, the token features form a linear model of their
+own. Each feature is summed over the text and divided by the square root of the text's length; one
+learned scale per n-gram length multiplies the sums, which are added to the head's logits.
 
 >>> features = jnp.array([[[1.0, 2.0], [3.0, 4.0], [0.0, 0.0]]])  # 2 tokens, 1- and 2-grams
 >>> votes = NgramVotes(order=2, num_outputs=2)
@@ -20,13 +20,13 @@ import numpy as np
 class NgramVotes(nn.Module):
     """Maps token features f32[B, T, order * R] to logits f32[B, num_outputs].
 
-    R is 1 for two classes, whose vote is for class 1, else the number of classes.
+    R is 1 for two classes (a vote for class 1), else the number of classes.
 
     Attributes:
         order: n of the longest n-grams.
-        num_outputs: of the head.
-        first_scale: that the scales start from. Votes of a regression are logits as they are;
-            log-count ratios, which take n-grams for independent, sum to too much.
+        num_outputs: the head's outputs.
+        first_scale: initial value of the scales. Votes from a regression are already logits;
+            log-count ratios assume independent n-grams, so their sum is too large.
     """
 
     order: int
@@ -35,7 +35,7 @@ class NgramVotes(nn.Module):
 
     @nn.compact
     def __call__(self, token_features: jax.Array, lengths: jax.Array) -> jax.Array:
-        """The votes of a batch.
+        """Computes the votes of a batch.
 
         Args:
             token_features: f32[B, T, order * R], zero past each row's length.
@@ -50,7 +50,7 @@ class NgramVotes(nn.Module):
 
 
 def votes_matrix(scale: np.ndarray, num_outputs: int) -> np.ndarray:
-    """The votes as the weight of a linear layer: f32[order] -> f32[num_outputs, order * R].
+    """Returns the votes as a linear layer's weight: f32[order] -> f32[num_outputs, order * R].
 
     >>> votes_matrix(np.array([0.5, 2.0]), 2).tolist()
     [[0.0, 0.0], [0.5, 2.0]]

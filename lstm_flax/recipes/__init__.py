@@ -1,9 +1,9 @@
-"""Training recipes beside the core, a file each.
+"""Training recipes outside the core, one file each.
 
-A recipe is a file here with a function `make_recipe(section)`, and a section of the same
-name in `config/recipes.py`. It plugs into a run through the hooks of `training/recipe.py`; the core
-imports none of them, and `train` is handed those that a configuration asks for. `automatic.py` is
-another thing: it chooses the fields of a configuration from the training part, without jax.
+A recipe is a file here with a function `make_recipe(section)`, and a section of the same name in
+`config/recipes.py`. It plugs into a run through the hooks of `training/recipe.py`; the core imports
+no recipe, and `train` receives those that the configuration sets. `automatic.py` is different: it
+chooses the fields of a configuration from the training part, without jax.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ __all__ = ["make_recipes"]
 
 
 def make_recipes(config: RecipesConfig) -> "list[Recipe]":
-    """The recipes whose sections a configuration has, in the order of the sections.
+    """Makes the recipes whose sections a configuration has, in the order of the sections.
 
     >>> make_recipes(RecipesConfig())
     []

@@ -1,9 +1,9 @@
 """Adversarial and virtual adversarial training on embeddings, and minimal entropy.
 
-Miyato, Dai & Goodfellow 2017: the loss also under the small change of the embeddings that hurts
-most. Adversarial training (equation 6) needs labels; virtual adversarial training (equations 8 and
-9) asks that the answer stay the same, on labelled and unlabelled texts alike. Minimal entropy
-(Grandvalet & Bengio 2004, equation 4) asks that every answer be decided.
+Miyato, Dai & Goodfellow 2017: the loss is also computed under the small change of the embeddings
+that increases it most. Adversarial training (equation 6) needs labels; virtual adversarial training
+(equations 8 and 9) only asks the answer to stay the same, on labelled and unlabelled texts alike.
+Minimal entropy (Grandvalet & Bengio 2004, equation 4) asks the model to decide on an answer.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from lstm_flax.training.train_step import GradientFn
 from lstm_flax.types import Batch
 
 POWER_ITERATION_STEP = 0.1  # Miyato et al.'s xi, in units of the embeddings' root mean square
-VIRTUAL_ADVERSARIAL_STREAM = 0x5641  # folded into the step's key, apart from the dropout's streams
+VIRTUAL_ADVERSARIAL_STREAM = 0x5641  # folded into the step's key: separate from dropout's streams
 
 
 class Adversarial(Recipe):
@@ -38,18 +38,19 @@ class Adversarial(Recipe):
 
 
 def make_recipe(section: AdversarialConfig) -> Adversarial:
-    """The recipe of a configuration's section."""
+    """Makes the recipe of a configuration's section."""
     return Adversarial(section)
 
 
 def adversarial_gradient(loss: ClassificationLoss, config: AdversarialConfig) -> GradientFn:
-    """The gradient function of a step with adversarial losses.
+    """Makes the gradient function of a step with adversarial losses.
 
-    Every pass has the same key: all drop the same units, or the difference between the clean and a
-    perturbed one would measure dropout. Perturbations are added after the embedding's dropout.
+    Every pass uses the same key, so all drop the same units; otherwise the difference between the
+    clean and a perturbed pass would measure dropout. Perturbations are added after the embedding's
+    dropout.
 
     Args:
-        loss: of the unperturbed batch.
+        loss: the loss of the unperturbed batch.
         config: weights of the losses; `epsilon`, the norm of a text's perturbation in units of the
             embeddings' root mean square.
     """
@@ -101,18 +102,19 @@ def virtual_adversarial_gradient(
     rms: jax.Array,
     size: jax.Array,
 ) -> Any:
-    """Gradient of the virtual adversarial loss (Miyato et al. 2017, equations 8 and 9).
+    """Computes the gradient of the virtual adversarial loss (Miyato et al. 2017, equations 8, 9).
 
-    The divergence of the perturbed answers from the clean ones, averaged over the batch's texts,
-    labelled or not. The perturbation is the one that moves a text's answer most: the dominant
-    direction of the divergence's curvature, found by one power iteration from a random one.
+    The loss is the divergence of the perturbed answers from the clean ones, averaged over the
+    batch's texts, labelled or not. The perturbation is the one that changes a text's answer most:
+    the dominant direction of the divergence's curvature, found by one power iteration from a random
+    direction.
 
     Args:
-        loss: holds the model.
+        loss: contains the model.
         params: its parameters.
         batch: B rows.
         clean_logits: f32[B, C], the unperturbed answers to the batch, under the same key.
-        key: of the dropout masks.
+        key: random key for the dropout masks.
         rms: root mean square of the embeddings, the unit of perturbations.
         size: norm of the perturbation.
     """
@@ -136,7 +138,7 @@ def divergence(
     target_logits: jax.Array,
     key: jax.Array | None,
 ) -> jax.Array:
-    """Mean divergence of the perturbed answers to a batch from f32[B, C] logits."""
+    """Computes the mean divergence of a batch's perturbed answers from f32[B, C] logits."""
     logits = perturbed_logits(loss, params, perturbation, batch, key)
     return mean_over_examples(kl_divergence(target_logits, logits), batch.example_mask)
 
@@ -148,14 +150,14 @@ def perturbed_logits(
     batch: Batch,
     key: jax.Array | None,
 ) -> jax.Array:
-    """Logits f32[B, C] with something added to the embeddings within each row's length.
+    """Computes logits f32[B, C] with a perturbation added to embeddings within each row's length.
 
     Args:
-        loss: holds the model.
+        loss: contains the model.
         params: its parameters.
         perturbation: f32[B, T, E], or None.
         batch: B rows.
-        key: of the dropout masks; None turns dropout off.
+        key: random key for the dropout masks; None turns dropout off.
     """
     if perturbation is None:
         return loss.logits(params, batch, key)
@@ -172,10 +174,10 @@ def perturbed_logits(
 
 
 def adversarial_perturbation(gradient: jax.Array, size: jax.Array | float) -> jax.Array:
-    """The change of the embeddings that raises each example's loss most, to first order.
+    """Computes the change of the embeddings that raises each example's loss most, to first order.
 
-    The fast gradient method on embeddings (Miyato et al. 2017, equation 7): along the gradient,
-    its norm taken over a whole example.
+    This is the fast gradient method on embeddings (Miyato et al. 2017, equation 7): a step along
+    the gradient, whose norm is taken over a whole example.
 
     >>> adversarial_perturbation(jnp.array([[[3.0, 4.0]], [[0.0, 0.0]]]), 10.0)
     Array([[[6., 8.]],
@@ -183,13 +185,13 @@ def adversarial_perturbation(gradient: jax.Array, size: jax.Array | float) -> ja
            [[0., 0.]]], dtype=float32)
 
     Args:
-        gradient: f32[B, T, E], of the loss by the embeddings.
-        size: the perturbation's norm.
+        gradient: f32[B, T, E], gradient of the loss with respect to the embeddings.
+        size: norm of the perturbation.
 
     Returns:
-        f32[B, T, E]; zero where an example's gradient is.
+        f32[B, T, E]; zero for examples with a zero gradient.
     """
-    # Scaled first: the squares of a small gradient would vanish.
+    # Scaled first, because the squares of a small gradient would underflow.
     largest = jnp.max(jnp.abs(gradient), axis=(1, 2), keepdims=True)
     scaled = gradient / jnp.maximum(largest, jnp.finfo(gradient.dtype).tiny)
     norm = jnp.sqrt(jnp.sum(jnp.square(scaled), axis=(1, 2), keepdims=True))
@@ -197,11 +199,11 @@ def adversarial_perturbation(gradient: jax.Array, size: jax.Array | float) -> ja
 
 
 def kl_divergence(target_logits: jax.Array, logits: jax.Array) -> jax.Array:
-    """Distance of predicted labels from the target's: KL(target || predicted).
+    """Computes the divergence KL(target || predicted) of predicted labels from the target's.
 
     Args:
         target_logits: f32[B, C].
-        logits: likewise.
+        logits: f32[B, C].
 
     Returns:
         f32[B], in nats; zero where both are the same.
@@ -211,7 +213,7 @@ def kl_divergence(target_logits: jax.Array, logits: jax.Array) -> jax.Array:
 
 
 def entropy(logits: jax.Array) -> jax.Array:
-    """Entropy of each row's answer: f32[B, C] -> f32[B], in nats.
+    """Computes the entropy of each row's answer: f32[B, C] -> f32[B], in nats.
 
     >>> entropy(jnp.array([[0.0, 0.0]])).round(4).tolist()
     [0.6930999755859375]
@@ -221,7 +223,7 @@ def entropy(logits: jax.Array) -> jax.Array:
 
 
 def mean_over_examples(values: jax.Array, mask: jax.Array) -> jax.Array:
-    """The mean of f32[B] where bool[B] is True; what is False may hold anything.
+    """Averages f32[B] where bool[B] is True; other entries may have any value.
 
     >>> mean_over_examples(jnp.array([1.0, 3.0, jnp.nan]), jnp.array([True, True, False]))
     Array(2., dtype=float32)
@@ -230,5 +232,5 @@ def mean_over_examples(values: jax.Array, mask: jax.Array) -> jax.Array:
 
 
 def add_scaled(tree: Any, other: Any, scale: float) -> Any:
-    """`tree + scale * other`, leaf by leaf."""
+    """Returns `tree + scale * other`, leaf by leaf."""
     return jax.tree.map(lambda a, b: a + scale * b, tree, other)

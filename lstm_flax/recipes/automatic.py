@@ -5,9 +5,9 @@
         set the field `name` of the configuration to `value`
     print(choice.reason)
 
-Everything chosen is a plain number or word, so that a run's `config.json` says it and a flag
-changes it. The fields that a user has set go into `fixed` with their values: they are left alone,
-and what depends on them fits them. Neither the development nor the test part is looked at.
+All chosen values are plain numbers or words, so a run's `config.json` shows them and flags can
+change them. Fields that a user has set go into `fixed` with their values: they stay unchanged, and
+dependent fields are chosen to fit them. The development and test parts are not used.
 """
 
 import dataclasses
@@ -22,11 +22,11 @@ from lstm_flax.errors import UserError
 from lstm_flax.text.normalization import normalize
 from lstm_flax.text.script import has_no_spaces, words_of
 
-_SAMPLE = 20_000  # texts looked at, a cap on the time that choosing takes
-_LONGEST = 416  # tokens; more would take minutes an epoch on two cores
+_SAMPLE = 20_000  # texts examined, to limit the time that choosing takes
+_LONGEST = 416  # tokens; more would take minutes per epoch on two cores
 _MOST_PIECES = 30_000
 _SPECIAL_PIECES = 4
-# In all epochs together: of any data, and more for each class to tell apart.
+# Steps in all epochs together: a minimum for any data, and more for each class to tell apart.
 _TEXTS_TO_READ = 40_000
 _TEXTS_TO_READ_A_CLASS = 600
 _UNBALANCED = 5  # times more examples of the largest class than of the smallest
@@ -34,11 +34,11 @@ _UNBALANCED = 5  # times more examples of the largest class than of the smallest
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """The fields chosen, and the reason.
+    """The chosen fields, and the reason.
 
     Attributes:
         fields: dotted names of the configuration's fields, with their values.
-        reason: one line of what was chosen and why.
+        reason: one line on what was chosen and why.
     """
 
     fields: dict[str, Any]
@@ -61,7 +61,7 @@ def choose(
     Args:
         texts: raw texts of the training part.
         labels: the class of each text, as a name or a number.
-        fixed: the fields that the user has set, by dotted name; they are not chosen.
+        fixed: fields that the user has set, by dotted name; they are not chosen.
 
     Raises:
         UserError: there is no text.
@@ -111,7 +111,7 @@ def choose(
 
 
 def _lengths(lengths: np.ndarray, fixed: Mapping[str, Any]) -> dict[str, Any]:
-    """The longest text that the model sees, and the widths of its buckets."""
+    """Chooses the longest text length that the model sees, and the bucket widths."""
     widest = min(_wide(np.quantile(lengths, 0.99)), _LONGEST)
     longest = int(fixed.get("data.max_length", widest))
     if "data.bucket_widths" in fixed:
@@ -122,18 +122,18 @@ def _lengths(lengths: np.ndarray, fixed: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _wide(length: float) -> int:
-    """The next multiple of 32."""
+    """Rounds up to a multiple of 32."""
     return 32 * max(math.ceil(length / 32), 1)
 
 
 def _vocabulary(pieces: Sequence[Sequence[str]]) -> int:
-    """The pieces that stand twice in the texts, and the special ones; at most `_MOST_PIECES`."""
+    """Counts pieces that occur at least twice, plus special ones; at most `_MOST_PIECES`."""
     counts = Counter(piece for text in pieces for piece in text)
     recurring = sum(count > 1 for count in counts.values())
     return min(max(recurring, 100) + _SPECIAL_PIECES, _MOST_PIECES)
 
 
 def _evenly(texts: Sequence[str], limit: int) -> list[str]:
-    """At most `limit` texts at even distances."""
+    """Takes at most `limit` texts at even distances."""
     step = max(math.ceil(len(texts) / limit), 1)
     return list(texts[::step])

@@ -1,4 +1,4 @@
-"""Careful updates for weights of another run: smaller below, later below.
+"""Careful updates for another run's weights: smaller and later the deeper the layer.
 
 Discriminative fine-tuning and gradual unfreezing (Howard & Ruder 2018, sections 3.2 and 3.3).
 """
@@ -15,7 +15,7 @@ from lstm_flax.training.recipe import Recipe
 
 
 class FineTuning(Recipe):
-    """Scales or holds the updates of a parameter by its distance from the output."""
+    """Scales or freezes a parameter's updates according to its distance from the output."""
 
     def __init__(self, config: FineTuningConfig) -> None:
         self._layer_decay = config.layer_decay
@@ -24,7 +24,7 @@ class FineTuning(Recipe):
     def optimizer(
         self, optimizer: optax.GradientTransformation, updates_per_epoch: int
     ) -> optax.GradientTransformation:
-        """Puts `scale_by_depth` and `unfreeze_gradually` after the rule, as far as asked for."""
+        """Adds `scale_by_depth` and `unfreeze_gradually` after the rule, if configured."""
         if self._layer_decay < 1:
             optimizer = optax.chain(optimizer, scale_by_depth(self._layer_decay))
         if self._unfreeze_epochs > 0:
@@ -34,15 +34,15 @@ class FineTuning(Recipe):
 
 
 def make_recipe(section: FineTuningConfig) -> FineTuning:
-    """The recipe of a configuration's section."""
+    """Makes the recipe of a configuration's section."""
     return FineTuning(section)
 
 
 def scale_by_depth(decay: float) -> optax.GradientTransformation:
-    """Smaller updates the farther a parameter lies from the output.
+    """Scales updates down with a parameter's distance from the output.
 
     Discriminative fine-tuning (Howard & Ruder 2018, section 3.2, with decay 1 / 2.6): a parameter
-    of depth d takes `decay ** d` times its own update.
+    at depth d gets `decay ** d` times its own update.
     """
 
     def scale(updates: Any, params: Any = None) -> Any:
@@ -54,15 +54,15 @@ def scale_by_depth(decay: float) -> optax.GradientTransformation:
 
 
 def unfreeze_gradually(interval: int) -> optax.GradientTransformation:
-    """No update to a parameter before its turn: the head first, then one layer more at a time.
+    """Blocks updates to a parameter until its turn: the head first, then one more layer at a time.
 
     Gradual unfreezing (Howard & Ruder 2018, section 3.3, with an epoch as the interval): a
-    parameter of depth d stays as it is for the first `d * interval` updates. This comes last in
-    the chain: the moments of frozen parameters gather all the same, and their gradients count in
-    the norm that clipping bounds.
+    parameter at depth d is unchanged by the first `d * interval` updates. This comes last in the
+    chain: the moments of frozen parameters still accumulate, and their gradients count in the norm
+    used for clipping.
 
     Args:
-        interval: updates from one layer's turn to that of the layer below.
+        interval: number of updates between the turns of a layer and the layer below.
     """
 
     def init(params: Any) -> optax.ScaleByScheduleState:
@@ -82,11 +82,11 @@ def unfreeze_gradually(interval: int) -> optax.GradientTransformation:
 
 
 def output_depths(params: Any) -> Any:
-    """Layers between each parameter and the output, as a tree like that of the parameters.
+    """Counts the layers between each parameter and the output, as a tree like the parameters.
 
-    The head, and all that is not named below, has depth 0; the top recurrent layer 1 (that of the
-    document, in a hierarchy), the layer below 2, and so on; the embedding and what is added to it
-    come last.
+    The head, and anything not named below, has depth 0; the top recurrent layer (in a hierarchy,
+    that of the document) has depth 1, the layer below 2, and so on; the embedding and what is added
+    to it are deepest.
     """
     layers = 1 + max(layer_of(name) for name in params["recurrent"]) + ("document" in params)
 

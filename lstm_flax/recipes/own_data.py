@@ -1,4 +1,4 @@
-"""A configuration for data that nobody has tuned one for: what is not set is chosen."""
+"""Configures data that has no tuned configuration: any field that is not set is chosen."""
 
 import math
 from collections import Counter
@@ -20,24 +20,24 @@ from lstm_flax.recipes.automatic import choose
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
-_LARGEST_PART = 0.3  # of the examples, held out for development or for the test
+_LARGEST_PART = 0.3  # largest fraction of the examples held out for development or test
 
 
 def automatic_config(values: "ConfigDict", given: Collection[str]) -> tuple[Config, str]:
-    """Completes a configuration by the automatic recipe; reads the training part.
+    """Completes a configuration with the automatic recipe; reads the training part.
 
     Args:
-        values: names the data; changed here.
-        given: the dotted names of the fields that the user set, which stay as they are.
+        values: names the data; modified in place.
+        given: the dotted names of the fields that the user set, which stay unchanged.
 
     Returns:
-        The configuration, and a line of what was chosen and why.
+        The configuration, and a line on what was chosen and why.
 
     Raises:
-        UserError: the data cannot be read, or its columns cannot be told.
+        UserError: the data cannot be read, or its columns are ambiguous.
     """
     columns = take_columns(values, given)
-    # Whatever the lengths that were set: the buckets are chosen to fit them.
+    # Buckets are chosen to fit the lengths, including those that the user set.
     data: dict[str, Any] = values.data.to_dict() | {"max_length": 1, "bucket_widths": (32,)}
     reading = DataConfig(**data)
     source = open_source(reading)
@@ -49,7 +49,7 @@ def automatic_config(values: "ConfigDict", given: Collection[str]) -> tuple[Conf
             data[name[5:]] = fraction
     train = load_examples(DataConfig(**data), "train", source)
     fixed = {name: _get(values, name) for name in given}
-    if values.task == "language_model":  # it reads no weights of n-grams
+    if values.task == "language_model":  # it uses no n-gram weights
         fixed.setdefault("model.ngram_order", 0)
     choice = choose(train.texts, train.labels, fixed)
     for name, value in choice.fields.items():
@@ -61,11 +61,11 @@ def take_columns(values: "ConfigDict", given: Collection[str]) -> str:
     """Finds the columns of a table and puts their names into the configuration.
 
     Args:
-        values: names the data; changed here.
+        values: names the data; modified in place.
         given: the dotted names of the fields that the user set.
 
     Returns:
-        Words that say which columns were taken; empty where there was nothing to find.
+        A description of the columns found; empty if there was nothing to find.
     """
     text, label = (
         values.data[field] if f"data.{field}" in given else None
@@ -87,7 +87,7 @@ def take_columns(values: "ConfigDict", given: Collection[str]) -> str:
 
 
 def _fraction(examples: Examples, least: float) -> float:
-    """The part to hold out: more of few texts a label, so that most labels have one in it.
+    """Chooses the fraction to hold out: larger if labels have few texts, so most get one in it.
 
     >>> texts, names = [str(i) for i in range(400)], ("a", "b")
     >>> _fraction(Examples(texts, np.arange(400) % 2, texts, names), 0.1)

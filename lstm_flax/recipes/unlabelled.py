@@ -1,4 +1,4 @@
-"""Unlabelled texts beside the labelled ones of every batch, for losses that need no label."""
+"""Unlabelled texts in every batch besides the labelled ones, for losses that need no label."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from lstm_flax.types import Batch
 
 
 class Unlabelled(Recipe):
-    """Adds rows of unlabelled text, of the batch's own bucket, to every batch."""
+    """Adds rows of unlabelled text from the batch's own bucket to every batch."""
 
     def __init__(self, config: UnlabelledConfig) -> None:
         self.extra_rows = config.batch_size
@@ -19,7 +19,7 @@ class Unlabelled(Recipe):
         self._planned: tuple[BatchPlan, list[np.ndarray]] | None = None
 
     def open(self, dataset: Dataset, encoder: TextEncoder, batcher: Batcher) -> None:
-        """Opens the unlabelled split; `UserError` where the source has none."""
+        """Opens the unlabelled split; raises `UserError` if the source has none."""
         self._batcher = Batcher(
             dataset.split("unsupervised"),
             encoder,
@@ -30,7 +30,7 @@ class Unlabelled(Recipe):
         )
 
     def extend_batch(self, batch: Batch, plan: BatchPlan, index: int) -> Batch:
-        """The batch with unlabelled rows below its own."""
+        """Returns the batch with unlabelled rows appended."""
         assert self._batcher is not None
         if self._planned is None or self._planned[0] is not plan:
             self._planned = (plan, plan_unlabelled(plan, self._batcher))
@@ -39,22 +39,23 @@ class Unlabelled(Recipe):
 
 
 def make_recipe(section: UnlabelledConfig) -> Unlabelled:
-    """The recipe of a configuration's section."""
+    """Makes the recipe of a configuration's section."""
     return Unlabelled(section)
 
 
 def plan_unlabelled(plan: BatchPlan, batcher: Batcher) -> list[np.ndarray]:
-    """Unlabelled texts to go along with each batch of an epoch.
+    """Chooses unlabelled texts for each batch of an epoch.
 
-    A batch takes texts of its own bucket, if there are any, in an order that depends on the plan's
-    seed and epoch alone; when a bucket's texts are used up, they come again.
+    A batch gets texts from its own bucket, if there are any, in an order that depends only on the
+    plan's seed and epoch; when a bucket's texts are used up, they repeat.
 
     Args:
-        plan: of the labelled texts.
-        batcher: of the unlabelled texts; its batch size is the number of rows.
+        plan: the plan of the labelled texts.
+        batcher: the batcher of the unlabelled texts; its batch size is the number of rows.
 
     Returns:
-        For each batch i64[n] indices, n being the number of rows or, where its bucket holds no
+        For each batch, i64[n] indices, where n is the number of rows, or 0 if its bucket has no
+        unlabelled text.
         text, 0.
     """
     rows, widths = batcher.batch_size, list(batcher.bucket_widths)
@@ -73,7 +74,7 @@ def plan_unlabelled(plan: BatchPlan, batcher: Batcher) -> list[np.ndarray]:
 
 
 def stack_batches(labelled: Batch, unlabelled: Batch) -> Batch:
-    """The rows of two batches of one width, the second's without their labels."""
+    """Stacks the rows of two batches of equal width, dropping the second batch's labels."""
     hidden = unlabelled._replace(labels=np.full_like(unlabelled.labels, -1))
     return Batch(
         *(

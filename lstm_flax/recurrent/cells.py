@@ -3,14 +3,14 @@
 >>> LSTM_SPEC.gates
 ('i', 'f', 'g', 'o')
 
-A cell's parameters are those of Flax's own cell. With x the input and h the state, per gate:
+Parameters are named as in Flax's own cells. With x the input and h the state, per gate:
 
     LSTM  `LSTMCell`    ii if ig io: kernel          hi hf hg ho: kernel, bias
     GRU   `GRUCell`     ir iz in:    kernel, bias    hr hz: kernel      hn: kernel, bias
     RNN   `SimpleCell`  i:           kernel, bias    h: kernel
 
-The order of the gates is that of torch.nn and cuDNN, so that joined kernels `[E, G*H]` and
-`[H, G*H]` (G gates) are torch's `weight_ih` and `weight_hh`, transposed.
+The gates are in the order of torch.nn and cuDNN, so joined kernels `[E, G*H]` and `[H, G*H]`
+(G gates) are torch's `weight_ih` and `weight_hh`, transposed.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ class CellSpec:
 
     Attributes:
         name: `LSTM`, `GRU` or `RNN`.
-        gates: one letter a gate, in torch's order; the RNN's only gate has an empty name.
+        gates: one letter per gate, in torch's order; the RNN's only gate has an empty name.
         input_biases: gates with a bias on the input's product.
         state_biases: gates with a bias on the state's product.
     """
@@ -41,13 +41,13 @@ class CellSpec:
 
 
 LSTM_SPEC = CellSpec("LSTM", ("i", "f", "g", "o"), (), ("i", "f", "g", "o"))
-# The reset gate multiplies the bias of `hn`, which therefore cannot join that of the input.
+# The reset gate multiplies the bias of `hn`, so it cannot be folded into the input's bias.
 GRU_SPEC = CellSpec("GRU", ("r", "z", "n"), ("r", "z", "n"), ("n",))
 RNN_SPEC = CellSpec("RNN", ("",), ("",), ())
 
 
 def direction_name(layer: int, direction: int) -> str:
-    """The name of one direction's parameters within the stack's.
+    """Returns the name of one direction's parameters in the stack.
 
     >>> direction_name(0, 1)
     'layers_0_backward'
@@ -56,7 +56,7 @@ def direction_name(layer: int, direction: int) -> str:
 
 
 def layer_of(name: str) -> int:
-    """The layer of a name that `direction_name` made.
+    """Returns the layer number in a name made by `direction_name`.
 
     >>> layer_of("layers_3_backward")
     3

@@ -69,9 +69,9 @@ def check_parameters(
     hidden_size: int,
     use_bias: bool = True,
 ) -> None:
-    """Checks that a cell's parameters, if there are any yet, fit the layer.
+    """Checks that a cell's parameters, if they exist yet, fit the layer.
 
-    Flax itself names anything else that is wrong with them.
+    Flax itself reports any other problem with them.
 
     >>> cell = {"ii": {"kernel": jnp.ones((3, 4))}, "hi": {"kernel": jnp.ones((4, 4))}}
     >>> check_parameters(cell, "layers_0_forward", "i", 3, 4, use_bias=False)
@@ -80,15 +80,16 @@ def check_parameters(
     lstm_flax.errors.UserError: use_bias = True: the parameters layers_0_forward have no biases; ...
 
     Args:
-        params: of the cell, perhaps in boxes (`nn.Partitioned`); empty during initialisation.
-        name: of the cell, for the message.
+        params: the cell's parameters, possibly boxed (`nn.Partitioned`); empty during
+            initialisation.
+        name: the cell's name, for the message.
         gate: any of the cell's gates.
-        features: of its inputs.
-        hidden_size: of its gates.
+        features: width of the cell's inputs.
+        hidden_size: width of the cell's gates.
         use_bias: True if the layer has biases.
 
     Raises:
-        UserError: sizes differ, or biases are missing or not expected.
+        UserError: sizes differ, or biases are missing or unexpected.
     """
     params = nn.unbox(params)
     kernel = params.get(f"i{gate}", {}).get("kernel")
@@ -99,18 +100,18 @@ def check_parameters(
         raise UserError(
             f"{features} features, hidden_size = {hidden_size}: the parameters {name} are for "
             f"{width} features, hidden_size = {hidden}; give inputs of that width to a layer of "
-            "that size, or initialise anew"
+            "that size, or initialise again"
         )
     has_bias = any("bias" in product for product in params.values())
     if has_bias != use_bias:
         raise UserError(
             f"use_bias = {use_bias}: the parameters {name} have {'' if has_bias else 'no '}biases; "
-            f"set use_bias={has_bias} or initialise anew"
+            f"set use_bias={has_bias} or initialise again"
         )
 
 
 def check_cells(params: Mapping[str, Any], num_layers: int, bidirectional: bool) -> None:
-    """Checks that parameters hold no cells that the layer would pass over in silence.
+    """Checks that the parameters contain no cells that the layer would silently ignore.
 
     >>> check_cells({"layers_0_forward": {}, "layers_1_forward": {}}, 2, bidirectional=False)
     >>> check_cells({"layers_1_forward": {}}, 1, bidirectional=False)  # doctest: +ELLIPSIS
@@ -118,12 +119,12 @@ def check_cells(params: Mapping[str, Any], num_layers: int, bidirectional: bool)
     lstm_flax.errors.UserError: num_layers = 1, bidirectional = False: the parameters hold layer...
 
     Args:
-        params: of the layer by cell; empty during initialisation.
+        params: the layer's parameters by cell; empty during initialisation.
         num_layers: L.
-        bidirectional: D = 2.
+        bidirectional: True if D = 2.
 
     Raises:
-        UserError: there are further cells.
+        UserError: the parameters contain more cells than the layer has.
     """
     directions = range(2 if bidirectional else 1)
     known = {direction_name(n, d) for n in range(num_layers) for d in directions}
@@ -135,22 +136,22 @@ def check_cells(params: Mapping[str, Any], num_layers: int, bidirectional: bool)
 
 
 def checked_state(state: Any, name: str, number: int, shapes: Sequence[tuple[int, ...]]) -> Any:
-    """Checks an initial state: as many floating-point arrays as the cell has states, and shapes.
+    """Checks an initial state: the number of arrays, their shapes and their floating-point dtypes.
 
     >>> checked_state((jnp.ones((1, 2)),), "GRU", 1, [(1, 2)])[0].shape
     (1, 2)
 
     Args:
-        state: as it was given, in a tuple even if it is one array.
-        name: of the cell, for messages.
-        number: of its states.
-        shapes: that they must have.
+        state: the state as given, in a tuple even if it is one array.
+        name: the cell's name, for messages.
+        number: how many states the cell has.
+        shapes: the shapes they must have.
 
     Returns:
         The states as arrays.
 
     Raises:
-        UserError: something else was given.
+        UserError: the state is anything else.
     """
     expected = (
         f"initial_state of {name} must be {number} array(s) of shape "
@@ -187,15 +188,15 @@ def checked_inputs(
     Args:
         inputs: [B, T, E], or [T, B, E] if time-major, or [T, E] without a batch.
         lengths: i32[B], a scalar without a batch, or None.
-        time_major: the order of the axes.
+        time_major: True if time is the first axis.
 
     Returns:
-        Inputs as [T, B, E] and lengths as i32[B] or None; B is 1 without a batch. Lengths whose
-        values are not known are brought within 1 to T.
+        Inputs as [T, B, E] and lengths as i32[B] or None; B is 1 without a batch. Lengths that are
+        traced, so not known yet, are clipped to 1 to T.
 
     Raises:
-        UserError: shapes or types do not fit, there is no time step, or lengths (if their values
-            are known, as they are outside `jax.jit`) are not within 1 to T.
+            UserError: shapes or dtypes do not fit, there is no time step, or lengths are not
+                within 1 to T (checked only if their values are known, as outside `jax.jit`).
     """
     x = jnp.asarray(inputs)
     if x.ndim not in (2, 3):
@@ -226,8 +227,8 @@ def checked_inputs(
     lengths = jnp.asarray(lengths)
     shape = () if unbatched else (batch,)
     if lengths.shape != shape or not jnp.issubdtype(lengths.dtype, jnp.integer):
-        expected = "one integer" if unbatched else f"{batch} integers (one a row)"
+        expected = "one integer" if unbatched else f"{batch} integers (one per row)"
         raise UserError(f"lengths must be {expected}, not {lengths.dtype}{lengths.shape}")
-    # Values that are not known yet cannot be refused: they are taken as the nearest ones that are
-    # right, by every implementation alike. Known ones are right already.
+    # Traced values cannot be rejected, so every implementation clips them to the nearest valid
+    # length. Known values are already valid.
     return x, jnp.clip(lengths.astype(jnp.int32).reshape(batch), 1, width)

@@ -1,8 +1,8 @@
 """Inside the cells: gates and cell states, from a layer's inputs and outputs.
 
-The outputs of every implementation are the states h_t. With the state before it and the input, each
-step's gates are one product, for all steps at once; the LSTM's cell states are then sums of what
-the gates let in. So the values are those of the implementation that ran, whichever it is.
+Every implementation returns the states h_t. Given the previous state and the input, all steps'
+gates come from one product; the LSTM's cell states are then a running sum of what the gates let in.
+The values are therefore those of the implementation that ran, no matter which one it was.
 
 >>> from lstm_flax import LSTM
 >>> from lstm_flax.recurrent.cells import LSTM_SPEC
@@ -26,11 +26,11 @@ from lstm_flax.recurrent.masking import sequence_mask
 
 
 class Inside(NamedTuple):
-    """The values of one direction of one layer at each step; of no meaning past a row's length.
+    """One direction of one layer at each step; values past a row's length are meaningless.
 
     Attributes:
         gates: by letter, f32[B, T, H]; `g` of the LSTM and `n` of the GRU are the candidates, from
-            -1 to 1, the others from 0 (closed) to 1 (open). None of the plain RNN.
+            -1 to 1, the others from 0 (closed) to 1 (open). Empty for the plain RNN.
         cell: c_t, f32[B, T, H]; None except for the LSTM.
     """
 
@@ -46,11 +46,11 @@ def look_inside(
     lengths: jax.Array,
     reverse: bool,
 ) -> Inside:
-    """Gates and cell states of one direction of one layer that started from zeros.
+    """Computes the gates and cell states of one direction of a layer that started from zeros.
 
     Args:
-        spec: of the cell.
-        params: of the cell.
+        spec: the kind of cell.
+        params: the cell's parameters.
         x: [B, T, E], the layer's inputs.
         outputs: [B, T, H], this direction's outputs, zero past each row's length.
         lengths: i32[B], from 1 to T.
@@ -58,7 +58,7 @@ def look_inside(
     """
     x, outputs = x.astype(jnp.float32), outputs.astype(jnp.float32)
     before = jnp.zeros_like(outputs[:, :1])
-    if reverse:  # past a row's length its state is zero, as before its first step
+    if reverse:  # the state past a row's length is zero, as it is before the first step
         h = jnp.concatenate([outputs[:, 1:], before], axis=1)
     else:
         h = jnp.concatenate([before, outputs[:, :-1]], axis=1)

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 def orthogonal(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
     """Draws an orthogonal matrix, uniformly over the orthogonal group.
 
-    It is a product of Householder reflections of normal vectors (Stewart 1980, "The efficient
-    generation of random orthogonal matrices", section 3), made of products and sums alone: a QR
-    factorisation needs a solver library that fails on some accelerators (jax#23616).
+    The matrix is a product of Householder reflections of normal vectors (Stewart 1980, "The
+    efficient generation of random orthogonal matrices", section 3), computed with products and sums
+    alone: a QR factorisation needs a solver library that fails on some accelerators (jax#23616).
 
     >>> q = orthogonal(jax.random.key(0), (4, 4))
     >>> bool(jnp.allclose(q @ q.T, jnp.eye(4), atol=1e-6))
@@ -24,7 +24,7 @@ def orthogonal(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32)
     Args:
         key: random key.
         shape: (H, H).
-        dtype: of the result; the arithmetic is float32.
+        dtype: dtype of the result; the arithmetic is float32.
 
     Returns:
         [H, H].
@@ -40,7 +40,7 @@ def orthogonal(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32)
 
     def reflect(matrix: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         # Reflection `index` acts on the coordinates from `index` on and maps their normal vector
-        # onto the axis `index`; the sign that avoids cancellation is undone on that column.
+        # onto axis `index`; that column then undoes the sign chosen to avoid cancellation.
         index, normal = step
         normal = jnp.where(indices >= index, normal, 0.0)
         sign = jnp.where(normal[index] >= 0, 1.0, -1.0)

@@ -1,9 +1,9 @@
-"""The recurrent layers: `LSTM`, `GRU` and `RNN`, three cells with one way of stacking them.
+"""The recurrent layers `LSTM`, `GRU` and `RNN`: three cells, stacked in the same way.
 
 They follow `torch.nn.LSTM`, `torch.nn.GRU` and `torch.nn.RNN`: shapes, the order of the states,
 dropout between layers. Right-padded rows with `lengths` replace packed sequences. The reference
-implementation scans Flax's own cells (`scan.py`); the others compute the same from the same
-parameters, faster.
+implementation scans Flax's own cells (`scan.py`); the others are faster and compute the same
+results from the same parameters.
 
 >>> import jax.numpy as jnp
 >>> layer = LSTM(8, num_layers=2, bidirectional=True)
@@ -30,9 +30,9 @@ from lstm_flax.recurrent.variants import UnbiasedGRUCell, UnbiasedRNNCell, Varia
 class LSTM(Stack):
     """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000).
 
-    It follows `torch.nn.LSTM`; see `__call__`. The parameters of layer 0, forward direction, are
-    those of Flax's `LSTMCell` under `layers_0_forward`, and so on. Recurrent kernels start
-    orthogonal, input kernels uniform after Glorot & Bengio (2010), the forget gate's bias at one.
+    It follows `torch.nn.LSTM`; see `__call__`. The forward direction of layer 0 keeps the
+    parameters of Flax's `LSTMCell` under `layers_0_forward`, and so on. Recurrent kernels start
+    orthogonal, input kernels uniform (Glorot & Bengio 2010), and the forget gate's bias at one.
 
     >>> import jax.numpy as jnp
     >>> layer = LSTM(8, bidirectional=True)
@@ -41,8 +41,8 @@ class LSTM(Stack):
     >>> list(variables["params"])
     ['layers_0_forward', 'layers_0_backward']
 
-    With lengths, rows are padded on the right: outputs are zero past a row's length, and the final
-    state of the forward direction is that at the row's last step.
+    With lengths, rows are padded on the right: outputs are zero past a row's length, and the
+    forward direction's final state is the one at the row's last step.
 
     >>> outputs, (h_n, c_n) = layer.apply(variables, inputs, jnp.array([5, 2]))
     >>> bool(jnp.any(outputs[1, 2:])), bool(jnp.all(h_n[0, 1] == outputs[1, 1, :8]))
@@ -71,27 +71,28 @@ class LSTM(Stack):
     ((2, 5, 2), (1, 2, 2), (1, 2, 8))
 
     Attributes:
-        hidden_size: H; the others are given by name.
+        hidden_size: H; all other attributes are passed by name.
         num_layers: L.
-        bidirectional: a second direction, from each row's last token to its first (D = 2).
-        direction_merge: of the outputs of the two directions of every layer, the last one's as
-            those that the next layer reads: `concat` as in torch, `sum` or `mean`, with which
-            outputs are as wide as those of one direction. States are never merged.
-        use_bias: False leaves all biases out, as torch's `bias=False`.
+        bidirectional: True adds a second direction, from each row's last token to its first
+            (D = 2).
+        direction_merge: how every layer merges the outputs of its two directions, both for the next
+            layer and at the top: `concat` as in torch, or `sum` or `mean`, whose outputs are as
+            wide as those of one direction. States are never merged.
+        use_bias: False removes all biases, like torch's `bias=False`.
         proj_size: P, from 1 to H - 1: h_t is projected to this size before it enters outputs,
-            gates and the next layer (Sak et al. 2014, equation 7). 0 for none, then P = H below.
+            gates and the next layer (Sak et al. 2014, equation 7). 0 for none; P below is then H.
         dropout: rate on the outputs of every layer but the last.
         recurrent_dropout: rate on h_{t-1} before the gates (Gal & Ghahramani 2016).
-        recurrent_dropout_per_step: a new mask each step instead of one per sequence.
-        truncate_gradient_every: k, steps after which the gradient of the states is cut, in each
-            direction from where it starts to read (`truncation.py`); values stay as they are. 0
-            for the whole gradient.
+        recurrent_dropout_per_step: True draws a new mask each step instead of one per sequence.
+        truncate_gradient_every: k, the number of steps after which the gradient of the states is
+            cut, in each direction from where it starts reading (`truncation.py`); values do not
+            change. 0 keeps the whole gradient.
         time_major: inputs and outputs are [T, B, ...] instead of [B, T, ...].
         implementation: `scan`, `fused`, `cudnn`, or `auto` for the fastest that can run the layer.
-            Parameters and results are the same. Only `scan` has projections.
-        dtype: of products and outputs; None takes it from inputs and parameters. The cell state is
-            float32 or wider in any case.
-        param_dtype: of the parameters.
+            Parameters and results are the same. Only `scan` supports projections.
+        dtype: dtype of products and outputs; None infers it from inputs and parameters. The cell
+            state is always float32 or wider.
+        param_dtype: dtype of the parameters.
     """
 
     proj_size: int = dataclasses.field(default=0, kw_only=True)
@@ -111,18 +112,18 @@ class LSTM(Stack):
         Args:
             inputs: [B, T, E], or [T, B, E] if time-major; or one sequence [T, E].
             lengths: i32[B], valid steps of each row, from 1 to T, a scalar for one sequence; None
-                means T. Within `jax.jit` their values cannot be checked: smaller ones count as 1,
-                larger ones as T. Past a row's length its states stay as they are and its outputs
-                are zero, and its backward direction starts at its own last step.
-            initial_state: (h_0 [L*D, B, P], c_0 [L*D, B, H]): first by layer, then by direction, as
-                in torch; None means zeros. Without the axis B for one sequence.
+                means T. Their values cannot be checked inside `jax.jit`: smaller ones count as 1,
+                larger ones as T. Past a row's length its states do not change and its outputs are
+                zero; its backward direction starts at its own last step.
+            initial_state: (h_0 [L*D, B, P], c_0 [L*D, B, H]), ordered by layer, then by direction,
+                as in torch; None means zeros. One sequence has no axis B.
             deterministic: True turns dropout off; False needs a `dropout` key.
 
         Returns:
-            outputs [B, T, D*P], or [T, B, D*P] if time-major, forward then backward (P in place
-            of D*P if they are summed or averaged), and (h_n [L*D, B, P], c_n [L*D, B, H]), the
-            states after each row's last step in its direction. For one sequence [T, D*P],
-            [L*D, P] and [L*D, H].
+            outputs [B, T, D*P], or [T, B, D*P] if time-major, forward then backward (P instead of
+            D*P if they are summed or averaged), and (h_n [L*D, B, P], c_n [L*D, B, H]), the states
+            after each row's last step in its direction. For one sequence: [T, D*P], [L*D, P] and
+            [L*D, H].
 
         Raises:
             UserError: shapes do not fit, lengths (if their values are known) are not within 1 to T,
@@ -163,9 +164,9 @@ class _OneState(Stack):
 class GRU(_OneState):
     """Gated recurrent unit (Cho et al. 2014), in the form of `torch.nn.GRU`, cuDNN and Flax.
 
-    The reset gate acts on the state's product, bias included. Attributes as in `LSTM`, but for
-    `proj_size`; recurrent dropout acts on the state that enters the gates, not on the state that
-    is carried over.
+    The reset gate acts on the state's product, bias included. Attributes are those of `LSTM` except
+    `proj_size`; recurrent dropout acts on the state that enters the gates, not on the state that is
+    carried over.
 
     >>> import jax.numpy as jnp
     >>> layer = GRU(8, num_layers=2)
@@ -183,7 +184,7 @@ class GRU(_OneState):
 
 
 class RNN(_OneState):
-    """Plain recurrent network (Elman 1990), as `torch.nn.RNN`.
+    """Plain recurrent network (Elman 1990), like `torch.nn.RNN`.
 
     >>> import jax.numpy as jnp
     >>> layer = RNN(8, nonlinearity="relu")
@@ -192,7 +193,7 @@ class RNN(_OneState):
     ((2, 5, 8), (1, 2, 8), True)
 
     Attributes:
-        nonlinearity: `tanh` or `relu`. The others are those of `LSTM`, but for `proj_size`.
+        nonlinearity: `tanh` or `relu`. The others are those of `LSTM`, except `proj_size`.
     """
 
     nonlinearity: str = dataclasses.field(default="tanh", kw_only=True)

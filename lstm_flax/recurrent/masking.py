@@ -1,7 +1,7 @@
-"""Lengths of padded sequences as masks. Padding stands on the right.
+"""Masks from the lengths of padded sequences. Padding is on the right.
 
-Applied to embeddings (models/classifier.py), to the inputs of the layers (layers.py), to their
-states (scan.py; fused.py from the lengths, as cuDNN does), and in models/pooling.py.
+Masks are applied to embeddings (models/classifier.py), to the inputs of the layers (layers.py), to
+their states (scan.py; fused.py and cuDNN use the lengths), and in models/pooling.py.
 
 >>> sequence_mask(jnp.array([2]), 3)
 Array([[ True,  True, False]], dtype=bool)

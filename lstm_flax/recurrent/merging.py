@@ -1,4 +1,4 @@
-"""One sequence from the two directions of a bidirectional layer.
+"""Merges the two directions of a bidirectional layer into one sequence.
 
 >>> outputs = jnp.array([[1.0, 2.0, 10.0, 20.0]])  # forward, then backward
 >>> merge_directions(outputs, "sum"), merge_directions(outputs, "mean")
@@ -12,9 +12,9 @@ MERGES = ("concat", "sum", "mean")
 
 
 def merge_directions(outputs: jax.Array, merge: str) -> jax.Array:
-    """Merges the outputs of two directions that stand side by side.
+    """Merges the outputs of two directions that are concatenated on the last axis.
 
-    Keras's `Bidirectional` has the same choices as `merge_mode` (`mean` is its `ave`); torch and
+    Keras's `Bidirectional` offers the same choices as `merge_mode` (`mean` is its `ave`); torch and
     cuDNN only concatenate.
 
     >>> merge_directions(jnp.ones((2, 3, 8)), "concat").shape
@@ -27,7 +27,7 @@ def merge_directions(outputs: jax.Array, merge: str) -> jax.Array:
         merge: `concat`, `sum` or `mean`.
 
     Returns:
-        The outputs as they are for `concat`, else [..., H].
+        The outputs unchanged for `concat`, else [..., H].
     """
     if merge == "concat":
         return outputs

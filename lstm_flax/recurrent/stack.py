@@ -1,4 +1,4 @@
-"""Layers and directions of one kind of cell: what `LSTM`, `GRU` and `RNN` have in common."""
+"""Layers and directions of one kind of cell: the base of `LSTM`, `GRU` and `RNN`."""
 
 import dataclasses
 import functools
@@ -50,7 +50,7 @@ class Stack(nn.Module):
     unbiased_cell_class: ClassVar[Callable[..., nn.Module]]
 
     def __post_init__(self) -> None:
-        if isinstance(self.parent, int):  # Flax's own first field, where no other is left
+        if isinstance(self.parent, int):  # an extra positional argument lands in Flax's own field
             raise UserError(
                 f"{self.spec.name}({self.hidden_size}, {self.parent}, ...): give hidden_size alone "
                 "by position, num_layers=... and the rest by name; unlike torch, leave out the "
@@ -66,7 +66,7 @@ class Stack(nn.Module):
         initial_state: tuple[jax.Array, ...] | None,
         deterministic: bool,
     ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-        """Outputs and the final states h_n, and c_n for the LSTM, each [L*D, B, H]."""
+        """Returns outputs and the final states h_n, and c_n for the LSTM, each [L*D, B, H]."""
         check_attributes(self)
         check_cells(self.variables.get("params", {}), self.num_layers, self.bidirectional)
         unbatched = jnp.ndim(inputs) == 2
@@ -74,7 +74,7 @@ class Stack(nn.Module):
         x = x.astype(self.dtype or jnp.result_type(x.dtype, self.param_dtype))
         if lengths is not None:
             mask = sequence_mask(lengths, x.shape[0]).T[..., None]
-            # Whatever stands in the padding, NaN included, cannot reach a product.
+            # Nothing in the padding, NaN included, can reach a product.
             x = jnp.where(mask, x, jnp.zeros((), x.dtype))
         states = vary_like(self._initial_states(initial_state, x, unbatched), x)
 
@@ -88,7 +88,7 @@ class Stack(nn.Module):
         )
         layers = range(self.num_layers)
         truncated = 0 < self.truncate_gradient_every < x.shape[0]
-        # cuDNN takes all layers in one call, unless something has to happen between them.
+        # cuDNN runs all layers in one call, unless something has to happen between them.
         merge = self.direction_merge if self.bidirectional else "concat"
         between = truncated or merge != "concat" or (self.dropout > 0.0 and not deterministic)
         together = implementation == "cudnn" and not between
@@ -99,7 +99,7 @@ class Stack(nn.Module):
             cells, starts = self._make_block(block, x, states, recurrent_dropout)
             final: Sequence[tuple[jax.Array, ...]]
             if truncated:
-                # The state that a chunk starts from is that of the chunk before.
+                # A chunk starts from the state at the end of the previous chunk.
                 run = functools.partial(run_layers, implementation, has_initial_h=True)
                 every = self.truncate_gradient_every
                 x, final = truncated_layer(run, x, cells, starts, lengths, every)
@@ -118,13 +118,13 @@ class Stack(nn.Module):
 
     @property
     def _output_size(self) -> int:
-        """The size of h: P with a projection, else H."""
+        """Returns the size of h: P with a projection, else H."""
         return getattr(self, "proj_size", 0) or self.hidden_size
 
     def _initial_states(
         self, initial_state: tuple[jax.Array, ...] | None, x: jax.Array, unbatched: bool
     ) -> tuple[jax.Array, ...]:
-        """h_0, and c_0 for the LSTM, in the dtypes that the loop carries; zeros if not given.
+        """Returns h_0, and c_0 for the LSTM, in the loop's dtypes; zeros if not given.
 
         The state that is carried over (c of the LSTM, h of the GRU) stays float32 or wider.
         """
@@ -151,7 +151,7 @@ class Stack(nn.Module):
         states: tuple[jax.Array, ...],
         recurrent_dropout: float,
     ) -> tuple[list[nn.Module], list[DirectionStart]]:
-        """The cells of these layers, in torch's order, and what each starts from."""
+        """Makes the cells of these layers, in torch's order, and the state each starts from."""
         cells, starts = [], []
         directions = 2 if self.bidirectional else 1
         for layer in layers:
@@ -170,7 +170,7 @@ class Stack(nn.Module):
         return cells, starts
 
     def _draw_recurrent_mask(self, x: jax.Array, rate: float) -> jax.Array | None:
-        """Scaled keep mask on h_{t-1}: [B, H] for a sequence, or [T, B, H] with one a step."""
+        """Draws a scaled keep mask on h_{t-1}: [B, H], or [T, B, H] with one mask per step."""
         if rate == 0.0:
             return None
         shape: tuple[int, ...] = (x.shape[1], self._output_size)
@@ -183,7 +183,7 @@ class Stack(nn.Module):
     def _make_cell(
         self, name: str, features: int, x: jax.Array, start: DirectionStart
     ) -> nn.Module:
-        """Flax's cell or a variant, its parameters made here while the module is initialised."""
+        """Makes Flax's cell or a variant; its parameters are created here at initialisation."""
         cell_class, options = self._cell_class()
         options.setdefault("recurrent_kernel_init", orthogonal)
         cell = cell_class(
@@ -207,5 +207,5 @@ class Stack(nn.Module):
         return cell
 
     def _cell_class(self) -> tuple[Callable[..., nn.Module], dict[str, Any]]:
-        """The class of the cell, and its arguments beside those of every cell."""
+        """Returns the class of the cell and the arguments that only this class takes."""
         return (self.cell_class if self.use_bias else self.unbiased_cell_class), {}

@@ -1,6 +1,6 @@
-"""Cells that Flax does not have: without biases, and the LSTM with a projected state.
+"""Cells that Flax lacks: cells without biases, and the LSTM with a projected state.
 
-Each derives from Flax's cell and keeps its parameter names, so that it is scanned in its place. The
+Each derives from Flax's cell and keeps its parameter names, so it can be scanned in its place. The
 projection is one more kernel, `hr` [H, P].
 """
 
@@ -23,8 +23,8 @@ class VariantLSTMCell(nn.OptimizedLSTMCell):
     ((1, 4), (1, 2))
 
     Attributes:
-        proj_size: P, the size of h; 0 for none, when h has the size of c.
-        use_bias: False leaves the biases out.
+        proj_size: P, the size of h; 0 for none, and h then has the size of c.
+        use_bias: False removes the biases.
     """
 
     proj_size: int = 0
@@ -34,7 +34,7 @@ class VariantLSTMCell(nn.OptimizedLSTMCell):
     def __call__(
         self, carry: tuple[jax.Array, jax.Array], inputs: jax.Array
     ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
-        """One step: (c [B, H], h [B, P]) and inputs [B, E] -> the new carry and the output."""
+        """Runs one step: (c [B, H], h [B, P]) and inputs [B, E] -> the new carry and the output."""
         c, h = carry
         i, f, g, o = (
             _dense(self, f"i{gate}", False)(inputs) + _dense(self, f"h{gate}", self.use_bias)(h)
@@ -66,7 +66,7 @@ class UnbiasedGRUCell(nn.GRUCell):
 
     @nn.compact
     def __call__(self, carry: jax.Array, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """One step: h [B, H] and inputs [B, E] -> the new state, twice."""
+        """Runs one step: h [B, H] and inputs [B, E] -> the new state, twice."""
         from_x = [_dense(self, f"i{gate}", False)(inputs) for gate in GRU_SPEC.gates]
         from_h = [_dense(self, f"h{gate}", False)(carry) for gate in GRU_SPEC.gates]
         r = nn.sigmoid(from_x[0] + from_h[0])
@@ -88,14 +88,14 @@ class UnbiasedRNNCell(nn.SimpleCell):
 
     @nn.compact
     def __call__(self, carry: jax.Array, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """One step: h [B, H] and inputs [B, E] -> the new state, twice."""
+        """Runs one step: h [B, H] and inputs [B, E] -> the new state, twice."""
         total = _dense(self, "i", False)(inputs) + _dense(self, "h", False)(carry)
         h = self.activation_fn(total)
         return h, h
 
 
 def _dense(cell: Any, name: str, use_bias: bool) -> nn.Dense:
-    """One product of a cell; names that begin with `h` take the state."""
+    """Returns one product of a cell; names that begin with `h` take the state."""
     return nn.Dense(
         cell.features,
         use_bias=use_bias,

@@ -1,1 +1,1 @@
-"""Pages for people: explanations and reports of runs, each one file that loads nothing."""
+"""HTML pages with explanations and run reports; each is one file that loads nothing else."""

@@ -1,4 +1,4 @@
-"""The learning curves of a run, read from its log."""
+"""Reads the learning curves of a run from its log."""
 
 import dataclasses
 import json
@@ -34,9 +34,9 @@ _CURVES = {
 
 
 def read_curves(path: Path) -> Curves:
-    r"""Reads a log; what is no line of one is passed over, and an absent log has no curves.
+    r"""Reads a log; invalid lines are skipped, and a missing log has no curves.
 
-    It takes no more memory than the file has bytes, since the log may be someone else's.
+    It uses no more memory than the file has bytes, since the log may come from someone else.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -75,5 +75,5 @@ def _object(line: str) -> dict[str, Any]:
 
 
 def _is_number(value: Any) -> bool:
-    """A number that a float64 holds; the log has NaN where a loss was."""
+    """Returns True for a number that a float64 holds; the log has NaN for a non-finite loss."""
     return isinstance(value, float) or (type(value) is int and abs(value) < 2**53)

@@ -1,4 +1,4 @@
-"""Explanations as one page: coloured words, and what the recurrent layers held at each token."""
+"""Explanations as one page: coloured words, and the recurrent layers' states at each token."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,10 @@ from lstm_flax.inference.states import DirectionStates, States
 from lstm_flax.reports.heat_map import colours, heat_map
 from lstm_flax.reports.page import markup, page, table
 
-DETAILED = 5  # texts with a picture of each gate's units; the others have the means alone
-_LABELLED = 100  # tokens, up to which each is written over its column in any case
-_TOKEN = 13  # pixels of a token in the pictures
-_SHADES = 7  # of either sign
+DETAILED = 5  # texts with a picture of each gate's units; the others show only the means
+_LABELLED = 100  # up to this many tokens, each is always written over its column
+_TOKEN = 13  # width of a token in the pictures, in pixels
+_SHADES = 7  # for each sign
 _GATES = {
     "i": "input gate", "f": "forget gate", "o": "output gate", "g": "candidate",
     "r": "reset gate", "z": "update gate", "n": "candidate",
@@ -23,15 +23,15 @@ _SIGNED = ("g", "n")
 def explanation_page(
     explanations: Sequence[Explanation], states: Sequence[States] = (), title: str = "Why"
 ) -> str:
-    """The page of some explanations.
+    """Makes the page of some explanations.
 
     Args:
-        explanations: one a text.
-        states: of the same texts, in their order; of the first few, or of none.
+        explanations: one per text.
+        states: states of the same texts, in order; of all, of the first few, or of none.
         title: plain text.
     """
     parts = [
-        '<p class="small">Blue words speak for the label, orange ones against it; the darker, the '
+        '<p class="small">Blue words support the label, orange ones oppose it; the darker, the '
         "more. Contributions are to the log-odds of the label (integrated gradients). "
         "<em>Deleted</em>: by how much the log-odds fall when the word is deleted.</p>"
     ]
@@ -44,7 +44,7 @@ def explanation_page(
 
 
 def shades_style() -> str:
-    """The rules that colour words."""
+    """Returns the CSS rules that colour words."""
     palette = colours(signed=True)
     rules = []
     for k in range(1, _SHADES + 1):
@@ -59,7 +59,7 @@ def shades_style() -> str:
 
 
 def explanation_block(explanation: Explanation) -> str:
-    """One text with coloured words, its answer, and its strongest words."""
+    """Formats one text with coloured words, its answer, and its strongest words."""
     strongest: list[list[object]] = [
         [w.text, f"{w.contribution:+.2f}", f"{w.from_ngrams:+.2f}", _signed(w.occlusion)]
         for w in explanation.strongest()
@@ -79,7 +79,7 @@ def explanation_block(explanation: Explanation) -> str:
 
 
 def coloured_text(explanation: Explanation) -> str:
-    """The text as markup, each word in the colour of its contribution."""
+    """Returns the text as markup, each word in the colour of its contribution."""
     largest = max((abs(word.contribution) for word in explanation.words), default=0.0)
     parts, done = [], 0
     for word in explanation.words:
@@ -101,7 +101,7 @@ def _signed(value: float | None) -> str:
 
 
 def states_block(states: States, detailed: bool) -> str:
-    """Means over the units of every gate and state, token by token; all units if detailed."""
+    """Draws every gate and state, averaged over units, token by token; each unit if detailed."""
     parts = []
     if detailed or len(states.tokens) <= _LABELLED:
         tokens = "".join(f"<bdi>{markup(token.text)}</bdi>" for token in states.tokens)
@@ -129,7 +129,7 @@ def states_block(states: States, detailed: bool) -> str:
 
 
 def _rows(direction: DirectionStates) -> list[tuple[str, np.ndarray, bool | None]]:
-    """The rows of a picture: name, f32[T, H], and whether it is signed; None for states."""
+    """Returns the rows of a picture: name, f32[T, H], and True if signed; None for states."""
     rows: list[tuple[str, np.ndarray, bool | None]] = [
         (_GATES[gate], values, gate in _SIGNED) for gate, values in direction.gates.items()
     ]
@@ -139,7 +139,7 @@ def _rows(direction: DirectionStates) -> list[tuple[str, np.ndarray, bool | None
 
 
 def _mean(values: np.ndarray, signed: bool | None) -> np.ndarray:
-    """From 0 to 1, f[T]: means, or mean sizes of what has a sign, relative to the largest."""
+    """Computes means, f[T], from 0 to 1; for signed values, mean sizes relative to the largest."""
     if signed is False:
         return np.asarray(values.mean(axis=1))
     sizes = np.abs(values).mean(axis=1)
@@ -147,7 +147,7 @@ def _mean(values: np.ndarray, signed: bool | None) -> np.ndarray:
 
 
 def _scaled(values: np.ndarray) -> np.ndarray:
-    """f[H, T], a row a unit, from -1 to 1: divided by the largest size where that is above 1."""
+    """Transposes to f[H, T] and, if the largest size is above 1, divides by it: from -1 to 1."""
     return np.asarray(values.T / max(float(np.abs(values).max()), 1.0))
 
 

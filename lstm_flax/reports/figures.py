@@ -1,4 +1,4 @@
-"""The figures of a report, drawn by matplotlib as SVG: text stays text, nothing is loaded."""
+"""Report figures drawn by matplotlib as SVG: text stays text, and nothing is loaded."""
 
 import base64
 import io
@@ -12,22 +12,22 @@ from lstm_flax.reports.curves import Curves
 from lstm_flax.reports.page import visible
 
 _BLUE, _ORANGE, _GREY = "#0050b3", "#c85500", "#888888"
-_POINTS = 200  # of a curve, at most: more cannot be seen
+_POINTS = 200  # the most points of a curve: more are not visible
 _BINS = 10
 
 
 def check_installed() -> None:
-    """Makes sure that matplotlib and scikit-learn are there; `UserError` if not."""
+    """Checks that matplotlib and scikit-learn are installed; raises `UserError` if not."""
     try:
         import matplotlib
-        import sklearn  # noqa: F401  # only whether it is there
+        import sklearn  # noqa: F401  # only to see if it is installed
     except ImportError as error:
         raise UserError("reports need the extra: pip install 'lstm-flax[report]'") from error
     assert matplotlib is not None
 
 
 def save(figure: Any, kind: str = "svg") -> bytes:
-    """A figure as the bytes of an SVG or PNG file, the same each time."""
+    """Saves a figure as the bytes of an SVG or PNG file, identical each time."""
     import matplotlib
 
     content = io.BytesIO()
@@ -39,15 +39,15 @@ def save(figure: Any, kind: str = "svg") -> bytes:
 
 
 def as_address(svg: bytes) -> str:
-    """An SVG as an address for `<img src=...>`, where nothing in it can run."""
+    """Encodes an SVG as an address for `<img src=...>`, where its scripts cannot run."""
     return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
 
 
 def learning_curves(curves: Curves) -> Any:
-    """Loss by step, and the development part's accuracy by epoch."""
+    """Draws the loss by step, and the development accuracy by epoch."""
     figure, (left, right) = _axes(2)
     steps, loss, accuracy = curves.development.T
-    every = len(curves.loss) // 2_000 + 1  # more points than can be seen
+    every = len(curves.loss) // 2_000 + 1  # more points would not be visible
     left.plot(*curves.loss[::every].T, color=_GREY, label="training")
     left.plot(steps, loss, "o-", color=_BLUE, label="development")
     left.set(xlabel="step", ylabel="loss (nats)", ylim=(0, None))
@@ -60,7 +60,7 @@ def learning_curves(curves: Curves) -> Any:
 
 
 def confusion(counts: np.ndarray, names: Sequence[str]) -> Any:
-    """Counts, rows true; coloured by the part of each row."""
+    """Draws counts with true labels as rows, coloured by the fraction of each row."""
     figure, (axes,) = _axes(1, max(3.6, 0.45 * len(names) + 2))
     parts = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(parts, cmap="Blues", vmin=0, vmax=1)
@@ -76,7 +76,7 @@ def confusion(counts: np.ndarray, names: Sequence[str]) -> Any:
 
 
 def rankings(probabilities: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Any:
-    """ROC and precision-recall curves, by label; of two labels, of the second."""
+    """Draws ROC and precision-recall curves by label; with two labels, those of the second."""
     from sklearn.metrics import (
         average_precision_score,
         precision_recall_curve,
@@ -106,7 +106,7 @@ def rankings(probabilities: np.ndarray, labels: np.ndarray, names: Sequence[str]
 
 
 def reliability(before: np.ndarray, after: np.ndarray, labels: np.ndarray) -> Any:
-    """Accuracy by confidence, before and after calibration."""
+    """Draws accuracy by confidence, before and after calibration."""
     figure, (axes,) = _axes(1)
     for probabilities, colour, name in ((before, _GREY, "before"), (after, _BLUE, "after")):
         confidence = probabilities.max(axis=1)
@@ -126,7 +126,7 @@ def reliability(before: np.ndarray, after: np.ndarray, labels: np.ndarray) -> An
 
 
 def accuracy_by(groups: Sequence[tuple[str, np.ndarray]], right: np.ndarray, what: str) -> Any:
-    """Accuracy of groups of texts, with how many there are and a 95% interval (Wilson 1927)."""
+    """Draws the accuracy of groups of texts, with counts and a 95% interval (Wilson 1927)."""
     figure, (axes,) = _axes(1)
     names, scores, low, high = [], [], [], []
     for name, chosen in groups:
@@ -147,7 +147,7 @@ def accuracy_by(groups: Sequence[tuple[str, np.ndarray]], right: np.ndarray, wha
 
 
 def length_groups(lengths: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    """Texts in up to six groups of like length, about as many in each.
+    """Groups texts by length into up to six groups of about equal size.
 
     >>> [name for name, _ in length_groups(np.array([3, 5, 8, 9]))]
     ['3', '5', '8', '9']
@@ -163,13 +163,13 @@ def length_groups(lengths: np.ndarray) -> list[tuple[str, np.ndarray]]:
 
 
 def confidence_groups(confidence: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    """Texts by the probability of their answer, in tenths."""
+    """Groups texts by the probability of their answer, in tenths."""
     place = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
     return [(f"{b / _BINS:.1f}-{(b + 1) / _BINS:.1f}", place == b) for b in range(_BINS)]
 
 
 def _plain(text: str) -> str:
-    """A text that matplotlib shows as it is: a dollar sign begins no formula."""
+    """Escapes a text for matplotlib: a dollar sign must not begin a formula."""
     return visible(text).replace("$", r"\$")
 
 

@@ -1,4 +1,4 @@
-"""Arrays as small pictures: one pixel a value, sixteen colours, PNG in the page itself.
+"""Arrays as small pictures: one pixel per value, sixteen colours, a PNG inside the page.
 
 >>> heat_map(np.array([[0.0, 0.5, 1.0]]), signed=False)[:30]
 'data:image/png;base64,iVBORw0K'
@@ -10,13 +10,13 @@ import zlib
 
 import numpy as np
 
-_LEVELS = 15  # the last of sixteen colours; an odd number of steps keeps zero in the middle
+_LEVELS = 15  # of the sixteen colours; an odd number keeps zero in the middle
 
 
 def colours(signed: bool) -> list[tuple[int, int, int]]:
-    """Fifteen colours: white to blue or, of signed values, orange to white to blue.
+    """Returns fifteen colours: white to blue or, for signed values, orange to white to blue.
 
-    Both are told apart by readers who see few colours.
+    Colour-blind readers can distinguish both scales.
 
     >>> colours(signed=True)[0], colours(signed=True)[7], colours(signed=True)[14]
     ((200, 85, 0), (255, 255, 255), (0, 80, 179))
@@ -28,7 +28,7 @@ def colours(signed: bool) -> list[tuple[int, int, int]]:
 
 
 def mixed_colour(value: float) -> tuple[int, int, int]:
-    """From orange (-1) over white to blue (1): red, green and blue, from 0 to 255."""
+    """Mixes from orange (-1) over white to blue (1): red, green and blue, from 0 to 255."""
     end = (0, 80, 179) if value >= 0 else (200, 85, 0)
     part = abs(value)
     red, green, blue = (round(255 + (c - 255) * part) for c in end)
@@ -36,18 +36,18 @@ def mixed_colour(value: float) -> tuple[int, int, int]:
 
 
 def heat_map(values: np.ndarray, signed: bool) -> str:
-    """The picture of an array, as an address for `<img src=...>`.
+    """Encodes the picture of an array as an address for `<img src=...>`.
 
     Args:
-        values: f[h, w], a row of pixels each, from 0 to 1, or from -1 to 1 if signed.
-        signed: which of the two.
+        values: f[h, w], one pixel per value, from 0 to 1, or from -1 to 1 if signed.
+        signed: True for values from -1 to 1.
     """
     scaled = (values + 1) / 2 if signed else values
     levels = np.rint(np.clip(np.nan_to_num(scaled), 0, 1) * (_LEVELS - 1)).astype(np.uint8)
     height, width = levels.shape
     levels = np.pad(levels, [(0, 0), (0, width % 2)])
-    packed = (levels[:, ::2] << 4) | levels[:, 1::2]  # two pixels a byte
-    rows = np.pad(packed, [(0, 0), (1, 0)])  # each row begins with its filter, none
+    packed = (levels[:, ::2] << 4) | levels[:, 1::2]  # two pixels per byte
+    rows = np.pad(packed, [(0, 0), (1, 0)])  # each row begins with its filter type, none
     palette = bytes(part for colour in colours(signed) for part in colour)
     header = struct.pack(">IIBBBBB", width, height, 4, 3, 0, 0, 0)
     chunks = [

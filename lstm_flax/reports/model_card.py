@@ -1,4 +1,4 @@
-"""The model card of a run, as Markdown (Mitchell et al. 2019): what it is, what it can, limits."""
+"""The model card of a run, in Markdown (Mitchell et al. 2019): purpose, scores and limits."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,10 +8,10 @@ from lstm_flax.reports.scored_run import ScoredRun
 
 
 def model_card(run: ScoredRun, baselines: Mapping[str, Mapping[str, Any]] | None = None) -> str:
-    """The card of a run.
+    """Formats the card of a run.
 
     Args:
-        run: scored.
+        run: a scored run.
         baselines: scores of linear models on the same data, see `score_baselines`.
     """
     metadata, metrics = run.trained.metadata, run.metrics
@@ -63,7 +63,7 @@ def model_card(run: ScoredRun, baselines: Mapping[str, Mapping[str, Any]] | None
         f"{counts}. Nine in ten texts have up to {longest:,} tokens; {train.unknown_rate:.2%} of "
         f"the tokens are unknown to the model; {train.duplicates:,} texts occur twice.",
         "",
-        "What looks wrong in it:",
+        "Likely mistakes in it:",
         "",
         *warnings,
         "",
@@ -71,7 +71,7 @@ def model_card(run: ScoredRun, baselines: Mapping[str, Mapping[str, Any]] | None
         "",
         "- On texts of another kind, source or language than the training data its scores are not "
         "known, and its probabilities are not calibrated.",
-        "- It has no answer but these labels, and gives one to every text.",
+        "- It can only answer with one of these labels, and does so for every text.",
         "- It was not examined for differences between the groups of people that texts are by or "
         "about.",
         "",
@@ -84,11 +84,11 @@ def _table(rows: Mapping[str, str]) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown shows as it is."""
+    """Escapes text so Markdown shows it unchanged."""
     shown = " ".join(visible(text).split())
     return "".join(f"\\{c}" if c in r"\`*_[]<>|#&" else c for c in shown)
 
 
 def _code(text: object) -> str:
-    """Text as code, whatever it holds."""
+    """Formats text as code, whatever it contains."""
     return "`" + " ".join(visible(str(text)).split()).replace("`", "'").replace("|", "/") + "`"

@@ -1,4 +1,4 @@
-r"""One self-contained HTML page: no script, no request, and whatever a text holds stays text.
+r"""One self-contained HTML page: no script, no request, and text is never interpreted as markup.
 
 >>> markup("<b>\0 \u202e&")
 '&lt;b&gt;� �&amp;'
@@ -8,9 +8,9 @@ import html
 import re
 from collections.abc import Sequence
 
-# Characters that draw nothing or change the order of what stands around them: controls, halves of
-# surrogate pairs, and the embeddings, overrides and isolates of right-to-left text. The marks
-# U+200E and U+200F stay: Arabic and Hebrew texts need them, and they end with their word.
+# Characters that draw nothing or reorder the text around them: controls, halves of surrogate pairs,
+# and the embeddings, overrides and isolates of right-to-left text. The marks U+200E and U+200F
+# stay: Arabic and Hebrew texts need them, and their effect ends with their word.
 _UNSHOWN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff]"
 )
@@ -35,7 +35,7 @@ figcaption, .small { color: #555; font-size: .85rem; }
 
 
 def visible(text: str) -> str:
-    r"""A text with a sign in place of each character that shows nothing, or turns others around.
+    r"""Replaces each character that is invisible or reorders others by a visible sign.
 
     >>> visible("a\x1b[31m\u202eb")
     'a�[31m�b'
@@ -44,20 +44,20 @@ def visible(text: str) -> str:
 
 
 def markup(text: object) -> str:
-    """Any text as HTML, inside an element or inside quotes."""
+    """Escapes any text for HTML, inside an element or inside quotes."""
     return html.escape(visible(str(text)), quote=True)
 
 
 def page(title: str, body: str, style: str = "") -> str:
-    """A whole page.
+    """Builds a whole page.
 
     Args:
         title: plain text.
-        body: markup, of which all that is not ours went through `markup`.
-        style: further rules.
+        body: markup; any text in it must have gone through `markup`.
+        style: additional CSS rules.
 
     Returns:
-        The page. Its policy forbids scripts, and everything that is not in the page itself.
+        The page. Its policy forbids scripts and everything that is not in the page itself.
     """
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     return (
@@ -70,7 +70,7 @@ def page(title: str, body: str, style: str = "") -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]], numbers: bool = True) -> str:
-    """A table of plain texts; all columns but the first hold numbers, unless told otherwise.
+    """Formats a table of plain texts; if `numbers`, all columns but the first are right-aligned.
 
     >>> print(table(["label", "texts"], [["<neg>", 3]]))
     <table><tr><th>label</th><th class="n">texts</th></tr>

@@ -1,4 +1,4 @@
-"""The report of one run or several as one page."""
+"""The report of one or more runs as one page."""
 
 import dataclasses
 import json
@@ -17,11 +17,11 @@ from lstm_flax.reports.scored_run import Answers, ScoredRun
 
 SCORES = ("accuracy", "macro_f1", "weighted_f1", "mcc", "auc", "calibrated_loss")
 MISTAKES = 10
-_SHOWN = 200  # words of a text beside its explanation
+_SHOWN = 200  # words of a text shown with its explanation
 
 
 def draw_figures(run: ScoredRun) -> dict[str, Any]:
-    """The figures of a run, by the names that their files would have."""
+    """Draws the figures of a run, keyed by the names of their files."""
     names, answers = run.trained.metadata.label_names, run.answers
     probabilities, labels = answers.probabilities, answers.labels
     right = probabilities.argmax(axis=1) == labels
@@ -48,11 +48,11 @@ def report_page(
     drawn: Sequence[Mapping[str, Any]],
     baselines: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> str:
-    """The page.
+    """Builds the page.
 
     Args:
         runs: at least one.
-        drawn: the figures of each, see `draw_figures`.
+        drawn: the figures of each run, see `draw_figures`.
         baselines: scores of linear models on the first run's data, see `score_baselines`.
     """
     parts = [comparison(runs)] if len(runs) > 1 else []
@@ -63,7 +63,7 @@ def report_page(
 
 
 def comparison(runs: Sequence[ScoredRun]) -> str:
-    """Runs side by side, and the mean and spread of those that differ by their seed alone."""
+    """Compares runs, with the mean and spread of those that differ only in their seed."""
     rows: list[list[object]] = [
         [run.workdir, run.trained.metadata.config.training.seed, *_cells(run.metrics)]
         for run in runs
@@ -105,14 +105,14 @@ def _section(
         "<h3>Learning curves</h3>",
         _figure(drawn, "learning_curves", _trained_for(run)),
         "<h3>Answers</h3>",
-        _figure(drawn, "confusion", "Confusion: counts, coloured by the part of each true label."),
+        _figure(drawn, "confusion", "Confusion: counts, coloured by fraction of true label."),
         _figure(drawn, "rankings", "ROC, precision and recall."),
         _figure(drawn, "reliability", "Reliability, before and after calibration."),
         _figure(drawn, "accuracy_by_length", "By length, with the number of texts."),
         _figure(drawn, "accuracy_by_confidence", "By confidence."),
         _figure(drawn, "accuracy_by_label", "By label."),
         "<h3>The surest mistakes</h3>",
-        '<p class="small">Blue words speak for the answer, orange ones against it.</p>',
+        '<p class="small">Blue words support the answer, orange ones oppose it.</p>',
         _mistakes(run, run.answers, explained=True),
         "<h3>Labels that look wrong</h3>",
         f'<p class="small">Of {len(run.training_answers.texts):,} training texts, drawn at random, '

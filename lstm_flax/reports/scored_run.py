@@ -1,4 +1,4 @@
-"""A finished run with everything that its report shows: log, scores, answers text by text."""
+"""A finished run with everything that its report shows: log, scores, answers for each text."""
 
 import dataclasses
 from pathlib import Path
@@ -25,7 +25,7 @@ from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.text.tokenized import TokenizedSplit, flatten
 from lstm_flax.untrusted import read_json
 
-_TRAINING_TEXTS = 5_000  # drawn to look for labels that the model contradicts
+_TRAINING_TEXTS = 5_000  # sampled to look for labels that the model contradicts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Answers:
     """A model's answers to some labelled texts.
 
     Attributes:
-        texts: N raw ones.
+        texts: N raw texts.
         labels: i32[N].
         lengths: i64[N], in tokens.
         logits: f32[N, C].
-        temperature: what divides them for calibrated probabilities.
+        temperature: divides the logits for calibrated probabilities.
     """
 
     texts: list[str]
@@ -48,11 +48,11 @@ class Answers:
 
     @property
     def probabilities(self) -> np.ndarray:
-        """Calibrated, f32[N, C]."""
+        """Calibrated probabilities, f32[N, C]."""
         return class_probabilities(self.logits / self.temperature)
 
     def surest_mistakes(self, count: int) -> list[int]:
-        """The texts whose own label is least probable, of those that are answered wrongly."""
+        """Returns the wrongly answered texts whose own label is least probable."""
         probabilities = self.probabilities
         own = probabilities[np.arange(len(self.labels)), self.labels]
         wrong = np.flatnonzero(probabilities.argmax(axis=1) != self.labels)
@@ -61,11 +61,11 @@ class Answers:
 
 @dataclasses.dataclass(frozen=True)
 class Audit:
-    """The statistics and doubts that `lstm-flax inspect` prints of the data.
+    """The statistics and likely mistakes that `lstm-flax inspect` prints for the data.
 
     Attributes:
         statistics: by split.
-        warnings: a sentence each.
+        warnings: one sentence each.
     """
 
     statistics: dict[str, SplitStatistics]
@@ -78,14 +78,14 @@ class ScoredRun:
 
     Attributes:
         workdir: its folder.
-        trained: the checkpoint that is scored.
+        trained: the scored checkpoint.
         split: the name of the part that it is scored on.
-        answers: to that part.
-        training_answers: to a random sample of the training part, its own texts.
+        answers: answers on that part.
+        training_answers: answers on a random sample of its own training texts.
         metrics: see `classification_metrics`.
-        curves: of its log.
-        results: of `results.json`; empty if there is none.
-        audit: of the data.
+        curves: learning curves from its log.
+        results: contents of `results.json`; empty if there is none.
+        audit: audit of the data.
     """
 
     workdir: Path
@@ -100,16 +100,16 @@ class ScoredRun:
 
 
 def score_run(workdir: Path, trained: TrainedModel, data: DataConfig, split: str) -> ScoredRun:
-    """Asks a classifier again, on its own data.
+    """Runs a classifier again on its own data.
 
     Args:
         workdir: the run's folder.
         trained: the run's checkpoint.
-        data: that of its configuration; only where the data lies may differ.
+        data: its configuration's data; only the location of the data may differ.
         split: the part to score: `test` or `development`.
 
     Raises:
-        UserError: it is a language model, or its texts cannot be had.
+        UserError: it is a language model, or its texts are not available.
     """
     if not isinstance(trained.model, TextClassifier):
         raise UserError(f"{workdir}: holds a language model; name a classifier's run")
@@ -148,7 +148,7 @@ def score_run(workdir: Path, trained: TrainedModel, data: DataConfig, split: str
 
 
 def audit(dataset: Dataset, max_length: int) -> Audit:
-    """Statistics and likely mistakes of the labelled splits."""
+    """Collects statistics and likely mistakes of the labelled splits."""
     names = [name for name in dataset.splits if name != "unsupervised"]
     examples = {name: dataset.texts(name) for name in names}
     texts = {name: part.texts for name, part in examples.items()}
@@ -169,13 +169,13 @@ def _ask(trained: TrainedModel, encoder: TextEncoder, split: TokenizedSplit, tex
 
 
 def _subset(split: TokenizedSplit, indices: np.ndarray) -> TokenizedSplit:
-    """Some examples of a split; they keep their groups, by which n-gram ratios are cross-fitted."""
+    """Selects examples of a split; they keep their groups, needed to cross-fit n-gram ratios."""
     token_ids, offsets = flatten([split[int(i)] for i in indices], np.dtype(np.int32))
     return TokenizedSplit(token_ids, offsets, split.labels[indices], split.groups[indices])
 
 
 def _read_results(path: Path) -> dict[str, Any]:
-    """The results of a run that has ended; none where they are absent or damaged."""
+    """Reads the results of a finished run; empty if they are missing or damaged."""
     try:
         results = read_json(path)
     except (OSError, ValueError):

@@ -1,7 +1,7 @@
 """The gates and cell states of a model over one text, as an SVG picture.
 
-Tokens are text in the picture: whoever shows it picks the font and the direction of writing, so
-that Arabic, Hebrew and Chinese look as they should.
+Tokens are text in the picture, so the viewer chooses the font and the writing direction, and
+Arabic, Hebrew and Chinese look as they should.
 """
 
 import math
@@ -14,9 +14,9 @@ from lstm_flax.reports.heat_map import heat_map, mixed_colour
 from lstm_flax.reports.page import markup
 
 _LEFT, _CELL, _ROW, _UNIT, _TOP = 96, 34, 20, 2.2, 26
-_LEGEND = 590  # pixels that it needs
-_LETTER = 7.2  # pixels of a letter at 12 pixels, about; a full-width one takes two
-_LONGEST = 150  # pixels of a token: many unknown words side by side are a single one
+_LEGEND = 590  # width in pixels
+_LETTER = 7.2  # approximate width of a letter at 12 pixels; a full-width one counts twice
+_LONGEST = 150  # pixels of a token: a row of unknown words is a single token
 _SLANT = 50  # degrees
 _NAMES = {"i": "input gate", "f": "forget gate", "o": "output gate", "r": "reset gate",
           "z": "update gate"}  # fmt: skip
@@ -26,20 +26,20 @@ def states_picture(states: States, title: str = "") -> str:
     """Draws one text: for each direction the gates' means and every unit's state, by token.
 
     Args:
-        states: of one text, from `Predictor.states`.
-        title: of the picture, plain text.
+        states: states of one text, from `Predictor.states`.
+        title: title of the picture, plain text.
 
     Returns:
         An SVG document. Gates are means over the units, from 0 (white, closed) to 1 (blue, open).
-        States are those of the cell (of the output, without a cell), orange below and blue above
-        zero, relative to the largest of their direction. A token of spaces alone is shown as ␣.
+        States are cell states (outputs, if there is no cell), orange below and blue above zero,
+        relative to the largest in their direction. A token of spaces alone is shown as ␣.
     """
     count = len(states.tokens)
     right = _LEFT + _CELL * count
     shown = [_shortened(token.text.strip() or "␣") for token in states.tokens]
     places = [_LEFT + _CELL * (index + 0.5) for index in range(count)]
     slanted = math.ceil(max(map(_width, shown)) * math.sin(math.radians(_SLANT))) + 22
-    reach = math.cos(math.radians(_SLANT))  # of a token to the left, for each pixel of its width
+    reach = math.cos(math.radians(_SLANT))  # how far a token extends left, per pixel of its width
     start = min(
         0, *(math.floor(x - reach * _width(t)) - 6 for x, t in zip(places, shown, strict=True))
     )
@@ -69,7 +69,7 @@ def states_picture(states: States, title: str = "") -> str:
 
 
 def _draw_direction(direction: DirectionStates, y: float, right: int) -> tuple[list[str], float]:
-    """The rows of one direction, and where they end."""
+    """Draws the rows of one direction, and returns them with the y at which they end."""
     arrow = "→" if direction.direction == "forward" else "←"
     parts = [
         f'<text x="{_LEFT}" y="{y - 8:g}" font-weight="bold">layer {direction.layer + 1}, '
@@ -127,12 +127,12 @@ def _legend(y: float) -> list[str]:
 
 
 def _width(text: str) -> float:
-    """About how wide a text is, in pixels."""
+    """Estimates the width of a text in pixels."""
     return _LETTER * sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def _shortened(text: str) -> str:
-    """A text, or its beginning and an ellipsis.
+    """Returns a text, or its beginning and an ellipsis if it is too long.
 
     >>> _shortened("film"), _shortened("x" * 60)
     ('film', 'xxxxxxxxxxxxxxxxxxx…')

@@ -1,7 +1,7 @@
 """Answers over HTTP: a classifier behind starlette and uvicorn (the extra `serve`).
 
-request_batching   texts of requests in flight, answered together
-requests           a request's body, read and checked within limits
+request_batching   answers texts of concurrent requests together
+requests           reads a request's body and checks it against limits
 metrics            counts and times in Prometheus' text format
 openapi            the description of the interface
 app                the routes

@@ -25,7 +25,7 @@ from lstm_flax.serving.requests import Limits, RefusedError, read_texts
 
 _logger = logging.getLogger(__name__)
 _PAGE = Path(__file__).with_name("page.html")
-_CLIENT_GONE = 499  # nobody reads it; it is counted
+_CLIENT_GONE = 499  # no one reads the response, but it is counted
 # The page's own style and script, and nothing from elsewhere.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
 _POLICY += "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -33,7 +33,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class _Server:
-    """The endpoints, with what they share."""
+    """The endpoints and their shared state."""
 
     def __init__(self, predictor: Predictor, limits: Limits) -> None:
         self.limits = limits
@@ -79,7 +79,7 @@ class _Server:
         return HTMLResponse(text, headers={"Content-Security-Policy": _POLICY})
 
     def counted(self, path: str, endpoint: Endpoint) -> Endpoint:
-        """The endpoint with its requests counted and its refusals turned into answers."""
+        """Wraps an endpoint to count its requests and turn its refusals into answers."""
 
         async def answer(request: Request) -> Response:
             start, status = time.perf_counter(), _CLIENT_GONE
@@ -108,12 +108,12 @@ class _Server:
 def make_app(
     predictor: Predictor, limits: Limits | None = None, hosts: tuple[str, ...] = ("*",)
 ) -> Starlette:
-    """The application of a predictor; answers once its lifespan has begun.
+    """Makes the application of a predictor; it answers once its lifespan has begun.
 
     Args:
         predictor: answers the texts.
-        limits: of a request; None for the defaults.
-        hosts: names by which the server may be called, `*` for any.
+        limits: limits of a request; None for the defaults.
+        hosts: host names that requests may use, `*` for any.
     """
     server = _Server(predictor, limits or Limits())
 

@@ -11,7 +11,7 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Metrics:
-    """Counts and times of a server's answers; for one thread.
+    """Counts and times of a server's answers; not thread-safe.
 
     >>> metrics = Metrics()
     >>> metrics.add_request("/predict", 200, seconds=0.004)
@@ -27,7 +27,7 @@ class Metrics:
         self._batches = 0
 
     def add_request(self, path: str, status: int, seconds: float) -> None:
-        """Counts a request; the time of those to /predict alone."""
+        """Counts a request, and its time if it is to /predict."""
         self._requests[path, status] += 1
         if path == "/predict":
             self._buckets[bisect.bisect_left(_SECONDS, seconds)] += 1
@@ -39,10 +39,10 @@ class Metrics:
         self._texts += texts
 
     def render(self, waiting: int) -> str:
-        """All metrics as text.
+        """Formats all metrics as text.
 
         Args:
-            waiting: texts in the queue now.
+            waiting: number of texts in the queue now.
         """
         lines = _head("requests_total", "counter", "Requests by path and status.")
         for (path, status), count in sorted(self._requests.items()):
@@ -55,8 +55,8 @@ class Metrics:
         lines.append(f"lstm_flax_predict_seconds_count {sum(self._buckets)}")
         for name, kind, meaning, value in (
             ("texts_total", "counter", "Texts classified.", self._texts),
-            ("batches_total", "counter", "Batches that they were classified in.", self._batches),
-            ("waiting_texts", "gauge", "Texts that wait for a batch.", waiting),
+            ("batches_total", "counter", "Batches of texts classified.", self._batches),
+            ("waiting_texts", "gauge", "Texts waiting for a batch.", waiting),
         ):
             lines += [*_head(name, kind, meaning), f"lstm_flax_{name} {value}"]
         return "\n".join(lines) + "\n"

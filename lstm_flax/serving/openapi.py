@@ -7,14 +7,14 @@ from lstm_flax.version import __version__
 
 
 def describe_interface(label_names: tuple[str, ...], limits: Limits) -> dict[str, Any]:
-    """An OpenAPI 3.1 document.
+    """Builds an OpenAPI 3.1 document.
 
     >>> sorted(describe_interface(("neg", "pos"), Limits())["paths"])
     ['/explain', '/health', '/metrics', '/predict']
 
     Args:
         label_names: C names.
-        limits: of a request.
+        limits: limits of a request.
     """
     text = {"type": "string", "minLength": 1, "examples": ["A gentle, funny film."]}
 
@@ -54,10 +54,10 @@ def describe_interface(label_names: tuple[str, ...], limits: Limits) -> dict[str
             "start": {"type": "integer", "description": "Character where the word begins."},
             "end": {"type": "integer", "description": "Character after its last."},
             "contribution": {"type": "number", "description": "To the label's log-odds."},
-            "from_ngrams": {"type": "number", "description": "Part through n-gram features."},
+            "from_ngrams": {"type": "number", "description": "Part from n-gram features."},
             "occlusion": {
                 "type": ["number", "null"],
-                "description": "Fall of the log-odds without the word; of the strongest alone.",
+                "description": "Fall of the log-odds without the word; only for the strongest.",
             },
         },
     }
@@ -91,14 +91,14 @@ def describe_interface(label_names: tuple[str, ...], limits: Limits) -> dict[str
     def operation(summary: str, most: int, name: str, item: str) -> dict[str, Any]:
         items = {"type": "array", "items": {"$ref": f"#/components/schemas/{item}"}}
         answer = {"type": "object", "required": [name], "properties": {name: items}}
-        responses = {"200": _json("One a text, in order.", answer)} | {
+        responses = {"200": _json("One per text, in order.", answer)} | {
             status: _json(reason, error) for status, reason in refusals.items()
         }
         return {"summary": summary, "requestBody": asked(most), "responses": responses}
 
     predict = operation("Classifies one text or many.", limits.texts, "predictions", "prediction")
     explain = operation(
-        "Tells what each word contributed to the answer.",
+        "Explains what each word contributed to the answer.",
         min(limits.texts, limits.explained),
         "explanations",
         "explanation",
@@ -113,7 +113,7 @@ def describe_interface(label_names: tuple[str, ...], limits: Limits) -> dict[str
             "/explain": {"post": explain},
             "/health": {
                 "get": {
-                    "summary": "Says that the server answers.",
+                    "summary": "Reports that the server is up.",
                     "responses": {"200": _json("It does.", health)},
                 }
             },

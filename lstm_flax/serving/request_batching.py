@@ -1,7 +1,7 @@
-"""Batching across requests: texts that arrive while others are answered are answered together.
+"""Batches across requests: texts that arrive during one batch are answered in the next.
 
-Nothing waits for company: an idle predictor answers a single text at once. Under load, the texts
-that came in the meantime are the next batch.
+Nothing waits for a batch to fill: an idle predictor answers a single text at once. Under load, the
+texts that arrived in the meantime form the next batch.
 """
 
 import asyncio
@@ -11,22 +11,22 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-MAX_BATCH = 256  # texts answered together at most
+MAX_BATCH = 256  # the most texts answered together
 
 
 class BusyError(Exception):
-    """More texts wait than the queue has room for."""
+    """More texts are waiting than the queue has room for."""
 
 
 class _Waiting(NamedTuple):
-    """The texts of one request, and where its answer goes."""
+    """The texts of one request, and the future for its answer."""
 
     texts: Sequence[str]
     answer: asyncio.Future
 
 
 class RequestBatcher:
-    """Answers requests of one event loop on a thread of its own.
+    """Answers the requests of one event loop on a separate thread.
 
     >>> async def ask():
     ...     upper = lambda texts: [text.upper() for text in texts]
@@ -36,9 +36,9 @@ class RequestBatcher:
     [['A'], ['B', 'C']]
 
     Args:
-        answer: gives one answer a text, in order.
-        max_queue: texts that may wait, those being answered aside.
-        max_batch: texts answered together at most; a request's own texts always are.
+        answer: returns one answer per text, in order.
+        max_queue: number of texts that may wait, besides those being answered.
+        max_batch: the most texts answered together; a single request may exceed it.
         on_batch: called with the number of texts of each batch.
     """
 
@@ -65,7 +65,7 @@ class RequestBatcher:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stops; requests that still wait are cancelled."""
+        """Stops; requests that are still waiting are cancelled."""
         assert self._worker is not None
         self._worker.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -75,10 +75,10 @@ class RequestBatcher:
         await asyncio.to_thread(self._pool.shutdown)
 
     async def ask(self, texts: Sequence[str]) -> list[Any]:
-        """One answer a text, in order.
+        """Returns one answer per text, in order.
 
         Args:
-            texts: of one request, none of them empty.
+            texts: texts of one request, none of them empty.
 
         Raises:
             BusyError: the queue has no room for them.
@@ -104,19 +104,19 @@ class RequestBatcher:
                 self._on_batch(len(texts))
             try:
                 answers = await loop.run_in_executor(self._pool, self._answer, texts)
-            except Exception as error:  # of this batch alone; the next one may be fine
+            except Exception as error:  # affects only this batch; the next one may be fine
                 for request in batch:
                     if not request.answer.done():
                         request.answer.set_exception(error)
                 continue
             start = 0
             for request in batch:
-                if not request.answer.done():  # its client may have gone meanwhile
+                if not request.answer.done():  # its client may have disconnected
                     request.answer.set_result(list(answers[start : start + len(request.texts)]))
                 start += len(request.texts)
 
     def _take(self) -> list[_Waiting]:
-        """The requests that are answered together next: in their order, whole ones."""
+        """Takes the requests to answer together next: in order, and complete."""
         batch: list[_Waiting] = []
         size = 0
         while self._queue and (not batch or size + len(self._queue[0].texts) <= self._max_batch):

@@ -1,4 +1,4 @@
-"""The body of a request, read and checked within limits."""
+"""Reads a request's body and checks it against limits."""
 
 import asyncio
 import dataclasses
@@ -10,14 +10,14 @@ from starlette.requests import Request
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """The largest that a request may be.
+    """Limits of a request.
 
     Attributes:
         body: bytes of a request's body.
-        texts: of one request.
-        queue: texts that may wait to be classified.
-        explained: texts of one request, and texts that may wait, to be explained.
-        seconds: to send a body, and to wait for the answer.
+        texts: number of texts in one request.
+        queue: number of texts waiting to be classified.
+        explained: number of texts to explain, both in one request and waiting.
+        seconds: time to send a body, and to wait for the answer.
     """
 
     body: int = 1_000_000
@@ -28,7 +28,7 @@ class Limits:
 
 
 class RefusedError(Exception):
-    """A request that is not answered: the status and the reason in one line."""
+    """A request that is not answered: its status, and the reason in one line."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -37,7 +37,7 @@ class RefusedError(Exception):
 
 
 async def read_texts(request: Request, limits: Limits) -> list[str]:
-    """The texts of `{"text": ...}` or `{"texts": [...]}`.
+    """Returns the texts of `{"text": ...}` or `{"texts": [...]}`.
 
     Raises:
         RefusedError: 408, 413, 415 or 422.
@@ -70,18 +70,16 @@ async def _read_body(request: Request, limits: Limits) -> bytes:
 
 
 def check_texts(values: Any, limits: Limits) -> list[str]:
-    """The texts of a request's JSON value.
+    """Returns the texts of a request's JSON value.
 
     >>> check_texts({"text": "fine"}, Limits())
     ['fine']
 
     Raises:
-        RefusedError: 422, naming the first thing that is wrong.
+        RefusedError: 422; the message names the first problem.
     """
     if not isinstance(values, dict) or len(values) != 1 or not values.keys() & {"text", "texts"}:
-        raise RefusedError(
-            422, 'send {"text": "..."} or {"texts": ["...", ...]}, nothing beside it'
-        )
+        raise RefusedError(422, 'send {"text": "..."} or {"texts": ["...", ...]}, nothing else')
     texts = [values["text"]] if "text" in values else values["texts"]
     if not isinstance(texts, list):
         raise RefusedError(422, "texts: must be a list of strings")
@@ -94,5 +92,5 @@ def check_texts(values: Any, limits: Limits) -> list[str]:
         if not text.strip():
             raise RefusedError(422, f"{where}: is empty")
         if "\0" in text:
-            raise RefusedError(422, f"{where}: holds a NUL character")
+            raise RefusedError(422, f"{where}: contains a NUL character")
     return texts

@@ -1,4 +1,4 @@
-"""A server of one process: uvicorn with a predictor, warmed up, stopped gracefully."""
+"""A single-process server: uvicorn with a predictor, warmed up, stopped gracefully."""
 
 import signal
 import socket
@@ -13,7 +13,7 @@ from lstm_flax.serving.app import make_app
 from lstm_flax.serving.requests import Limits
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_CONNECTIONS = 1_000  # open at once; uvicorn answers more with 503
+_CONNECTIONS = 1_000  # open at once; uvicorn answers further ones with 503
 
 
 def serve(predictor: Predictor, host: str, port: int, limits: Limits) -> None:
@@ -22,12 +22,12 @@ def serve(predictor: Predictor, host: str, port: int, limits: Limits) -> None:
     Args:
         predictor: answers the texts.
         host: address to listen on. On a loopback address, only requests for a loopback name are
-            answered, so that no page of the web can ask through a name of its own.
-        port: 0 for any that is free.
-        limits: of a request.
+            answered, so no web page can send requests through its own domain name.
+        port: 0 for any free port.
+        limits: limits of a request.
 
     Raises:
-        UserError: the address cannot be listened on.
+        UserError: the server cannot listen on the address.
     """
     hosts = (*_LOOPBACK, "[::1]") if host in _LOOPBACK else ("*",)
     warm_up(predictor)
@@ -41,7 +41,7 @@ def serve(predictor: Predictor, host: str, port: int, limits: Limits) -> None:
         lifespan="on",
     )
     listening = _listen(host, port)
-    # uvicorn raises the signal that stopped it once more: by then all is done.
+    # uvicorn raises again the signal that stopped it; by then everything is done.
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, lambda *_: None)
     shown = f"[{host}]" if ":" in host else host
@@ -51,7 +51,7 @@ def serve(predictor: Predictor, host: str, port: int, limits: Limits) -> None:
 
 
 def warm_up(predictor: Predictor) -> None:
-    """Classifies texts of every width, alone, a few, many: what is compiled now delays nobody."""
+    """Classifies texts of every width, one, a few and many, so no request waits for compilation."""
     data = predictor.trained.metadata.config.data
     longest = min(width for width in data.bucket_widths if width >= data.max_length)
     for width in (width for width in data.bucket_widths if width <= longest):

@@ -1,25 +1,25 @@
-"""Words and signs, as the `word` tokenizer splits them, back to text as people write it."""
+"""Joins the words and punctuation marks of the `word` tokenizer into normally spaced text."""
 
 from collections.abc import Sequence
 
 _NO_SPACE_BEFORE = frozenset(".,;:!?)]}%/")
 _NO_SPACE_AFTER = frozenset("([{$#/")
 _REPEATED = frozenset("-*~_=")
-_QUOTED_WORDS = 12  # a lone apostrophe opens a quotation only where another follows this soon
+_QUOTED_WORDS = 12  # a lone apostrophe opens a quotation only if another follows within so many
 
 
 def join_words(words: Sequence[str], start: str = "") -> str:
-    r"""Joins words by spaces, but for signs that cling to a word.
+    r"""Joins words with spaces, except around punctuation that attaches to a word.
 
-    Quotation marks are taken in turn as opening and closing. What the tokenizer does not keep
-    cannot be known: "1995. 3 stars" becomes "1995.3 stars", as "8.5" stays itself.
+    Quotation marks alternate between opening and closing. Lost spacing cannot be restored:
+    "1995. 3 stars" becomes "1995.3 stars", because "8.5" must stay whole.
 
     >>> join_words('it was , as " they " said , 8 . 5 / 10 ( or so ) . . .'.split())
     'it was, as "they" said, 8.5/10 (or so)...'
 
     Args:
-        words: as split, none of them empty.
-        start: text that they continue; it is left as it is.
+        words: as split by the tokenizer, none of them empty.
+        start: text that they continue; it is not changed.
 
     Returns:
         The text, `start` included.
@@ -42,7 +42,7 @@ def join_words(words: Sequence[str], start: str = "") -> str:
 
 
 def _clings(text: str, word: str) -> bool:
-    """True if a word that is no quotation mark follows a text without a space."""
+    """Returns True if a word other than a quotation mark follows a text without a space."""
     if not text:
         return True
     last = text[-1]

@@ -1,8 +1,8 @@
 """The text encoder: everything between a raw text and the arrays that a model reads.
 
-Normalisation and tokenizer turn a text into token ids; the weights of n-grams, for a model that
-takes them, give every token features. Both are fitted on the training part and belong to
-a model as its weights do: a `TextEncoder` is kept in each checkpoint as plain files.
+Normalisation and tokenizer turn a text into token ids; n-gram weights, for a model that uses them,
+give every token features. Both are fitted on the training part and belong to a model as much as its
+weights do, so every checkpoint keeps a `TextEncoder` as plain files.
 """
 
 import functools
@@ -31,16 +31,16 @@ _TOKENIZER = "tokenizer.model"
 _WEIGHTS = "ngram_ratios.npz"
 _DESCRIPTION = "encoder.json"
 _ARRAYS = ("keys", "tables", "groups")
-_LARGEST_RATIO = 20  # of unpacked arrays to their file; of real weights it is below 4
-_SMALL = 1_000_000  # bytes that are no harm
+_LARGEST_RATIO = 20  # of unpacked arrays to their file; below 4 for real weights
+_SMALL = 1_000_000  # bytes that are always acceptable
 
 
 class TextEncoder:
-    """Raw texts to token ids and token features.
+    """Converts raw texts to token ids and token features.
 
     Args:
         tokenizer: normalises and splits texts.
-        ngrams: the weights of n-grams; None for a model that takes none.
+        ngrams: n-gram weights; None for a model that uses none.
 
     Attributes:
         tokenizer: as given.
@@ -67,15 +67,15 @@ class TextEncoder:
         tokenizer: TokenizerConfig | None = None,
         lowercase: bool = True,
     ) -> "TextEncoder":
-        """Trains the tokenizer and, if `ngram_order` > 0, fits the weights of n-grams.
+        """Trains the tokenizer and, if `ngram_order` > 0, fits the n-gram weights.
 
         Args:
             texts: raw texts of the training part alone.
-            labels: i32[N], the class of each text, from 0; used for the weights alone.
+            labels: i32[N], the class of each text, from 0; used only for the weights.
             ngram_order: n of the longest n-grams with weights; 0 for no token features.
             ngram_weights: `ratios` or `regression`, see `text/ngrams/fitting.py`.
-            tokenizer: its settings; None for words, at most 30,000 of them.
-            lowercase: fold texts to lower case.
+            tokenizer: its settings; None for `word` with a vocabulary of at most 30,000.
+            lowercase: True folds texts to lower case.
 
         Raises:
             UserError: there is no text, or the vocabulary is larger than the texts support.
@@ -90,16 +90,16 @@ class TextEncoder:
     def fit_ngrams(
         self, split: TokenizedSplit, num_classes: int, order: int, kind: str = "ratios"
     ) -> "TextEncoder":
-        """This tokenizer with ratios counted in a training split, see `fit_ngram_ratios`."""
+        """Fits n-gram weights to a training split, see `fit_ngram_weights`."""
         fitted = TextEncoder(self.tokenizer)
         fitted.ngrams, fitted._cross_fitted = fit_ngram_weights(split, num_classes, order, kind)
         return fitted
 
     def for_training(self, split: TokenizedSplit, num_classes: int) -> "TextEncoder":
-        """The encoder for texts that the weights may have been fitted to.
+        """Returns the encoder for texts that the weights may have been fitted to.
 
-        A text's own label must not be readable off its features: where any of the split's texts
-        was counted, the weights are cross-fitted to the split. Otherwise it is this encoder.
+        A text's features must not reveal its own label: if any of the split's texts was counted,
+        the weights are cross-fitted to the split. Otherwise this encoder is returned.
         """
         if self.ngrams is None or not self.ngrams.counted_any_of(split):
             return self
@@ -110,22 +110,22 @@ class TextEncoder:
         return TextEncoder(self.tokenizer, self._cross_fitted)
 
     def has_counted(self, split: TokenizedSplit) -> bool:
-        """True if the weights were fitted to any text of a split."""
+        """Returns True if the weights were fitted to any text of a split."""
         return self.ngrams is not None and self.ngrams.counted_any_of(split)
 
     @property
     def vocab_size(self) -> int:
-        """V, pieces of the tokenizer."""
+        """V, the number of the tokenizer's pieces."""
         return self.tokenizer.vocab_size
 
     @property
     def ngram_order(self) -> int:
-        """N of the longest n-grams with weights; 0 where there are none."""
+        """Order of the longest n-grams with weights; 0 if there are none."""
         return 0 if self.ngrams is None else self.ngrams.order
 
     @property
     def num_token_features(self) -> int:
-        """F, features per token; 0 where there are none."""
+        """F, features per token; 0 if there are none."""
         return 0 if self.ngrams is None else self.ngrams.size
 
     @property
@@ -134,17 +134,17 @@ class TextEncoder:
         return self.tokenizer.sentence_ends
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Token ids of N raw texts: N arrays i32[length], see `Tokenizer.encode_batch`."""
+        """Encodes N raw texts to N arrays i32[length], see `Tokenizer.encode_batch`."""
         return self.tokenizer.encode_batch(texts)
 
     def encode_split(
         self, texts: Sequence[str], labels: Sequence[int] | np.ndarray | None = None
     ) -> TokenizedSplit:
-        """Token ids of N raw texts as one split in memory; equal texts form one group.
+        """Encodes N raw texts as one split in memory; equal texts form one group.
 
         Args:
             texts: none of them empty.
-            labels: i32[N]; None for texts without labels.
+            labels: i32[N]; None for unlabelled texts.
         """
         split = TokenizedSplit.from_sequences(
             self.encode(texts), np.full(len(texts), -1) if labels is None else labels
@@ -154,7 +154,7 @@ class TextEncoder:
     def token_features(
         self, split: TokenizedSplit, indices: np.ndarray, positions: np.ndarray, valid: np.ndarray
     ) -> np.ndarray | None:
-        """Features of the tokens at some positions; None for an encoder without them.
+        """Computes the features of the tokens at some positions; None without n-gram weights.
 
         Args:
             split: encoded texts.
@@ -170,11 +170,11 @@ class TextEncoder:
         return self.ngrams.features(split, indices, positions, valid)
 
     def to_files(self) -> dict[str, bytes]:
-        """The encoder as the contents of plain files, by name.
+        """Returns the encoder as the contents of plain files, by name.
 
-        `tokenizer.model` is an ordinary SentencePiece model, `encoder.json` says how texts are
-        normalised and split and holds the other files' checksums, and `ngram_ratios.npz` the arrays
-        of `NgramWeights`, where there are any.
+        `tokenizer.model` is an ordinary SentencePiece model, `encoder.json` describes how texts are
+        normalised and split and holds the other files' checksums, and `ngram_ratios.npz`, if
+        present, holds the arrays of `NgramWeights`.
         """
         return dict(self._files)
 
@@ -198,7 +198,7 @@ class TextEncoder:
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> "TextEncoder":
-        """The inverse of `to_files`.
+        """Inverts `to_files`.
 
         Raises:
             UserError: a file is missing, damaged, or of another version of this program.
@@ -221,13 +221,13 @@ class TextEncoder:
             *(OSError, EOFError, zipfile.BadZipFile, zlib.error),
         ) as error:
             raise UserError(
-                f"the text encoder cannot be read ({one_line(error)}); restore it from a whole "
+                f"the text encoder cannot be read ({one_line(error)}); restore it from an intact "
                 "copy, or train again"
             ) from error
 
 
 def _read_arrays(content: bytes) -> dict[str, np.ndarray]:
-    """The arrays of `NgramWeights`, no larger unpacked than weights can be."""
+    """Reads the arrays of `NgramWeights`, rejecting any that would unpack to an impossible size."""
     with zipfile.ZipFile(io.BytesIO(content)) as packed:
         unpacked = sum(entry.file_size for entry in packed.infolist())
     if unpacked > _LARGEST_RATIO * len(content) + _SMALL:
@@ -237,9 +237,9 @@ def _read_arrays(content: bytes) -> dict[str, np.ndarray]:
 
 
 def _check_description(description: Any, files: Mapping[str, bytes]) -> None:
-    """Makes sure that files are those described; else `ValueError` or `KeyError`."""
+    """Checks that files match their description; raises `ValueError` or `KeyError` if not."""
     if not isinstance(description, dict):
-        raise ValueError(f"{_DESCRIPTION} is no object")
+        raise ValueError(f"{_DESCRIPTION} is not an object")
     if description["kind"] not in KINDS or not isinstance(description["lowercase"], bool):
         raise ValueError(f"{_DESCRIPTION} names no kind of tokenizer")
     for name, here in (("format", _FORMAT), ("normalization", NORMALIZATION_VERSION)):

@@ -11,21 +11,21 @@ _MASK = (1 << 64) - 1
 
 
 def text_hash(text: str) -> int:
-    """A 64-bit hash of the normalised, lower-cased text: equal texts have equal hashes.
+    """Hashes the normalised, lower-cased text to 64 bits: equal texts have equal hashes.
 
-    Splits and the film table rest on it, so it depends on neither the platform nor the process.
+    Splits and the film table rely on it being independent of the platform and the process.
     """
     data = normalize(text, lowercase=True).encode()
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
 def text_hashes(texts: Sequence[str]) -> np.ndarray:
-    """`text_hash` of each text, u64[N]."""
+    """Computes `text_hash` of each text, u64[N]."""
     return np.fromiter(map(text_hash, texts), dtype=np.uint64, count=len(texts))
 
 
 def mix(values: np.ndarray, seed: int) -> np.ndarray:
-    """A random-looking u64 for each u64: the finaliser of SplitMix64, for numpy.
+    """Scrambles each u64 with the finaliser of SplitMix64, in numpy.
 
     Reference: Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA 2014.
     """

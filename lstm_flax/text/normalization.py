@@ -1,13 +1,13 @@
-"""Text normalisation, the same in training and in prediction.
+"""Text normalisation, identical in training and in prediction.
 
 The steps, in order:
 
 1. HTML entities (only those closed by a semicolon) and breaks (`<br />`, `<p>`, `<hr>`);
-2. C1 control characters, which are windows-1252 punctuation that was decoded as Latin-1;
-3. typographic quotes and accents used as apostrophes become straight ones;
-4. Unicode NFKC (full-width letters, half-width katakana, ligatures), emoji left as they are;
-5. invisible characters are removed, every run of white space becomes one space;
-6. optionally lower case.
+2. C1 control characters, which are windows-1252 punctuation wrongly decoded as Latin-1;
+3. typographic quotes, and accents used as apostrophes, become straight quotes;
+4. Unicode NFKC (full-width letters, half-width katakana, ligatures), except for emoji;
+5. invisible characters are removed, and every run of white space becomes one space;
+6. optionally, lower case.
 """
 
 import functools
@@ -17,17 +17,18 @@ import re
 import unicodedata
 from typing import Any
 
-NORMALIZATION_VERSION = 1  # part of every fingerprint: raise it when the result of any step changes
+NORMALIZATION_VERSION = 1  # part of every fingerprint: increase it when any step's result changes
 
 ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
-# No two runs of spaces stand side by side, or `<` and n spaces would be tried in n^2 ways.
+# Two runs of spaces never stand side by side; otherwise `<` and n spaces would take n^2 attempts.
 BREAK = re.compile(r"<\s*(?:/\s*)?(?:br|p|hr)\s*(?:/\s*)?>", re.IGNORECASE)
 SPACE = re.compile(r"\s+")
-# Characters that NFKC would turn into letters although they stand for an emoji: anything followed
-# by the emoji variation selector, and the enclosed letters and ideographs (a Japanese "free" sign).
+# Characters that NFKC would turn into letters although they represent an emoji: any character
+# followed by the emoji variation selector, and the enclosed letters and ideographs (such as a
+# Japanese "free" sign).
 EMOJI = re.compile("(.\ufe0f|[\U0001f100-\U0001f2ff])", re.DOTALL)
-# More combining marks in a row than any script writes. All of them are among what is no letter,
-# space or ASCII, but for the half-width voiced marks, which are letters and become such marks.
+# More combining marks in a row than any script uses. All are outside letters, spaces and ASCII,
+# except the half-width voiced marks, which are letters that become such marks.
 _MANY_MARKS = re.compile("(?:[^\\w\\s\\x00-\\x7f]|[\uff9e\uff9f]){31,}+")
 
 
@@ -40,7 +41,7 @@ def _windows_1252(code: int) -> str:
 
 @functools.cache
 def character_table() -> dict[int, str | None]:
-    """Single characters with a fixed replacement, by code; None removes the character."""
+    """Maps single characters to fixed replacements, by code point; None removes the character."""
     table: dict[int, str | None] = {}
     table.update(dict.fromkeys(range(32), " "))  # C0 controls, tab and newline included
     table[0x7F] = " "
@@ -58,12 +59,12 @@ def character_table() -> dict[int, str | None]:
 
 
 def unescape(match: re.Match[str]) -> str:
-    """The character of an HTML entity."""
+    """Returns the character of an HTML entity."""
     return html.unescape(match.group())
 
 
 def _compose(text: str) -> str:
-    """NFKC with emoji left as they are."""
+    """Applies NFKC to all but emoji."""
     parts = EMOJI.split(text)
     parts[::2] = [
         unicodedata.normalize("NFKC", _MANY_MARKS.sub(_sort_marks, part)) for part in parts[::2]
@@ -72,9 +73,10 @@ def _compose(text: str) -> str:
 
 
 def _sort_marks(match: re.Match[str]) -> str:
-    """Decomposed, each run of combining marks in its canonical order.
+    """Decomposes the text and puts each run of combining marks in canonical order.
 
-    `unicodedata.normalize` would come to the same, but sorts a run in time quadratic in its length.
+    `unicodedata.normalize` gives the same result, but its sorting takes quadratic time in the
+    length of a run.
     """
     decomposed = [c for mark in match.group() for c in unicodedata.normalize("NFKD", mark)]
     runs = itertools.groupby(decomposed, key=lambda c: unicodedata.combining(c) > 0)
@@ -84,11 +86,11 @@ def _sort_marks(match: re.Match[str]) -> str:
 
 
 def normalize(text: str, lowercase: bool) -> str:
-    r"""Normalises one text; empty when nothing visible is left.
+    r"""Normalises one text; the result is empty if nothing visible remains.
 
     Args:
         text: any string, lone surrogates included.
-        lowercase: fold to lower case.
+        lowercase: True folds to lower case.
 
     Returns:
         One line without leading, trailing or double spaces.
@@ -104,17 +106,17 @@ def normalize(text: str, lowercase: bool) -> str:
         text = _compose(text.translate(character_table()))
     elif not text.isprintable() or "`" in text:
         text = text.translate(character_table())
-    text = " ".join(text.split())  # what `SPACE` says, four times as fast
+    text = " ".join(text.split())  # same result as `SPACE`, four times as fast
     return text.lower() if lowercase else text
 
 
 def normalization_rules(lowercase: bool) -> dict[str, Any]:
-    """The steps of `normalize` as plain values, for programs that do not have this package.
+    """Returns the steps of `normalize` as plain values, for programs without this package.
 
-    They are applied in this order: `entity` is replaced by what HTML means with it; `break` by a
-    space; each code point from first to last of `characters` by its replacement; the text between
-    matches of `kept` becomes its `unicode` form; `space` becomes one space, none at the ends; at
-    last `lowercase`.
+    Apply them in this order: replace `entity` by its HTML meaning; replace `break` by a space;
+    replace each code point, from first to last of `characters`, by its replacement; convert the
+    text between matches of `kept` to its `unicode` form; collapse `space` to one space, with none
+    at the ends; finally apply `lowercase`.
 
     >>> rules = normalization_rules(lowercase=True)
     >>> rules["unicode"], rules["characters"][0]

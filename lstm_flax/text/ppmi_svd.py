@@ -1,9 +1,9 @@
-"""Vectors of tokens from how often they stand near each other, to start an embedding with.
+"""PPMI-SVD embeddings: token vectors from co-occurrence counts, to initialise an embedding.
 
 Truncated singular value decomposition of the positive pointwise mutual information of tokens and
-their neighbours (Levy & Goldberg 2014, section 3; the weights of distance, the smoothed
-distribution of contexts and the square root of the singular values after Levy, Goldberg & Dagan
-2015, section 3).
+their neighbours (Levy & Goldberg 2014, section 3). The distance weights, the smoothed context
+distribution and the square root of the singular values follow Levy, Goldberg & Dagan (2015, section
+3).
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from lstm_flax.errors import UserError
 from lstm_flax.text.tokenized import TokenizedSplit
 from lstm_flax.text.tokenizer import END_ID
 
-WINDOW = 5  # neighbours on either side; one at distance d weighs (WINDOW + 1 - d) / WINDOW
+WINDOW = 5  # neighbours on each side; one at distance d has weight (WINDOW + 1 - d) / WINDOW
 MAX_CONTEXTS = 10_000  # the most frequent tokens are the contexts
-SMOOTHING = 0.75  # exponent of the distribution of contexts
-DEVIATION = 0.3  # of the vectors' numbers
+SMOOTHING = 0.75  # exponent of the context distribution
+DEVIATION = 0.3  # standard deviation of the vectors' entries
 
 
 def fit_word_vectors(splits: Sequence[TokenizedSplit], vocab_size: int, size: int) -> np.ndarray:
-    """Vectors of all tokens.
+    """Computes vectors of all tokens.
 
     Args:
         splits: the encoded texts to learn from.
@@ -30,12 +30,12 @@ def fit_word_vectors(splits: Sequence[TokenizedSplit], vocab_size: int, size: in
         size: E, below V.
 
     Raises:
-        UserError: no token stands near another, as in texts of one word.
+        UserError: no token has a neighbour, for example because all texts are single words.
 
     Returns:
-        f32[V, E] with deviation `DEVIATION` over the tokens that occur; zero for the others.
+        f32[V, E] with deviation `DEVIATION` over the tokens that occur; zero for the rest.
     """
-    # Texts one after another, kept apart by a gap as wide as the window.
+    # Texts one after another, separated by a gap as wide as the window.
     gap = np.full(WINDOW, END_ID, np.int32)
     tokens = np.concatenate([part for split in splits for text in split for part in (text, gap)])
     counts = np.bincount(tokens, minlength=vocab_size)
@@ -47,7 +47,7 @@ def fit_word_vectors(splits: Sequence[TokenizedSplit], vocab_size: int, size: in
     if pairs.nnz == 0:
         raise UserError(
             "config.model.embedding_init = 'cooccurrence': the training texts are single words, "
-            "which tell nothing of each other; set it to normal"
+            "which have no neighbours; set it to normal"
         )
     left, values = _largest_singular(_positive_information(pairs), size)
     vectors = np.zeros((vocab_size, size), np.float32)
@@ -59,7 +59,7 @@ def fit_word_vectors(splits: Sequence[TokenizedSplit], vocab_size: int, size: in
 def _count_pairs(
     tokens: np.ndarray, column: np.ndarray, shape: tuple[int, int]
 ) -> scipy.sparse.csr_array:
-    """Weighted counts of (token, context) within the window, either one first."""
+    """Counts (token, context) pairs within the window, weighted, in either order."""
     total = scipy.sparse.csr_array(shape, dtype=np.float32)
     for distance in range(1, WINDOW + 1):
         weight = np.float32((WINDOW + 1 - distance) / WINDOW)
@@ -73,7 +73,7 @@ def _count_pairs(
 
 
 def _positive_information(pairs: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
-    """max(0, log(p(context | token) / p(context))) in place of each count."""
+    """Replaces each count by max(0, log(p(context | token) / p(context)))."""
     of_context = np.asarray(pairs.sum(axis=0)) ** SMOOTHING
     of_context /= of_context.sum()
     of_token = np.asarray(pairs.sum(axis=1))
@@ -86,10 +86,10 @@ def _positive_information(pairs: scipy.sparse.csr_array) -> scipy.sparse.csr_arr
 
 
 def _largest_singular(matrix: scipy.sparse.csr_array, rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """Left singular vectors f32[V, k] and values f32[k] of the k = `rank` largest, nearly.
+    """Approximates the k = `rank` largest singular values f32[k] and left vectors f32[V, k].
 
-    Subspace iteration from random vectors (Halko, Martinsson & Tropp 2011, algorithm 4.4): in a
-    third of the time of scipy's `svds`, and the last digits do not matter here.
+    Uses subspace iteration from random vectors (Halko, Martinsson & Tropp 2011, algorithm 4.4): it
+    takes a third of the time of scipy's `svds`, and the last digits do not matter here.
     """
     transposed = matrix.T.tocsr()
     columns = min(rank + 16, min(matrix.shape))

@@ -1,4 +1,4 @@
-"""Scripts that write no spaces between words, as Chinese, Japanese and Thai: read by characters."""
+"""Scripts without spaces between words, such as Chinese and Thai, which are read by characters."""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _LETTER = re.compile(r"\w")
 
 
 def has_no_spaces(texts: Sequence[str]) -> bool:
-    """True if most letters of some texts are of scripts without spaces between words.
+    """Returns True if most letters of some texts are in scripts without spaces between words.
 
     >>> has_no_spaces(["这部电影很好", "very good"]), has_no_spaces(["一 film"])
     (False, False)
@@ -27,7 +27,7 @@ def has_no_spaces(texts: Sequence[str]) -> bool:
 
 
 def words_of(text: str) -> list[str]:
-    """The words and signs of a text, as the `word` tokenizer has them.
+    """Splits a text into words and punctuation marks, like the `word` tokenizer.
 
     >>> words_of("don't stop!")
     ["don't", 'stop', '!']

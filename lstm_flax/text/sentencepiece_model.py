@@ -1,26 +1,26 @@
-"""SentencePiece's model files, as far as they are read here: a serialised `ModelProto`.
+"""Reads the needed parts of a SentencePiece model file, a serialised `ModelProto`.
 
-Read without the protobuf package: https://protobuf.dev/programming-guides/encoding/
+Works without the protobuf package: https://protobuf.dev/programming-guides/encoding/
 """
 
 from collections.abc import Iterator
 
 from lstm_flax.config.tokenizer import LARGEST_VOCABULARY
 
-_LARGEST_REST = 5_000_000  # bytes beside the pieces; SentencePiece's own normalisers have 250,000
+_LARGEST_REST = 5_000_000  # bytes besides the pieces; SentencePiece's own normalisers take 250,000
 _PIECE, _NORMALIZER_SPEC = 1, 3  # fields of `ModelProto`
 
 
 def normalizer_spec(model: bytes) -> bytes:
-    """The part of a model that says how SentencePiece normalises text, serialised.
+    """Returns the serialised part of a model that defines SentencePiece's normalisation.
 
-    Call it before SentencePiece loads the model, for which it allocates some 200 bytes a piece.
+    Call it before SentencePiece loads the model, which allocates some 200 bytes per piece.
 
     >>> normalizer_spec(bytes([3 << 3 | 2, 2]) + b"ab")
     b'ab'
 
     Raises:
-        ValueError: it is no model, or is larger than any tokenizer of this program.
+        ValueError: it is not a model, or is larger than any tokenizer of this program.
     """
     found, pieces, beside = b"", 0, 0
     for field, start, end in _messages(model):
@@ -36,7 +36,7 @@ def normalizer_spec(model: bytes) -> bytes:
 
 
 def _messages(model: bytes) -> Iterator[tuple[int, int, int]]:
-    """The fields of a model, and where each starts and ends."""
+    """Yields the fields of a model, and where each starts and ends."""
     position = 0
 
     def varint() -> int:

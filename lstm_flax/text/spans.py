@@ -1,4 +1,4 @@
-"""Places in the raw text of each character of a normalised text, and of each token.
+"""Maps each character of a normalised text, and each token, to its position in the raw text.
 
 >>> normalized, spans = normalize_with_spans("A<br />fine &amp; sad ﬁlm", lowercase=True)
 >>> normalized
@@ -6,7 +6,7 @@
 >>> spans[7].tolist(), spans[13].tolist(), spans[14].tolist()  # "&", and both letters of the "fi"
 ([12, 17], [22, 23], [22, 23])
 
-The steps are those of `normalization.normalize`, one by one; a test holds them to equal results.
+The steps repeat those of `normalization.normalize` one by one; a test checks that results agree.
 """
 
 import re
@@ -22,15 +22,15 @@ _Spans = list[tuple[int, int]]
 
 
 def normalize_with_spans(text: str, lowercase: bool) -> tuple[str, np.ndarray]:
-    """Normalises one text, and tells where each character comes from.
+    """Normalises one text and returns where each character comes from.
 
     Args:
         text: any string.
-        lowercase: fold to lower case.
+        lowercase: True folds to lower case.
 
     Returns:
-        What `normalize` returns, and for each of its n characters the part of the raw text that it
-        was made of: i64[n, 2], start and end.
+        The result of `normalize`, and for each of its n characters the part of the raw text that it
+        was made from: i64[n, 2], start and end.
     """
     spans: _Spans = [(i, i + 1) for i in range(len(text))]
     text, spans = _substitute(text, spans, ENTITY, unescape)
@@ -43,14 +43,14 @@ def normalize_with_spans(text: str, lowercase: bool) -> tuple[str, np.ndarray]:
     start, end = len(text) - len(text.lstrip()), len(text.rstrip())
     text, spans = text[start:end], spans[start:end]
     if lowercase:
-        # A letter may become two; which ones may depend on its neighbours, how many does not.
+        # One letter may become two. The neighbours may decide which letters, but not how many.
         spans = [span for c, span in zip(text, spans, strict=True) for _ in c.lower()]
         text = text.lower()
     return text, np.array(spans, np.int64).reshape(-1, 2)
 
 
 def encode_with_spans(tokenizer: Tokenizer, text: str) -> tuple[np.ndarray, np.ndarray]:
-    """Encodes one text, and tells where each token stands in it.
+    """Encodes one text and returns each token's position in it.
 
     >>> texts = ["A fine film!", "a fine, fine film"]
     >>> from lstm_flax.text.encoder import TextEncoder
@@ -65,15 +65,15 @@ def encode_with_spans(tokenizer: Tokenizer, text: str) -> tuple[np.ndarray, np.n
 
     Returns:
         The ids i32[n] of `Tokenizer.encode_batch`, and i64[n, 2], start and end of each token in
-        the raw text, the space before it left out. A token that is but a space has its end at its
-        start.
+        the raw text, without the space before it. A token that is only a space has equal start and
+        end.
     """
     normalized, spans = normalize_with_spans(text, tokenizer.lowercase)
     ids = tokenizer.encode_batch([text])[0]
     pieces, places = tokenizer.surfaces(normalized)
-    if len(pieces) != len(ids):  # nothing is left of the text: one unknown token stands for it
+    if len(pieces) != len(ids):  # nothing is left of the text, so it is one unknown token
         return ids, np.array([[0, len(text)]] * len(ids), np.int64)
-    ends = np.cumsum([len(piece) for piece in pieces]) - 1  # the first space is none of the text's
+    ends = np.cumsum([len(piece) for piece in pieces]) - 1  # the first space is not in the text
     found = np.zeros((len(ids), 2), np.int64)
     for i, (piece, end) in enumerate(zip(pieces, ends, strict=True)):
         start = end - len(piece.lstrip("▁"))
@@ -85,7 +85,7 @@ def encode_with_spans(tokenizer: Tokenizer, text: str) -> tuple[np.ndarray, np.n
 def _substitute(
     text: str, spans: _Spans, pattern: re.Pattern[str], replace: Callable[[re.Match[str]], str]
 ) -> tuple[str, _Spans]:
-    """`pattern.sub`; every character of a replacement stands where its match did."""
+    """Applies `pattern.sub`; every character of a replacement gets the span of its match."""
     parts: list[str] = []
     moved: _Spans = []
     done = 0
@@ -99,14 +99,14 @@ def _substitute(
 
 
 def _translate(text: str, spans: _Spans) -> tuple[str, _Spans]:
-    """`text.translate` with the table of normalisation."""
+    """Applies `text.translate` with the normalisation table."""
     table = character_table()
     new = [table.get(ord(c), c) or "" for c in text]
     return "".join(new), [span for part, span in zip(new, spans, strict=True) for _ in part]
 
 
 def _compose(text: str, spans: _Spans) -> tuple[str, _Spans]:
-    """NFKC with emoji left as they are, a base character and its marks at a time."""
+    """Applies NFKC to all but emoji, one base character and its marks at a time."""
     done, composed = 0, ""
     moved: _Spans = []
     for k, part in enumerate(EMOJI.split(text)):
@@ -123,14 +123,14 @@ def _compose(text: str, spans: _Spans) -> tuple[str, _Spans]:
             cluster = unicodedata.normalize("NFKC", part[start:end])
             new.append(cluster)
             new_spans += [(of_part[start][0], of_part[end - 1][1])] * len(cluster)
-        if "".join(new) != whole:  # clusters that join others: then all that is known is the part
+        if "".join(new) != whole:  # clusters that combine: only the span of the whole part is known
             new_spans = [(of_part[0][0], of_part[-1][1])] * len(whole)
         composed, moved = composed + whole, moved + new_spans
     return composed, moved
 
 
 def _starts_cluster(character: str) -> bool:
-    """False for marks, and for the vowels and finals that Hangul composes."""
+    """Returns False for marks, and for the vowels and finals that combine in Hangul."""
     if "\u1160" <= character <= "\u11ff" or "\uff9e" <= character <= "\uff9f":
         return False
     decomposed = unicodedata.normalize("NFKD", character)

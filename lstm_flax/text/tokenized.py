@@ -1,4 +1,4 @@
-"""Encoded texts, as one ragged array."""
+"""Encoded texts as one ragged array."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ class TokenizedSplit(Sequence[np.ndarray]):
         token_ids: u16 or i32[sum of lengths], every example's ids one after another.
         offsets: i64[N + 1], where each example starts.
         labels: i32[N]; -1 for no label.
-        groups: u64[N], equal for texts that belong together, as those of one film.
+        groups: u64[N], equal for texts that belong together, for example reviews of one film.
         lengths: i64[N], token counts before any truncation.
     """
 
@@ -29,7 +29,7 @@ class TokenizedSplit(Sequence[np.ndarray]):
     def from_sequences(
         cls, sequences: Sequence[np.ndarray], labels: Sequence[int] | np.ndarray
     ) -> "TokenizedSplit":
-        """A split in memory, each example a group of its own.
+        """Makes a split in memory with each example as a separate group.
 
         >>> split = TokenizedSplit.from_sequences([np.array([4, 5]), np.array([6])], [1, 0])
         >>> split[0].tolist(), split.lengths.tolist()
@@ -41,7 +41,7 @@ class TokenizedSplit(Sequence[np.ndarray]):
 
     @classmethod
     def concatenate(cls, parts: Sequence["TokenizedSplit"]) -> "TokenizedSplit":
-        """A split in memory of the examples of all parts, at least one, in their order.
+        """Joins the examples of all parts (at least one) in order, as a split in memory.
 
         >>> ends = [TokenizedSplit.from_sequences([np.array(ids)], [1]) for ids in ([4, 5], [6])]
         >>> [ids.tolist() for ids in TokenizedSplit.concatenate(ends)]
@@ -59,7 +59,7 @@ class TokenizedSplit(Sequence[np.ndarray]):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, i):  # type: ignore[no-untyped-def]  # Sequence types slices as well
+    def __getitem__(self, i):  # type: ignore[no-untyped-def]  # Sequence also types slices
         if not -len(self) <= i < len(self):
             raise IndexError(i)
         i %= len(self)
@@ -68,7 +68,7 @@ class TokenizedSplit(Sequence[np.ndarray]):
 
 
 def flatten(sequences: Sequence[np.ndarray], dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    """Ragged to flat: N sequences of ids -> all ids, and i64[N + 1] offsets."""
+    """Flattens N sequences of ids into one array of ids and i64[N + 1] offsets."""
     offsets = np.zeros(len(sequences) + 1, dtype=np.int64)
     np.cumsum([len(s) for s in sequences], out=offsets[1:])
     token_ids = np.empty(offsets[-1], dtype=dtype)

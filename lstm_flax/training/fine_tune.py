@@ -1,4 +1,4 @@
-"""Fine-tuning: a run on further texts that starts from a trained classifier."""
+"""Fine-tuning: starts a run on more texts from a trained classifier."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from lstm_flax.training.train import train
 
 
 class HasTrainedModel(Protocol):
-    """A `Predictor`, or anything else that holds a restored model as `trained`."""
+    """A `Predictor`, or any other object with a restored model as its `trained` attribute."""
 
     @property
     def trained(self) -> TrainedModel:
-        """The model."""
+        """Returns the model."""
 
 
 def fine_tune(
@@ -27,27 +27,27 @@ def fine_tune(
     epochs: int = 3,
     show_progress: bool = True,
 ) -> TrainedModel:
-    """Trains on further texts, starting from a predictor's weights and text encoder.
+    """Trains on more texts, starting from a predictor's weights and text encoder.
 
-    Other labels than the model's own are fine: the head then starts afresh. A tenth of the texts
-    selects the epoch. The folder is an ordinary run: the same call continues it.
+    The labels may differ from the model's; the head is then drawn afresh. A tenth of the texts is
+    set aside to select the epoch. The folder is an ordinary run: the same call continues it.
 
     >>> tuned = Predictor(fine_tune(predictor, texts, labels, "runs/mine"))  # doctest: +SKIP
 
     Args:
         predictor: the classifier to start from.
-        texts: what to learn from.
+        texts: the texts to train on.
         labels: the name of each text's label.
-        workdir: folder of the new run, which keeps the texts too.
+        workdir: folder of the new run, which also keeps a copy of the texts.
         epochs: passes over the texts.
-        show_progress: whether to draw bars and print the development part's scores.
+        show_progress: True to draw bars and print the development scores.
 
     Returns:
         The new run's best checkpoint, restored.
 
     Raises:
-        UserError: for empty texts, a single label, texts and labels of different number, or a
-            folder that holds another run or cannot be written.
+        UserError: texts are empty, there is only one label, the numbers of texts and labels differ,
+            or the folder holds another run or cannot be written.
     """
     workdir = Path(workdir)
     texts, labels = (

@@ -1,4 +1,4 @@
-"""Texts and labels that a caller has in memory, kept in a run's folder for its continuation."""
+"""Saves a caller's in-memory texts and labels in the run's folder, so the run can be continued."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,18 +14,18 @@ from lstm_flax.untrusted import require_own_files
 
 
 def keep_texts(texts: Sequence[str], labels: Sequence[Any], workdir: Path) -> Path:
-    """Writes texts and labels into a run's folder; the same ones again are the same run.
+    """Writes texts and labels into a run's folder; the same texts and labels are the same run.
 
     Args:
-        texts: none of them empty.
+        texts: texts, none of them empty.
         labels: the name of each text's label.
-        workdir: the folder; made where absent.
+        workdir: the folder; created if missing.
 
     Returns:
         The file, with the columns `text` and `label`.
 
     Raises:
-        UserError: for empty texts, texts and labels of different number, or a folder that holds a
+        UserError: texts are empty, the numbers of texts and labels differ, or the folder holds a
             run on other texts or cannot be written.
     """
     if len(texts) != len(labels):
@@ -45,14 +45,14 @@ def keep_texts(texts: Sequence[str], labels: Sequence[Any], workdir: Path) -> Pa
 
 
 def plain_label(label: Any, index: int) -> str | int:
-    """A label as JSON can hold it; numpy's own strings and whole numbers are as good.
+    """Converts a label to a type that JSON can hold; accepts numpy strings and integers.
 
     >>> import numpy as np
     >>> plain_label(np.int64(3), 0), plain_label(np.str_("pos"), 1)
     (3, 'pos')
 
     Raises:
-        UserError: it is neither text nor a whole number.
+        UserError: it is neither a string nor an integer.
     """
     value = label.item() if isinstance(label, np.generic) else label
     if not isinstance(value, str | int) or isinstance(value, bool):

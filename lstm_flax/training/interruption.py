@@ -1,4 +1,4 @@
-"""Stopping a run politely: the step in progress ends, the state is saved, the program leaves."""
+"""Clean interruption: finishes the step in progress, saves the state, and exits."""
 
 import contextlib
 import os
@@ -9,22 +9,23 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-EXIT_STATUS = 130  # as a shell has it: 128 and SIGINT's number
+EXIT_STATUS = 130  # the shell's convention: 128 plus SIGINT's number
 
 
 class Interrupted(Exception):
-    """The run was asked to stop; everything is saved."""
+    """The run was asked to stop, and everything is saved."""
 
 
 class StopRequest:
-    """While entered, SIGINT and SIGTERM are noted instead of killing; a second SIGINT does kill."""
+    """Records SIGINT and SIGTERM instead of exiting while active; a second SIGINT does exit."""
 
     def __init__(self, agree: Callable[[int], bool] | None = None) -> None:
-        """Nothing is requested yet.
+        """Starts with nothing requested.
 
         Args:
-            agree: of several processes that stop together, tells after each step whether it is the
-                one. SIGTERM is then JAX's, which tells the others.
+            agree: for several processes that must stop together: called after each step, returns
+                True if that step is the last one. JAX then handles SIGTERM and informs the other
+                processes.
         """
         self.requested = False
         self._asked = False
@@ -41,7 +42,7 @@ class StopRequest:
         return self
 
     def reached(self, step: int) -> bool:
-        """True if the run is to stop after this step; to be asked after each."""
+        """Returns True if the run should stop after this step; call it after every step."""
         if self._agree is not None:
             self.requested = self._agree(step) or self.requested
         return self.requested
@@ -54,7 +55,7 @@ class StopRequest:
         if self._asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         if not self._asked:
-            # Not through sys.stderr, which may be in the middle of a write.
+            # sys.stderr may be in the middle of a write, so write to its descriptor.
             os.write(2, b"\nstopping as soon as this step or compilation is done\n")
         self._asked = True
         if self._agree is None:
@@ -65,15 +66,15 @@ class StopRequest:
 
 @contextlib.contextmanager
 def leaving_at_once() -> Iterator[None]:
-    """While entered, SIGINT and SIGTERM end the process, wherever it is; for programs alone.
+    """Makes SIGINT and SIGTERM end the process at once while active; only for programs.
 
-    A `KeyboardInterrupt` raised while a module is imported may be swallowed by it, and one raised
-    while XLA compiles waits for XLA. Whatever is on disk is whole. `StopRequest` goes before it.
+    A module may swallow a `KeyboardInterrupt` raised during its import, and one raised while XLA
+    compiles has to wait for XLA. Files on disk are always complete. `StopRequest` takes precedence.
     """
 
     def leave(_: int, __: FrameType | None) -> None:
         os.write(2, b"\ninterrupted; the same command continues\n")
-        with contextlib.suppress(OSError, RuntimeError):  # it may be in the middle of a write
+        with contextlib.suppress(OSError, RuntimeError):  # the stream may be in mid-write
             sys.stdout.flush()
         os._exit(EXIT_STATUS)
 

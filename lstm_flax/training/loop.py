@@ -1,4 +1,4 @@
-"""The training loop: take the steps that are left, log, select, save."""
+"""The training loop: takes the remaining steps, logs, selects and saves."""
 
 import contextlib
 import dataclasses
@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 def _summing(
     step: Callable[[TrainState, Any], tuple[TrainState, MetricSums]],
 ) -> Callable[[tuple[TrainState, MetricSums], Any], tuple[TrainState, MetricSums]]:
-    """A step that adds its metrics to those of the epoch, so that the host need not wait."""
+    """Makes a step that adds its metrics to the epoch's sums, so the host need not wait."""
 
     def summing_step(
         tree: tuple[TrainState, MetricSums], batch: Any
@@ -57,12 +57,12 @@ class Run:
     """One run: its task, state and folder.
 
     Attributes:
-        task: what is trained, and on what.
+        task: the model and its data.
         state: see `TrainState`.
         epoch_sums: metric sums since the epoch began.
         step: batches taken.
         total_steps: batches of the whole run.
-        history: best development score, sums at the last line of the log, seconds so far.
+        history: best development score, sums at the last log line, seconds so far.
     """
 
     def __init__(
@@ -73,13 +73,13 @@ class Run:
         initial: TrainedModel | None = None,
         on_log: OnLog | None = None,
     ) -> None:
-        """Builds everything and restores the newest whole checkpoint, if there is one.
+        """Builds everything and restores the newest intact checkpoint, if there is one.
 
         Args:
-            task: what is trained, and on what.
-            config: the run, which its checkpoints keep.
-            workdir: its folder; created where absent.
-            initial: where the first weights come from; None to draw them all.
+            task: the model and its data.
+            config: the run's configuration, which its checkpoints keep.
+            workdir: the run's folder; created if missing.
+            initial: where the initial weights come from; None to draw them all.
             on_log: see `train`.
         """
         self.task = task
@@ -120,27 +120,27 @@ class Run:
         self.step = int(self.state.step)
         if self.step > self.total_steps:
             raise UserError(
-                f"config.training.epochs = {config.training.epochs}: the run has taken "
-                f"{self.step} steps already, more than these {self.total_steps}; raise it and "
-                "config.training.max_steps to what they were, or choose another --workdir"
+                f"config.training.epochs = {config.training.epochs}: the run has already taken "
+                f"{self.step} steps, more than the {self.total_steps} of this setting; raise it "
+                "and config.training.max_steps to what they were, or choose another --workdir"
             )
         log = workdir / "log.jsonl"
         self.log = RunLog(log, self.step, on_log) if processes.is_first() else NoLog()
 
     def close(self) -> None:
-        """Waits for saves in the background and closes the files, whichever of them fails."""
+        """Waits for background saves and closes the files, even if one of them fails."""
         with contextlib.ExitStack() as stack:
             for part in (self.log, self.best, self.last):
                 stack.callback(part.close)
 
     @property
     def is_finished(self) -> bool:
-        """True if no step is left, or patience has run out."""
+        """Returns True if no step is left or patience has run out."""
         patience = self._settings.early_stopping_patience
         return self.step >= self.total_steps or 0 < patience <= self.history.epochs_since
 
     def summary(self) -> dict[str, Any]:
-        """The part of the results that describes the training."""
+        """Returns the part of the results that describes the training."""
         summary: dict[str, Any] = {
             "training_seconds": round(self.history.seconds, 3),
             "train_steps": self.step,
@@ -152,7 +152,7 @@ class Run:
         return summary
 
     def take_steps(self, show_progress: bool) -> None:
-        """Compiles for every bucket, then takes all steps that are left, an epoch at a time."""
+        """Compiles for every bucket, then takes all remaining steps, an epoch at a time."""
         with StopRequest(processes.stop_agreed if processes.several() else None) as stop:
             if not self.is_finished:
                 tree = (self.state, self.epoch_sums)
@@ -165,7 +165,7 @@ class Run:
                     self._train_epoch(self.step // self.task.steps_per_epoch, bar, stop)
 
     def _units(self, step: int) -> int:
-        """Texts or tokens of the batches before a step."""
+        """Returns the number of texts or tokens in the batches before a step."""
         epoch, batch = divmod(step, self.task.steps_per_epoch)
         return epoch * self.task.units_per_epoch + self.task.units_before(epoch, batch)
 
@@ -216,7 +216,7 @@ class Run:
         return metrics["loss"]
 
     def _end_epoch(self, epoch: int) -> None:
-        """Scores the development part, selects, saves."""
+        """Scores the development part, keeps the best checkpoint, and saves."""
         release_freed_memory()
         trained = self.task.metrics(self.epoch_sums)
         metrics = {f"train_{name}": value for name, value in trained.items()}
@@ -239,7 +239,7 @@ class Run:
             self._save(
                 self.best, {evaluated_item(self._settings.ema_decay): self.state.evaluation_params}
             )
-            self.best.wait()  # whole before `last` says that this epoch is done
+            self.best.wait()  # must be complete before `last` says that this epoch is done
         self._save_last()
 
     def _postfix(self, loss: float) -> dict[str, str]:
@@ -284,7 +284,7 @@ class Run:
         return place_everywhere(MetricSums.zero(), self.task.mesh)
 
     def _restore(self, like: TrainState) -> tuple[TrainState, MetricSums] | None:
-        """The newest checkpoint of `last` that can be read; warns of those that cannot."""
+        """Restores the newest readable checkpoint of `last`; warns of unreadable ones."""
         trees = abstract(jax.eval_shape(to_trees, like, MetricSums.zero()), self.task.mesh)
         for step in self.last.steps():
             try:
@@ -315,14 +315,14 @@ class Run:
         return None
 
     def require_own(self, metadata: Metadata, where: str) -> None:
-        """Makes sure that a checkpoint is of this run and of its data.
+        """Checks that a checkpoint belongs to this run and its data.
 
         Args:
-            metadata: of the checkpoint.
-            where: its folder.
+            metadata: the checkpoint's metadata.
+            where: the checkpoint's folder, for the error.
 
         Raises:
-            UserError: it is not.
+            UserError: it does not.
         """
         refuse_changes(metadata.config, self._config, where)
         dataset = self.task.dataset
@@ -335,6 +335,6 @@ class Run:
 
 def _of_other_data(where: str) -> UserError:
     return UserError(
-        f"{where}: was trained on other data: texts, labels or the tokenizer have changed; bring "
-        "them back, or choose another --workdir"
+        f"{where}: was trained on other data: texts, labels or the tokenizer have changed; "
+        "restore them, or choose another --workdir"
     )

@@ -16,7 +16,7 @@ from lstm_flax.types import Batch
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array, label_smoothing: float = 0.0) -> jax.Array:
-    """Cross-entropy of each example against its (smoothed) label.
+    """Computes the cross-entropy of each example against its (smoothed) label.
 
     Smoothing spreads the given mass evenly over all C labels (Szegedy et al. 2016, section 7).
 
@@ -41,7 +41,7 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, label_smoothing: float =
 class ClassificationLoss:
     """The mean cross-entropy of a classifier over a batch; a `LossFn` for `make_train_step`.
 
-    Filler rows and texts without a label count neither in the mean nor in the metrics.
+    Filler rows and unlabelled texts count in neither the mean nor the metrics.
 
     Attributes:
         model: the classifier.
@@ -56,15 +56,15 @@ class ClassificationLoss:
     def __call__(
         self, params: Any, batch: Batch, key: jax.Array | None
     ) -> tuple[jax.Array, MetricSums]:
-        """The loss f32[] and the metrics of a batch; a key turns dropout on."""
+        """Returns the loss f32[] and the metrics of a batch; a key turns dropout on."""
         return self.of_logits(self.logits(params, batch, key), batch)
 
     def logits(self, params: Any, batch: Batch, key: jax.Array | None) -> jax.Array:
-        """Logits f32[B, C]; equal keys draw equal dropout masks."""
+        """Computes logits f32[B, C]; equal keys draw equal dropout masks."""
         return apply_classifier(self.model, params, batch, key)
 
     def of_logits(self, logits: jax.Array, batch: Batch) -> tuple[jax.Array, MetricSums]:
-        """The loss f32[] and the metrics of logits f32[B, C]."""
+        """Returns the loss f32[] and the metrics for logits f32[B, C]."""
         losses = cross_entropy(logits, batch.labels, self.label_smoothing)
         labelled = batch.example_mask & (batch.labels >= 0)
         weights = labelled.astype(jnp.float32)
@@ -86,16 +86,16 @@ def class_weights(
     label_names: tuple[str, ...],
     labels: np.ndarray,
 ) -> np.ndarray:
-    """Weight of each label's examples in the loss, f32[C].
+    """Computes the weight of each label's examples in the loss, f32[C].
 
     Args:
         given: one weight per label; empty for none.
-        balance: weigh a label by N / (C * its count), as scikit-learn's `balanced` does.
+        balance: True weighs a label by N / (C * its count), like scikit-learn's `balanced`.
         label_names: C names.
-        labels: i32[N], of the training part.
+        labels: i32[N], labels of the training part.
 
     Raises:
-        UserError: where the number of given weights is not the number of labels.
+        UserError: the number of given weights is not the number of labels.
     """
     classes = len(label_names)
     if given:

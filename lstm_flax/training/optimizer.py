@@ -1,6 +1,6 @@
 """The optimizer: clipping, AdamW, Adam or SGD, decay on kernels only, schedule, accumulation.
 
-A new one is a case in `make_optimizer` and a choice of `name` in config/optimizer.py.
+To add an optimizer, add a case to `make_optimizer` and a choice of `name` in config/optimizer.py.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from lstm_flax.training.recipe import Recipe
 
 
 def make_schedule(config: OptimizerConfig, total_updates: int) -> optax.Schedule:
-    """The learning rate as a function of the number of updates made.
+    """Returns the learning rate as a function of the number of updates so far.
 
     >>> schedule = make_schedule(OptimizerConfig(learning_rate=1.0, warmup_fraction=0.5), 4)
     >>> [float(schedule(update)) for update in range(3)]
@@ -24,7 +24,7 @@ def make_schedule(config: OptimizerConfig, total_updates: int) -> optax.Schedule
     Args:
         config: `constant`; or `cosine`: linear warm-up from zero over `warmup_fraction` of the
             updates, then half a cosine down to zero (Loshchilov & Hutter 2017, equation 5).
-        total_updates: of the whole run.
+        total_updates: number of updates in the whole run.
     """
     if config.schedule == "constant":
         return optax.constant_schedule(config.learning_rate)
@@ -44,18 +44,18 @@ def make_optimizer(
     recipes: Sequence[Recipe] = (),
     frozen: str | None = None,
 ) -> optax.GradientTransformation:
-    """The whole chain from gradients to updates.
+    """Builds the whole chain from gradients to updates.
 
     Args:
-        config: the optimizer's area of the configuration.
-        total_steps: batches of the whole run; with accumulation, several make one update, and
-            those left over at its end make none.
-        steps_per_epoch: batches of an epoch; by default `total_steps`.
-        recipes: may put transformations of their own after the rule, in their order.
-        frozen: name of the module whose parameters stay as they are; None for no module.
+        config: `config.optimizer` of the run.
+        total_steps: batches of the whole run; with accumulation, several make one update, and an
+            incomplete group at the end makes none.
+        steps_per_epoch: batches per epoch; defaults to `total_steps`.
+        recipes: may insert their own transformations after the optimizer's rule, in order.
+        frozen: name of the module whose parameters stay fixed; None for no module.
 
     Raises:
-        UserError: where no update would ever be made.
+        UserError: no update would ever be made.
     """
     if total_steps < config.accumulation_steps:
         raise UserError(
@@ -81,7 +81,7 @@ def make_optimizer(
         rule = recipe.optimizer(rule, updates_per_epoch)
     clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
     chain = optax.chain(clip, rule)
-    if frozen is not None:  # no gradient, and no part in the norm that is clipped
+    if frozen is not None:  # no gradient, and no share of the norm used for clipping
         chain = optax.chain(optax.masked(optax.set_to_zero(), module_mask(frozen)), chain)
     if config.accumulation_steps > 1:
         return optax.MultiSteps(chain, config.accumulation_steps).gradient_transformation()
@@ -89,9 +89,9 @@ def make_optimizer(
 
 
 def kernel_mask(params: Any) -> Any:
-    """True at every leaf named `kernel`: the parameters that weight decay may shrink.
+    """Returns a mask, True at leaves named `kernel`: the parameters subject to weight decay.
 
-    Embeddings and biases are left alone.
+    Embeddings and biases do not decay.
 
     >>> kernel_mask({"head": {"kernel": 1.0, "bias": 0.0}})
     {'head': {'bias': False, 'kernel': True}}
@@ -100,7 +100,7 @@ def kernel_mask(params: Any) -> Any:
 
 
 def module_mask(name: str) -> Callable[[Any], Any]:
-    """A function from parameters to a mask, True at those of one module.
+    """Returns a function from parameters to a mask that is True for one module.
 
     >>> module_mask("head")({"head": {"kernel": 1.0}, "embedding": {"embedding": 0.0}})
     {'embedding': {'embedding': False}, 'head': {'kernel': True}}

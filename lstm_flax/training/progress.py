@@ -1,4 +1,4 @@
-"""The progress bar of a run, and its log."""
+"""The progress bar and log of a run."""
 
 import json
 import logging
@@ -12,23 +12,23 @@ from lstm_flax.files import cannot_write, writing_file
 from lstm_flax.untrusted import read_lines
 
 logger = logging.getLogger(__name__)
-# Follows a run: takes the step and the values of a line of the log.
+# Follows a run: receives the step and the values of one log line.
 OnLog: TypeAlias = Callable[[int, dict[str, Any]], None]
 
 
 class RunLog:
-    """A JSON-lines file: one object a line, each with its `event` and `step`."""
+    """A JSON-lines file: one object per line, each with its `event` and `step`."""
 
     def __init__(self, path: Path, resumed_step: int, on_log: OnLog | None = None) -> None:
-        """Opens the log to append.
+        """Opens the log for appending.
 
         Args:
-            path: the file; created where absent.
-            resumed_step: lines of later steps are dropped: those steps will be taken again.
-            on_log: is told the values of each line after it is written.
+            path: the file; created if missing.
+            resumed_step: lines for later steps are dropped, because those steps will be repeated.
+            on_log: called with the values of each line after it is written.
 
         Raises:
-            UserError: it cannot be written.
+            UserError: the file cannot be written.
         """
         self._path = path
         self._on_log = on_log
@@ -42,7 +42,7 @@ class RunLog:
             raise cannot_write(path, error) from error
 
     def write(self, event: str, step: int, **values: Any) -> None:
-        """Appends one line and hands it to the operating system; `UserError` where it cannot."""
+        """Appends one line and flushes it; raises `UserError` if it cannot."""
         try:
             self._file.write(json.dumps({"event": event, "step": step, **values}) + "\n")
             self._file.flush()
@@ -52,7 +52,7 @@ class RunLog:
             self._on_log(step, values)
 
     def close(self) -> None:
-        """Closes the file; `UserError` where what it still holds cannot be written."""
+        """Closes the file; raises `UserError` if buffered lines cannot be written."""
         try:
             self._file.close()
         except OSError as error:
@@ -60,7 +60,7 @@ class RunLog:
 
 
 class NoLog(RunLog):
-    """The log of a process that writes none."""
+    """The log of a process that does not write one."""
 
     def __init__(self) -> None:
         """Opens nothing."""
@@ -73,7 +73,7 @@ class NoLog(RunLog):
 
 
 def _lines_up_to(path: Path, step: int) -> Iterator[str]:
-    """The lines of steps up to this one; warns of the first that is none of a log."""
+    """Yields the lines up to a step; warns of the first line that is not a log entry."""
     warned = False
     for number, line in enumerate(read_lines(path), start=1):
         found = _step_of(line)
@@ -85,8 +85,8 @@ def _lines_up_to(path: Path, step: int) -> Iterator[str]:
 
 
 def _step_of(line: str) -> int | None:
-    """The step of a line; None where it is not one of a log."""
-    if not line.startswith("{"):  # of such lines there may be millions
+    """Returns the step of a line; None if it is not a log entry."""
+    if not line.startswith("{"):  # a stranger's log may have millions of such lines
         return None
     try:
         return int(json.loads(line)["step"])
@@ -95,13 +95,13 @@ def _step_of(line: str) -> int | None:
 
 
 def progress_bar(total: int, done: int, unit: str, enabled: bool) -> tqdm:
-    """A bar over all texts or tokens of all epochs: how many a second, and the time left.
+    """Makes a bar over all texts or tokens of all epochs, with speed and time left.
 
     Args:
-        total: those of the whole run.
-        done: those of the steps that were taken before a resume.
+        total: texts or tokens of the whole run.
+        done: texts or tokens already processed before a resume.
         unit: `texts` or `tokens`.
-        enabled: False shows nothing.
+        enabled: False hides the bar.
     """
     return tqdm(
         total=total,

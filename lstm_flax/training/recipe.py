@@ -1,4 +1,4 @@
-"""The hooks through which a training recipe plugs into a classifier's run."""
+"""Hooks for training recipes in a classifier's run."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,52 +14,52 @@ from lstm_flax.types import Batch
 
 
 class Recipe:
-    """A recipe that changes nothing; a real one overrides the hooks that it needs.
+    """A recipe that changes nothing; subclasses override the hooks they need.
 
     Attributes:
-        extra_rows: rows that `extend_batch` adds to every batch.
+        extra_rows: number of rows that `extend_batch` adds to every batch.
     """
 
     extra_rows: int = 0
 
     def open(self, dataset: Dataset, encoder: TextEncoder, batcher: Batcher) -> None:
-        """Called once, when the data is open and the encoder fitted, before the first step.
+        """Called once before the first step, when the data is open and the encoder fitted.
 
         Args:
             dataset: the run's texts.
             encoder: fitted to them.
-            batcher: of the training part.
+            batcher: batcher of the training part.
         """
 
     def gradient(self) -> Callable[[ClassificationLoss], GradientFn] | None:
-        """The step's gradient function, see `make_train_step`; None for the plain one."""
+        """Returns the step's gradient function, see `make_train_step`; None for the plain one."""
         return None
 
     def optimizer(
         self, optimizer: optax.GradientTransformation, updates_per_epoch: int
     ) -> optax.GradientTransformation:
-        """Wraps or replaces the optimizer that the configuration describes.
+        """Wraps or replaces the configured optimizer.
 
-        What is returned sits inside clipping and gradient accumulation.
+        The result sits inside clipping and gradient accumulation.
         """
         return optimizer
 
     def extend_batch(self, batch: Batch, plan: BatchPlan, index: int) -> Batch:
-        """The batch to train on.
+        """Returns the batch to train on.
 
         Args:
             batch: B rows, numpy arrays.
-            plan: the epoch's, with its `seed` and `epoch`.
-            index: of the batch in the plan.
+            plan: the epoch's plan, with its `seed` and `epoch`.
+            index: the batch's position in the plan.
 
         Returns:
-            B + `extra_rows` rows; label -1 for a text without one.
+            B + `extra_rows` rows; label -1 marks an unlabelled text.
         """
         return batch
 
 
 def gradient_of(recipes: Sequence[Recipe]) -> Callable[[ClassificationLoss], GradientFn] | None:
-    """The one gradient function among recipes; None where all have the plain one.
+    """Returns the recipes' only gradient function; None if all use the plain one.
 
     Raises:
         UserError: two recipes replace it.

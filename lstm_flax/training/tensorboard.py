@@ -1,4 +1,4 @@
-"""A run's log as events for TensorBoard, written by tensorboardX."""
+"""Writes a run's log as TensorBoard events, using tensorboardX."""
 
 import json
 from collections.abc import Mapping
@@ -9,14 +9,14 @@ from lstm_flax.errors import UserError
 
 
 class TensorBoardLog:
-    """Follows a run: pass it as `train(..., on_log=...)`.
+    """Writes a run's log: pass it as `train(..., on_log=...)`.
 
     >>> board = TensorBoardLog(Path("runs/a/tensorboard"))  # doctest: +SKIP
     >>> results = train(config, Path("runs/a"), on_log=board)  # doctest: +SKIP
     >>> board.finish(config.to_dict(), results)  # doctest: +SKIP
 
     Args:
-        folder: of the event files; made when the first is written.
+        folder: folder for the event files; created with the first one.
 
     Raises:
         UserError: tensorboardX is not installed.
@@ -34,13 +34,13 @@ class TensorBoardLog:
         self._writer: Any = None
 
     def __call__(self, step: int, metrics: dict[str, Any]) -> None:
-        """Writes the numbers of one line of the log."""
+        """Writes the numbers of one log line."""
         for name, value in metrics.items():
             self._open(step).add_scalar(name, value, step)
         self._open(step).flush()
 
     def finish(self, config: Mapping[str, Any], results: Mapping[str, Any]) -> None:
-        """Writes the configuration and the results, as text and as hyperparameters with scores."""
+        """Writes the configuration and results, as text and as hyperparameters with scores."""
         step = int(results.get("checkpoint_step", 0))
         writer = self._open(step)
         for name, content in (("configuration", config), ("results", results)):
@@ -54,14 +54,14 @@ class TensorBoardLog:
         self._writer = None
 
     def _open(self, step: int) -> Any:
-        """The writer; events that a stopped run wrote from this step on count no more."""
+        """Opens the writer; purges events that a stopped run wrote from this step on."""
         if self._writer is None:
             self._writer = self._make_writer(str(self._folder), purge_step=step)
         return self._writer
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, bool | int | float | str]:
-    """Nested fields as one level, by their dotted names; absent ones are left out.
+    """Flattens nested fields to dotted names; None values are left out.
 
     >>> flat({"model": {"hidden_size": 8}, "data": {"bucket_widths": (32, 64), "archive": None}})
     {'model.hidden_size': 8, 'data.bucket_widths': '(32, 64)'}

@@ -1,4 +1,4 @@
-"""Training from start to score: open the data, start or continue the run, evaluate it once."""
+"""Training from start to score: opens the data, starts or continues the run, evaluates it once."""
 
 import contextlib
 import dataclasses
@@ -58,30 +58,30 @@ def train(
 ) -> dict[str, Any]:
     """Trains, or continues the run in `workdir`, then evaluates the selected checkpoint once.
 
-    The test split is opened when training has ended; a test file of the user's own is read for
-    mistakes and unknown labels before. A run that has ended keeps its results as they are.
+    The test split is opened only after training has ended; a test file of the user's own is checked
+    beforehand for mistakes and unknown labels. A finished run keeps its results unchanged.
 
-    Several processes that have joined (`jax.distributed.initialize`) and call it alike train one
-    run: the same batches in the same order, each process with its part of every batch's rows.
+    Several processes that have joined (`jax.distributed.initialize`) and make the same call train
+    one run: the same batches in the same order, with each process taking its part of the rows.
 
     Args:
-        config: the run.
-        workdir: its folder; created where absent.
-        split: what to evaluate on at the end; None for `test`, or for a language model, which must
-            not be chosen by test text, `development`.
-        checkpoint: which to evaluate: `best` by development score, or `last`.
-        recipes: of the configuration's sections, see `lstm_flax.recipes.make_recipes`.
-        show_progress: whether to draw bars and print the table.
+        config: the run's configuration.
+        workdir: the run's folder; created if missing.
+        split: what to evaluate on at the end; None means `test`, or `development` for a language
+            model, which must not be selected on test text.
+        checkpoint: the one to evaluate: `best` by development score, or `last`.
+        recipes: made from the configuration's sections, see `lstm_flax.recipes.make_recipes`.
+        show_progress: True to draw bars and print the table.
         on_log: called as `on_log(step, metrics)` with the numbers of each line of `log.jsonl`, for
-            any tracker of experiments. What it raises ends the run.
+            any experiment tracker. An exception it raises ends the run.
 
     Returns:
         The metrics of `results.json`.
 
     Raises:
-        UserError: for data that cannot be had, a folder that holds a different run, or a loss that
-            is no longer finite.
-        Interrupted: after SIGINT or SIGTERM, the state saved.
+        UserError: the data is not available, the folder holds a different run, or the loss is no
+            longer finite.
+        Interrupted: after SIGINT or SIGTERM, with the state saved.
     """
     start = time.perf_counter()
     if not recipes and any(vars(config.recipes).values()):
@@ -138,7 +138,7 @@ def train(
                 logger.info("%s: has no checkpoint yet; starts again at step 0", workdir)
             run.take_steps(show_progress)
         finally:
-            if not processes.is_loss(sys.exc_info()[1]):  # who is lost is not waited for
+            if not processes.is_loss(sys.exc_info()[1]):  # do not wait for a lost process
                 run.close()
         trained = load_trained_model(workdir, checkpoint)
         run.require_own(trained.metadata, str(trained.path))
@@ -152,15 +152,15 @@ def train(
 
 
 def _dtype_of_run(model: ModelConfig, workdir: Path) -> str:
-    """The dtype that this run began with, or begins with."""
+    """Returns the dtype that this run began with, or will begin with."""
     if model.dtype == "auto" and holds_checkpoint(workdir / "last"):
-        with contextlib.suppress(UserError):  # the checkpoint has a copy
+        with contextlib.suppress(UserError):  # the checkpoint has its own copy
             return read_config(workdir / "config.json").model.dtype
     return products_dtype(model.dtype).name
 
 
 def _open(config: Config, tokenizer: Tokenizer | None, split: str) -> Dataset:
-    """The data of a run, its test part checked; for several processes, all but that encoded."""
+    """Opens the data and checks its test part; with several processes, encodes all other parts."""
     dataset = open_dataset(config.data, config.tokenizer, tokenizer)
     dataset.check_split(split)
     if processes.several():
@@ -171,7 +171,7 @@ def _open(config: Config, tokenizer: Tokenizer | None, split: str) -> Dataset:
 
 
 def _load_initial(config: Config, workdir: Path) -> TrainedModel | None:
-    """The run that this one starts from; one that has begun holds weights and encoder itself."""
+    """Loads the run to start from, unless this run has its own weights and encoder already."""
     if config.init_from is None:
         return None
     continued = processes.from_first(lambda: holds_checkpoint(workdir / "last"))
@@ -195,10 +195,10 @@ def _make_task(
 
 
 def warn_of_undivided_batches(implementation: str, devices: int) -> None:
-    """Warns where each device would compute what they should share.
+    """Warns if each device would compute the whole batch instead of sharing it.
 
-    XLA gathers the operands of a call that it cannot divide, as cuDNN's, on every device: the
-    results are right, and no sooner there than with one.
+    For a call that it cannot split, like cuDNN's, XLA gathers the operands on every device: the
+    results are right but no faster than with one device.
     """
     if devices > 1 and implementation == "cudnn":
         logger.warning(
@@ -209,21 +209,21 @@ def warn_of_undivided_batches(implementation: str, devices: int) -> None:
 
 
 def adopt_reading(config: Config, source: Config) -> Config:
-    """The configuration with the way of reading text of the run whose tokenizer it takes over."""
+    """Copies the text settings of the run whose tokenizer is reused into the configuration."""
     data = dataclasses.replace(config.data, lowercase=source.data.lowercase)
     return dataclasses.replace(config, data=data, tokenizer=source.tokenizer)
 
 
 def exact_size(config: Config) -> bool:
-    """True if `tokenizer.vocab_size` is the vocabulary's size, not a limit."""
+    """Returns True if `tokenizer.vocab_size` is the exact size of the vocabulary, not a limit."""
     return config.tokenizer.kind in ("unigram", "bpe")
 
 
 def check_implementation(model: ModelConfig) -> None:
-    """Makes sure, before any text is read, that the layers can run here; `UserError` if not."""
-    if model.implementation == "auto":  # finds one in any case, and logs it where the layers run
+    """Checks that the layers can run here before any text is read; raises `UserError` if not."""
+    if model.implementation == "auto":  # always finds one, and logs it when the layers run
         return
-    # What is left open rules nothing out.
+    # An undecided choice rules nothing out.
     dtype = "float32" if model.dtype == "auto" else model.dtype
     choose_implementation(
         model.implementation,

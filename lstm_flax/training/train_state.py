@@ -1,4 +1,4 @@
-"""Everything a run carries from one step to the next."""
+"""The state that a run carries from one step to the next."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ import optax
 from lstm_flax.checkpoints.folder import AVERAGED_PARAMS, PARAMS, TRAINING
 from lstm_flax.evaluation.metrics import MetricSums
 
-# Named, so that a run draws the same numbers whatever JAX's default is.
+# Named, so a run draws the same numbers under any JAX default.
 KEY_IMPLEMENTATION = "threefry2x32"
 
 
@@ -26,10 +26,10 @@ class TrainState(flax.struct.PyTreeNode):
     Attributes:
         step: i32[], batches taken.
         params: the parameters being trained.
-        averaged_params: their exponential moving average, or None without one.
+        averaged_params: their exponential moving average, or None if not kept.
         opt_state: the optimizer's state.
         key: a typed key; the key of a step is `fold_in(key, step)`.
-        first_bad_step: i32[], the first step with a non-finite loss or gradient; -1 while none.
+        first_bad_step: i32[], the first step with a non-finite loss or gradient; -1 if none.
         carry: what the next batch starts from: a language model's states; None for a classifier.
     """
 
@@ -50,13 +50,13 @@ class TrainState(flax.struct.PyTreeNode):
         average: bool = False,
         carry: Any = None,
     ) -> "TrainState":
-        """The state before the first step.
+        """Creates the state before the first step.
 
         Args:
             params: the initial parameters.
             optimizer: from gradients to updates.
-            key: of dropout and whatever else a step draws; None for `make_key(0)`.
-            average: keep a moving average of the parameters.
+            key: for dropout and any other draws of a step; None means `make_key(0)`.
+            average: True keeps a moving average of the parameters.
             carry: what the first batch starts from.
         """
         return cls(
@@ -76,13 +76,13 @@ class TrainState(flax.struct.PyTreeNode):
         loss: jax.Array | float = 0.0,
         ema_decay: float = 0.0,
     ) -> "TrainState":
-        """The state after one step.
+        """Returns the state after one step.
 
         Args:
-            grads: of the batch's loss by the parameters.
+            grads: gradients of the batch's loss with respect to the parameters.
             optimizer: from gradients to updates.
-            loss: f32[], watched for being finite.
-            ema_decay: of the averaged parameters, where the state has them.
+            loss: f32[], checked for being finite.
+            ema_decay: decay of the averaged parameters, if the state has them.
         """
         updates, opt_state = optimizer.update(grads, self.opt_state, self.params)
         params = optax.apply_updates(self.params, updates)
@@ -97,7 +97,7 @@ class TrainState(flax.struct.PyTreeNode):
         )
 
     def _average(self, params: Any, decay: float) -> Any:
-        """The moving average after this step; close at first, then ever slower to follow."""
+        """Updates the moving average; it follows closely at first, then more and more slowly."""
         if self.averaged_params is None:
             return None
         count = self.step.astype(jnp.float32)
@@ -106,12 +106,12 @@ class TrainState(flax.struct.PyTreeNode):
 
     @property
     def evaluation_params(self) -> Any:
-        """The weights to evaluate with and to keep: averaged, where there is an average."""
+        """Returns the weights to evaluate and save: averaged, if there is an average."""
         return self.params if self.averaged_params is None else self.averaged_params
 
 
 def make_key(seed: int) -> jax.Array:
-    """A typed key of `KEY_IMPLEMENTATION`.
+    """Makes a typed key of `KEY_IMPLEMENTATION`.
 
     >>> make_key(0).dtype
     key<fry>
@@ -120,7 +120,7 @@ def make_key(seed: int) -> jax.Array:
 
 
 def to_trees(state: TrainState, epoch_sums: MetricSums) -> dict[str, Any]:
-    """The arrays of a state by item of the checkpoint; a key as the numbers it is made of."""
+    """Returns the state's arrays by checkpoint item; a key becomes its underlying integers."""
     training = {
         "step": state.step,
         "opt_state": state.opt_state,
@@ -137,7 +137,7 @@ def to_trees(state: TrainState, epoch_sums: MetricSums) -> dict[str, Any]:
 
 
 def from_trees(trees: Mapping[str, Any], like: TrainState) -> tuple[TrainState, MetricSums]:
-    """The inverse of `to_trees`, for a state with the structure of `like`."""
+    """Inverts `to_trees`, for a state with the structure of `like`."""
     training = trees[TRAINING]
     state = like.replace(
         step=training["step"],

@@ -10,14 +10,14 @@ from lstm_flax.evaluation.metrics import MetricSums
 from lstm_flax.training.train_state import TrainState
 from lstm_flax.types import Batch
 
-# (params, batch, key) -> (loss f32[], metrics), the key for whatever the loss draws.
+# (params, batch, key) -> (loss f32[], metrics); the key is for the loss's random draws.
 LossFn: TypeAlias = Callable[[Any, Batch, jax.Array], tuple[jax.Array, MetricSums]]
-# The same, and the gradient of the loss by params: ((loss, metrics), gradient).
+# The same plus the loss's gradient with respect to params: ((loss, metrics), gradient).
 GradientFn: TypeAlias = Callable[[Any, Batch, jax.Array], tuple[tuple[jax.Array, MetricSums], Any]]
 
 
 def plain_gradient(loss_fn: LossFn) -> GradientFn:
-    """The default: `jax.value_and_grad` of the loss, with its metrics passed through."""
+    """Returns `jax.value_and_grad` of the loss, with its metrics passed through: the default."""
     return jax.value_and_grad(loss_fn, has_aux=True)
 
 
@@ -27,7 +27,7 @@ def make_train_step(
     ema_decay: float = 0.0,
     gradient: Callable[[Any], GradientFn] = plain_gradient,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, MetricSums]]:
-    """Makes the training step: a pure function, to be compiled by the caller.
+    """Makes the training step: a pure function for the caller to compile.
 
     >>> import jax.numpy as jnp
     >>> def loss_fn(params, batch, key):
@@ -40,15 +40,15 @@ def make_train_step(
     (2.0, 4.0)
 
     Args:
-        loss_fn: such as `ClassificationLoss`.
+        loss_fn: for example a `ClassificationLoss`.
         optimizer: from gradients to updates.
-        ema_decay: of the averaged parameters, where the state has them.
-        gradient: makes the function that computes loss, metrics and gradient out of `loss_fn`;
-            a recipe that perturbs inputs or adds losses puts its own here.
+        ema_decay: decay of the averaged parameters, if the state has them.
+        gradient: turns `loss_fn` into a function that computes loss, metrics and gradient; a recipe
+            that perturbs inputs or adds losses passes its own.
 
     Returns:
-        `(state, batch) -> (state, metrics)`. `metrics` are sums over the batch: add those of
-        several with `merge`, divide once with `compute`.
+        `(state, batch) -> (state, metrics)`. `metrics` are sums over the batch: add several with
+        `merge`, then divide once with `compute`.
     """
     loss_and_gradient = gradient(loss_fn)
 

@@ -27,17 +27,17 @@ def fit_encoder(
     model: ModelConfig,
     initial: TrainedModel | None = None,
 ) -> TextEncoder:
-    """The encoder of a run: its tokenizer, with the weights of the training part's n-grams.
+    """Makes a run's encoder: its tokenizer and the n-gram weights of its training part.
 
-    A run that starts from another one keeps that one's weights, if they are of the same labels,
-    order and kind and none of its own training texts was counted for them.
+    A run that starts from another one keeps the other's weights if they have the same labels, order
+    and kind and were not counted on any of this run's training texts.
 
     Args:
-        tokenizer: of the run.
+        tokenizer: the run's tokenizer.
         train: the training part.
         label_names: C names.
-        model: `config.model` of the run; says which n-grams are weighed, and how.
-        initial: the run that it starts from.
+        model: `config.model` of the run; says which n-grams get weights, and how.
+        initial: the run to start from.
     """
     if model.ngram_order == 0:
         return TextEncoder(tokenizer)
@@ -57,7 +57,7 @@ def fit_encoder(
 
 
 def first_params(config: Config, dataset: Dataset, initial: TrainedModel | None) -> dict[str, Any]:
-    """Parameters, perhaps a few of all, that a run takes instead of drawing them."""
+    """Returns the parameters, if any, that a run takes over instead of drawing them."""
     model = config.model
     if initial is not None:
         return kept_params(initial, dataset.label_names)
@@ -84,9 +84,9 @@ def first_params(config: Config, dataset: Dataset, initial: TrainedModel | None)
 
 
 def kept_params(initial: TrainedModel, label_names: tuple[str, ...]) -> dict[str, Any]:
-    """A run's parameters for another run; where the labels are others, without what knows them.
+    """Returns a run's parameters for another run, without the head if the labels differ.
 
-    A head of as many labels would fit, and call the first of them what the other run called its.
+    A head for equally many labels would fit, but would confuse the labels of the two runs.
     """
     same = initial.metadata.label_names == label_names
     of_labels = ("head", "ngrams", "votes")
@@ -94,7 +94,7 @@ def kept_params(initial: TrainedModel, label_names: tuple[str, ...]) -> dict[str
 
 
 def take_params(fresh: Any, source: Any) -> Any:
-    """Replaces each fresh array by the source's of the same name, where the shapes agree."""
+    """Replaces each fresh array by the source's array of the same name, if the shapes agree."""
     there = _by_name(source)
 
     def take(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
@@ -105,15 +105,15 @@ def take_params(fresh: Any, source: Any) -> Any:
 
 
 def describe_taken(params: Any, source_params: Any, source: str | None) -> str:
-    """One line: which arrays `take_params` takes, and which start afresh.
+    """Describes in one line which arrays `take_params` takes and which start afresh.
 
     Args:
-        params: the run's own, or their shapes.
-        source_params: those of the run that it starts from, see `kept_params`.
-        source: where that run lies.
+        params: the run's own parameters, or their shapes.
+        source_params: those of the run to start from, see `kept_params`.
+        source: where that run is stored.
 
     Raises:
-        UserError: where nothing fits.
+        UserError: no array fits.
     """
     here, there = _by_name(params), _by_name(source_params)
     taken = [
@@ -134,7 +134,7 @@ def describe_taken(params: Any, source_params: Any, source: str | None) -> str:
     line += f"; started afresh: {some(fresh, limit=4)}" if fresh else ""
     line += f"; left there: {some(unused, limit=4)}" if unused else ""
     if not any(name.startswith("recurrent/") for name in taken):
-        line += "; nothing of the recurrent layers: give config.model the sizes of that run"
+        line += "; nothing for the recurrent layers: give config.model the sizes of that run"
     return line
 
 

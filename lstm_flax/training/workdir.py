@@ -1,4 +1,4 @@
-"""The folder of a run: who may have it, and what it holds already."""
+"""The work directory of a run: access to it and its existing contents."""
 
 import contextlib
 import fcntl
@@ -23,7 +23,7 @@ _RESULTS = "results.json"
 
 
 def check_workdir(workdir: Path) -> None:
-    """Makes sure that a run can have this folder, without making it; `UserError` if not."""
+    """Checks that a run can use this folder, without creating it; raises `UserError` if not."""
     require_plain_name(workdir)
     there = next(path for path in (workdir, *workdir.parents) if os.path.lexists(path))
     if there == workdir:
@@ -43,12 +43,12 @@ def check_workdir(workdir: Path) -> None:
 
 
 def check_same_run(config: Config, workdir: Path) -> bool:
-    """Makes sure that a folder's run, if it holds one, is this one; `UserError` if not.
+    """Checks that a run already in the folder is this one; raises `UserError` if not.
 
-    What failed before its first checkpoint is no run: another may take its place.
+    A run that failed before its first checkpoint does not count: another may take its place.
 
     Returns:
-        Whether it holds one, and its data lies where it lay.
+        True if the folder holds this run and its data has not moved.
     """
     path = workdir / "config.json"
     saved = any(holds_checkpoint(workdir / kind) for kind in ("last", "best"))
@@ -65,13 +65,13 @@ def check_same_run(config: Config, workdir: Path) -> bool:
 
 @contextlib.contextmanager
 def only_one(workdir: Path) -> Iterator[None]:
-    """Makes a run's folder and holds it: a second process would tear its checkpoints.
+    """Creates a run's folder and locks it: a second process would corrupt its checkpoints.
 
-    The lock ends with the process that holds it, however that ends. Where the file system knows no
-    locks, nothing is held.
+    The lock is released when its process ends, in any way. File systems without locks are not
+    locked.
 
     Raises:
-        UserError: another process has it, or the folder cannot be made.
+        UserError: another process holds it, or the folder cannot be created.
     """
     make_folder(workdir)
     with _open_lock(workdir / ".lock") as file:
@@ -82,7 +82,7 @@ def only_one(workdir: Path) -> Iterator[None]:
                 f"{workdir}: another process trains here; wait for its end, or choose another "
                 "--workdir"
             ) from None
-        except OSError:  # a file system that knows no locks
+        except OSError:  # a file system without locks
             pass
         yield
 
@@ -95,12 +95,12 @@ def _open_lock(path: Path) -> BinaryIO:
 
 
 def write_results(workdir: Path, results: dict[str, Any], run: list[Any]) -> None:
-    """Writes `results.json`, with a checksum of its values and of what tells a run from others.
+    """Writes `results.json` with a checksum of its values and of the run's identity.
 
     Args:
         workdir: the run's folder.
         results: plain values.
-        run: likewise; see `stored_results`.
+        run: plain values that identify the run; see `stored_results`.
 
     Raises:
         UserError: it cannot be written.
@@ -112,16 +112,16 @@ def write_results(workdir: Path, results: dict[str, Any], run: list[Any]) -> Non
 def stored_results(
     workdir: Path, split: str, step: int, checkpoint_step: int | None, run: list[Any]
 ) -> dict[str, Any] | None:
-    """The results printed when this training ended; None if they are gone or of another run.
+    """Returns the results saved when this training ended; None if missing or of another run.
 
-    Warns of a file that holds something else.
+    Warns if the file holds anything else.
 
     Args:
         workdir: the run's folder.
-        split: what was scored.
-        step: the last one of the training.
-        checkpoint_step: of the weights that were scored.
-        run: what tells this run from others of as many steps: its data, its seed.
+        split: the scored split.
+        step: the last training step.
+        checkpoint_step: the step of the scored weights.
+        run: plain values that identify the run among others of as many steps: data and seed.
     """
     path = workdir / _RESULTS
     wanted = {"split": split, "train_steps": step, "checkpoint_step": checkpoint_step}
@@ -131,7 +131,7 @@ def stored_results(
             return None
         if results.pop("checksum", None) != digest([results, run]):
             raise ValueError("altered, or of another run")
-        result_table(results)  # a value that is missing or of another type cannot be shown
+        result_table(results)  # fails if a value is missing or of the wrong type
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError):

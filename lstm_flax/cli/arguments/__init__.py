@@ -1,7 +1,7 @@
-"""The parser, and the arguments that mean the same in several commands.
+"""The parser, and the arguments shared by several commands.
 
 A command's function takes the parsed arguments and returns the exit status. `overrides` among them
-are the `--config.AREA.FIELD=VALUE` flags, none for a command that takes no configuration.
+are the `--config.AREA.FIELD=VALUE` flags, empty for a command that takes no configuration.
 """
 
 import argparse
@@ -19,9 +19,9 @@ DEFAULT_MODEL = "; default: the model that comes with the package"
 
 
 def given_path(value: str) -> Path:
-    """A path with `~` expanded; an empty one, as an unset variable leaves, is a mistake.
+    """Expands `~` in a path; an empty path, as from an unset variable, is a mistake.
 
-    So is an address: `gs://bucket/run` would otherwise be a folder `gs:` here.
+    So is an address: `gs://bucket/run` would otherwise be a local folder `gs:`.
     """
     if not value:
         raise argparse.ArgumentTypeError("is empty; give a path")
@@ -32,14 +32,14 @@ def given_path(value: str) -> Path:
         )
     try:
         return expanded(value)
-    except UserError as error:  # argparse would hide its message, as that of any ValueError
+    except UserError as error:  # argparse would hide its message, like that of any ValueError
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def join_values(words: Sequence[str]) -> list[str]:
-    """Joins `--config.area.field VALUE`, two words, to one with an equals sign.
+    """Joins `--config.area.field VALUE`, two words, into one with an equals sign.
 
-    A word that begins with a dash is no value unless it is a number. Words after `--` stay.
+    A word that begins with a dash is not a value unless it is a number. Words after `--` stay.
 
     >>> join_values(["train", "--config.training.seed", "-1", "--config.data.lowercase", "--debug"])
     ['train', '--config.training.seed=-1', '--config.data.lowercase', '--debug']
@@ -58,10 +58,10 @@ def join_values(words: Sequence[str]) -> list[str]:
 
 
 class Parser(argparse.ArgumentParser):
-    """An `ArgumentParser` that raises its complaints as a `UserError` of one line."""
+    """An `ArgumentParser` that reports errors as a one-line `UserError`."""
 
     def error(self, message: str) -> NoReturn:
-        """Raises the complaint, for `main` to print."""
+        """Raises the error, for `main` to print."""
         raise UserError(f"{message}; `{self.prog} --help` shows an example")
 
 
@@ -83,8 +83,8 @@ def add_command(
         name: the word that the user types.
         run: the command's function.
         help: its line in the list of commands.
-        epilog: an example and what comes next, below its own help.
-        log_level: the level from which messages go to standard error.
+        epilog: an example and next steps, shown below its own help.
+        log_level: messages of this level and above go to standard error.
     """
     parser = commands.add_parser(
         name,
@@ -93,34 +93,34 @@ def add_command(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--debug", action="store_true", help="show the traceback of a mistake")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run, takes_config=False, log_level=log_level)
     return parser
 
 
 def add_overrides(parser: Parser) -> None:
-    """Adds `--config.AREA.FIELD=VALUE`, any number of them."""
+    """Adds `--config.AREA.FIELD=VALUE`, which may be repeated."""
     parser.add_argument(
         "--config.AREA.FIELD=VALUE",
         metavar="",
         dest="override",
-        help="change a field of the configuration, as in --config.model.hidden_size=256",
+        help="change a field of the configuration, for example --config.model.hidden_size=256",
     )
     parser.set_defaults(takes_config=True)
 
 
 def add_place_of_data(parser: Parser) -> None:
-    """Adds `--config` and fields of it, for a command on the data of a model."""
+    """Adds `--config` and its fields, for a command on the data of a model."""
     parser.add_argument(
         "--config",
-        help="the run's config.json, or a configuration like it, to say where its data lies; the "
+        help="the run's config.json, or a configuration like it, to say where its data is; the "
         "paths that a checkpoint names are not read",
     )
     add_overrides(parser)
 
 
 def add_model(parser: Parser) -> None:
-    """Adds `--workdir`, which may be left out if the package holds a model."""
+    """Adds `--workdir`, which is optional if the package contains a model."""
     parser.add_argument(
         "--workdir",
         type=given_path,
@@ -129,16 +129,16 @@ def add_model(parser: Parser) -> None:
 
 
 def add_processes(parser: Parser) -> None:
-    """Adds what joins several processes; names as `jax.distributed.initialize` has them."""
+    """Adds the arguments that join several processes, named as in `jax.distributed.initialize`."""
     group = parser.add_argument_group(
-        "several processes", "found out under srun and mpirun; see docs/scaling.md"
+        "several processes", "detected under srun and mpirun; see docs/scaling.md"
     )
     group.add_argument(
         "--coordinator",
         help="HOST:PORT of the first process, the same for all; auto: as jax finds it",
     )
-    group.add_argument("--num_processes", type=int, help="how many; 1 keeps this one to itself")
-    group.add_argument("--process_id", type=int, help="which this one is, from 0")
+    group.add_argument("--num_processes", type=int, help="how many; 1 runs this one alone")
+    group.add_argument("--process_id", type=int, help="number of this process, from 0")
 
 
 def add_split(parser: Parser) -> None:
@@ -146,7 +146,7 @@ def add_split(parser: Parser) -> None:
     parser.add_argument(
         "--split",
         choices=("train", "development", "test"),
-        help="the part to score; default: test (of a language model, development)",
+        help="the part to score; default: test (for a language model, development)",
     )
 
 

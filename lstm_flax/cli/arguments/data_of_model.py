@@ -1,4 +1,4 @@
-"""The data that a restored model is to answer for, as the user and not the checkpoint names it."""
+"""The data to use with a restored model: the user names it, never the checkpoint."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -8,26 +8,27 @@ from lstm_flax.config.files import load_config
 from lstm_flax.data.sources.hugging_face import is_folder_of_own
 from lstm_flax.errors import UserError
 
-# Fields that decide the training part and name a path all the same.
+# Fields that determine the training part although they are paths.
 _FURTHER_PLACES = ("extra_train_path",)
 
 
 def config_of_model(
     saved: Config, name: str | None, overrides: Sequence[str], where: str
 ) -> Config:
-    """A model's configuration with the paths that the command line names, and no others.
+    """Returns a model's configuration with only those paths that the command line names.
 
-    The paths in a checkpoint are history. It may come from anyone: files that it names are neither
-    read nor written.
+    The paths in a checkpoint describe where its data was. A checkpoint may come from anyone, so the
+    files it names are neither read nor written.
 
     Args:
-        saved: as the checkpoint has it.
-        name: `--config`, a configuration to take the paths from; None where none was given.
+        saved: the checkpoint's configuration.
+        name: `--config`, a configuration to take the paths from; None if not given.
         overrides: `--config.data.FIELD=VALUE` flags.
         where: the model's folder, for messages.
 
     Raises:
-        UserError: the data lies in files that nobody named, or another field than a path differs.
+        UserError: the data is in files that the user did not name, or a field other than a path
+            differs.
     """
     base = as_config_dict(saved)
     with base.ignore_type():

@@ -1,4 +1,4 @@
-"""Data named on the command line, with a recipe or without: `lstm-flax train mine.csv`."""
+"""Data named on the command line, with or without a recipe: `lstm-flax train mine.csv`."""
 
 import argparse
 import sys
@@ -35,17 +35,17 @@ def add_data(parser: Parser) -> None:
 
 
 def config_of_data(arguments: argparse.Namespace, workdir: Path | None = None) -> "Config":
-    """The configuration that the command line asks for.
+    """Makes the configuration that the command line asks for.
 
-    Without `--config` it is chosen from the training part, in a line on standard error; a run that
-    has begun keeps what was chosen then.
+    Without `--config` it is chosen from the training part and described in a line on standard
+    error; a run that has begun keeps its original choice.
 
     Args:
-        arguments: of `add_data` and `add_overrides`.
-        workdir: of the run, if there is to be one.
+        arguments: the arguments of `add_data` and `add_overrides`.
+        workdir: the run's folder, if there will be a run.
 
     Raises:
-        UserError: no data is named, or the data cannot be read.
+        UserError: no data is named, or it cannot be read.
     """
     from lstm_flax.checkpoints.folder import holds_checkpoint
     from lstm_flax.config import Config
@@ -71,7 +71,7 @@ def config_of_data(arguments: argparse.Namespace, workdir: Path | None = None) -
 
 
 def _data_flags(arguments: argparse.Namespace) -> Sequence[str]:
-    """The data as fields of the configuration."""
+    """Returns the data as fields of the configuration."""
     if arguments.test is not None and arguments.data is None:
         raise UserError("--test: is of DATA; name the training part too, as in mine.csv")
     if arguments.data is None:

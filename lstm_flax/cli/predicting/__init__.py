@@ -1,1 +1,1 @@
-"""Lines and tables that `lstm-flax predict` reads and writes."""
+"""Reads and writes the lines and tables of `lstm-flax predict`."""

@@ -1,4 +1,4 @@
-"""Texts line by line to records: what `lstm-flax predict` reads and writes."""
+"""Turns lines of text into records, for `lstm-flax predict`."""
 
 import codecs
 import contextlib
@@ -13,26 +13,26 @@ from lstm_flax.errors import UserError, one_line
 
 T = TypeVar("T")
 
-_CHUNK = 4096  # lines answered together at most: enough to batch by length, small to hold
-_PATIENCE = 0.02  # seconds to wait for a further line before those at hand are answered
+_CHUNK = 4096  # the most lines answered together: enough to batch by length, few enough to hold
+_PATIENCE = 0.02  # seconds to wait for another line before answering those at hand
 
 
 class Predicts(Protocol):
-    """A `Predictor`, as far as it is used here."""
+    """The part of `Predictor` that is used here."""
 
     def predict(self, texts: Sequence[str]) -> Sequence[Any]:
-        """An answer a text, in order."""
+        """Returns one answer per text, in order."""
 
 
 def open_lines(path: Path) -> BinaryIO:
-    """Opens a file of plain text, one text a line.
+    """Opens a file of plain text, one text per line.
 
     Raises:
-        UserError: it cannot be read, or is a table, whose rows are not texts, or no text at all.
+        UserError: it cannot be read, is a table, whose rows are not texts, or is not text at all.
     """
     if is_table(path):
         raise UserError(
-            f"{path}: this takes plain text, one text a line, no table; save its column of texts "
+            f"{path}: this takes plain text, one text per line, not a table; save its text column "
             "alone as .txt"
         )
     try:
@@ -50,15 +50,15 @@ def open_lines(path: Path) -> BinaryIO:
         )
     if b"\0" in start:
         file.close()
-        raise UserError(f"{path}: not plain text (it holds NUL bytes); save it as text in UTF-8")
+        raise UserError(f"{path}: not plain text (it contains NUL bytes); save it as text in UTF-8")
     return file
 
 
 def reading(lines: Iterable[bytes], name: str) -> Iterator[bytes]:
-    """The same lines; a failure to read them is an error that says whose.
+    """Yields the same lines; if reading fails, the error names the source.
 
     Raises:
-        UserError: they cannot be read to their end.
+        UserError: they cannot be read to the end.
     """
     try:
         yield from lines
@@ -73,20 +73,21 @@ def _cannot_read(name: str, error: OSError) -> UserError:
 def predict_lines(
     predictor: Predicts, lines: Iterable[bytes], unit: str = "line"
 ) -> Iterator[list[dict[str, Any]]]:
-    """One record a line, in order.
+    """Yields one record per line, in order.
 
-    A line that holds no text gets an `error` instead of a label; the answer for a text that is
-    mostly unknown to the model has a `warning` beside it.
+    A line without text gets an `error` instead of a label; an answer for a text that is mostly
+    unknown to the model has a `warning`.
 
-    A line that comes alone is answered at once, lines that come fast up to 4,096 together.
+    A line that comes alone is answered at once; lines that come fast are answered up to 4,096
+    together.
 
     Args:
         predictor: a `Predictor`.
-        lines: UTF-8 texts; read on a thread of its own, not far ahead.
-        unit: what messages call each of them, counted from 1.
+        lines: UTF-8 texts; read on a thread, not far ahead.
+        unit: what messages call each line; lines are counted from 1.
 
     Yields:
-        The records of the lines that were answered together.
+        The records of lines that were answered together.
     """
     number = 0
     for chunk in chunks_at_hand(lines):
@@ -102,7 +103,7 @@ def predict_lines(
 
 
 def read_line(line: bytes, where: str) -> dict[str, Any]:
-    r"""The text of a line as `text`, and the reason as `error` if it is none.
+    r"""Returns a line's text as `text`, or the reason why it has none as `error`.
 
     >>> read_line(b"fine\n", "line 1"), read_line(b"\n", "line 2")["error"]
     ({'text': 'fine'}, 'line 2 is empty; leave it out')
@@ -121,10 +122,10 @@ def read_line(line: bytes, where: str) -> dict[str, Any]:
 
 
 def chunks_at_hand(lines: Iterable[T]) -> Iterator[list[T]]:
-    """Gathers lines, or records, as they come: never waits for another while it holds one.
+    """Groups lines or records as they come, never waiting for more while holding any.
 
     Raises:
-        Exception: whatever reading the lines raised.
+        Exception: whatever reading the lines raises.
     """
     arrived: queue.Queue[T | None] = queue.Queue(_CHUNK)
     failures: list[Exception] = []
@@ -137,7 +138,7 @@ def chunks_at_hand(lines: Iterable[T]) -> Iterator[list[T]]:
             failures.append(error)
         arrived.put(None)
 
-    # A daemon: nobody can wake it from a read of standard input when the program ends early.
+    # A daemon: nothing can interrupt its read of standard input when the program ends early.
     threading.Thread(target=read, daemon=True).start()
     while True:
         line = arrived.get()

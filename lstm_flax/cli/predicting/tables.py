@@ -1,4 +1,4 @@
-"""Rows of tables to answers beside them: every column, order and number of rows kept."""
+"""Adds answers to the rows of a table, keeping every column, the order and the number of rows."""
 
 import dataclasses
 import itertools
@@ -20,16 +20,16 @@ from lstm_flax.errors import UserError
 
 _FLAG = "--text_column"
 _ADDED = ("label", "probability", "warning")
-_PREFIX = "predicted_"  # of added columns, where the table has such a one itself
+_PREFIX = "predicted_"  # of added columns, if the table already has one of that name
 
 
 class TextTable(NamedTuple):
-    """A table whose texts are to be answered.
+    """A table whose texts will be classified.
 
     Attributes:
-        table: to be read once.
-        column: of the texts.
-        names: of its columns.
+        table: the table, which can be read once.
+        column: name of its text column.
+        names: names of its columns.
     """
 
     table: Table
@@ -43,8 +43,8 @@ class Answered:
 
     Attributes:
         record: the row.
-        answer: a `Prediction`; None where there is no text.
-        error: why there is none; empty for a row of nothing.
+        answer: a `Prediction`; None if there is no text.
+        error: why there is no answer; empty for a blank row.
     """
 
     record: Record
@@ -53,15 +53,15 @@ class Answered:
 
 
 def open_text_table(path: Path, column: str | None, usual: str) -> TextTable:
-    """Opens a table, and finds its column of texts.
+    """Opens a table and finds its text column.
 
     Args:
-        path: of the table.
-        column: its name, as the user gave it.
-        usual: its name in the data of the model.
+        path: the table.
+        column: the column's name, as given by the user.
+        usual: the column's name in the model's data.
 
     Raises:
-        UserError: it cannot be read, has no such column, or several that could be meant.
+        UserError: it cannot be read, has no such column, or several columns qualify.
     """
     sample = sample_records(path)
     if column is None:
@@ -76,19 +76,19 @@ def open_text_table(path: Path, column: str | None, usual: str) -> TextTable:
 def table_in_lines(
     lines: Iterator[bytes], name: str, column: str | None, usual: str
 ) -> TextTable | Iterator[bytes]:
-    """Sees from the first line whether lines are a table: JSON objects, or names of columns.
+    """Decides from the first line whether lines are a table: JSON objects, or column names.
 
     Args:
-        lines: not read yet; only one is before this returns.
+        lines: not read yet; only one is read before this returns.
         name: where they come from, for messages.
-        column: see `open_text_table`; lines are a table if it is given.
-        usual: likewise.
+        column: see `open_text_table`; if given, lines are a table.
+        usual: see `open_text_table`.
 
     Returns:
-        The table, or all lines if they are none.
+        The table, or all lines if they are not a table.
 
     Raises:
-        UserError: the column of a table cannot be told.
+        UserError: the table's text column is ambiguous.
     """
     first = next(lines, None)
     if first is None:
@@ -121,7 +121,7 @@ def table_in_lines(
 
 
 def _names(records: Iterable[Record]) -> list[str]:
-    """The names of all columns, in the order in which they come."""
+    """Returns the names of all columns, in order of first appearance."""
     return list(dict.fromkeys(name for record in records for name in record.names))
 
 
@@ -136,14 +136,14 @@ def _checked(table: Table, column: str, names: Sequence[str]) -> TextTable:
 
 
 def answer_rows(predictor: Predicts, found: TextTable) -> Iterator[list[Answered]]:
-    """Answers rows in order; those that come fast, up to 4,096 together.
+    """Answers rows in order; rows that come fast are answered up to 4,096 together.
 
     Args:
         predictor: a `Predictor`.
-        found: the table; read on a thread of its own, not far ahead.
+        found: the table; read on a thread, not far ahead.
 
     Raises:
-        UserError: a row is mistaken, or nothing more can be read.
+        UserError: a row is invalid, or the rest cannot be read.
     """
     try:
         for chunk in chunks_at_hand(found.table.records):
@@ -176,12 +176,12 @@ def _row(record: Record | Mistake, found: TextTable) -> Answered:
     if not isinstance(text, str):
         return Answered(record, error=f"{column!r} is {shown(text)}, not a string")
     if "\0" in text:
-        return Answered(record, error="the text holds a NUL character")
+        return Answered(record, error="the text contains a NUL character")
     return Answered(record)
 
 
 def printed(row: Answered) -> dict[str, Any]:
-    """A row and its answer as they are printed; no column of the row is replaced."""
+    """Formats a row and its answer for printing; no column of the row is replaced."""
     names = row.record.names
     added = {"error": row.error} if row.error else {}
     if row.answer is not None:
@@ -195,18 +195,18 @@ def printed(row: Answered) -> dict[str, Any]:
 def write_answers(path: Path, found: TextTable, groups: Iterable[list[Answered]]) -> int:
     """Writes the rows with three more columns: label, probability, warning.
 
-    Where the table has one of that name, all three begin with `predicted_`.
+    If the table already has a column of one of these names, all three begin with `predicted_`.
 
     Args:
         path: see `check_output`.
-        found: what the rows come from.
+        found: the table of the rows.
         groups: the answered rows.
 
     Returns:
-        How many texts could not be answered.
+        The number of texts that could not be answered.
     """
     table, names = found.table, list(found.names)
-    if table.header is None:  # of objects, each with names of its own: a header needs all
+    if table.header is None:  # JSON objects have their own names, and a header needs all of them
         groups = list(groups)
         names = _names(row.record for rows in groups for row in rows)
     added = [f"{_PREFIX}{name}" if set(_ADDED) & set(names) else name for name in _ADDED]
@@ -223,7 +223,7 @@ def write_answers(path: Path, found: TextTable, groups: Iterable[list[Answered]]
 
 
 def _types(path: Path, table: Table, columns: int) -> list[Any] | None:
-    """The types of the columns in Parquet: the table's own, or text."""
+    """Returns the Parquet types of the columns: the table's own, or text."""
     if path.suffix.lower() != ".parquet":
         return None
     from lstm_flax.data.tables.parquet import arrow
@@ -241,7 +241,7 @@ def _values(row: Answered) -> list[Any]:
 
 
 def _of_record(record: dict[str, Any]) -> list[Any]:
-    """Label, probability and warning of an answer as it is printed; None for what is not there."""
+    """Returns label, probability and warning of a printed answer; None for those it lacks."""
     label = record.get("label")
     probability = None if label is None else record["probabilities"][label]
     warnings = [record[name] for name in ("error", "warning") if record.get(name)]
@@ -255,10 +255,10 @@ def write_lines(path: Path, groups: Iterable[list[dict[str, Any]]]) -> int:
 
     Args:
         path: see `check_output`.
-        groups: what `predict_lines` yields.
+        groups: the output of `predict_lines`.
 
     Returns:
-        How many texts could not be answered.
+        The number of texts that could not be answered.
     """
     names = ("text", *_ADDED)
     failed = 0

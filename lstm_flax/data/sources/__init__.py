@@ -1,4 +1,4 @@
-"""Sources of labelled texts, a file each. A new source is one more line of `_SOURCES`."""
+"""Sources of labelled texts, one file each. To add one, add a line to `_SOURCES`."""
 
 from collections.abc import Callable
 
@@ -29,14 +29,14 @@ SOURCE_NAMES = tuple(_SOURCES)
 
 
 def open_source(config: DataConfig) -> Source:
-    """The source that the configuration names; no text is read yet.
+    """Opens the source named in the configuration; reads no text yet.
 
     >>> open_source(DataConfig(source="rotten_tomatoes")).splits
     ('train',)
 
     Raises:
-        UserError: there is no such source; a file is named that the source would pass over, or
-            cannot be found.
+        UserError: there is no such source, or a named file does not exist or would be ignored by
+            the source.
     """
     name = config.source
     for field in ("train_path", "development_path", "test_path"):

@@ -9,8 +9,8 @@ class Source(Protocol):
     """Labelled texts in one or more splits.
 
     Attributes:
-        splits: names of the splits it brings along; `train` always.
-        cut_by_film: whether development and test parts are cut off its training split by film
+        splits: names of its splits; always includes `train`.
+        cut_by_film: True if development and test parts are cut off its training split by film
             rather than by text.
     """
 
@@ -18,13 +18,13 @@ class Source(Protocol):
     cut_by_film: bool = False
 
     def fingerprint(self, split: str) -> str:
-        """A text that changes whenever the split's texts or labels do, found without them all."""
+        """Returns a string that changes with the split's texts or labels; cheap to compute."""
 
     def load(self, split: str) -> Examples:
-        """The examples of one split; opens no other one, but for the names of the labels."""
+        """Loads the examples of one split; reads another split only for its label names."""
 
     def check_labels(self, split: str) -> None:
-        """Raises a `UserError` where a split hides its labels, as some test splits do."""
+        """Raises a `UserError` if a split hides its labels, as some test splits do."""
         return None
 
     def check_texts(self, split: str) -> None:

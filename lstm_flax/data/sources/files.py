@@ -1,4 +1,4 @@
-"""The user's own texts: .jsonl, .csv, .tsv, or a folder with a folder per class."""
+"""The user's own texts: .jsonl, .csv, .tsv, or a folder with one folder per class."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ from lstm_flax.files import expanded
 
 
 class FileSource(Source):
-    """The training part, and the development and test parts that are given."""
+    """The training part, and the development and test parts if given."""
 
     def __init__(self, config: DataConfig) -> None:
         given = {
@@ -28,7 +28,7 @@ class FileSource(Source):
         self._paths = {split: expanded(path) for split, path in given.items() if path is not None}
         if "train" not in self._paths:
             raise UserError("config.data.train_path: source 'files' needs the training part")
-        # Of all of them, so that a mistyped test path does not end a run that has trained.
+        # Check all paths now, so a mistyped test path does not fail a run after training.
         for split, path in self._paths.items():
             if not path.exists():
                 raise UserError(
@@ -39,7 +39,7 @@ class FileSource(Source):
         self.splits = tuple(self._paths)
 
     def fingerprint(self, split: str) -> str:
-        """A hash of the file; of a folder, of its files and their names."""
+        """Hashes the file, or for a folder its files and their names."""
         path = self._paths[split]
         digest = hashlib.blake2b(repr(self._columns).encode(), digest_size=8)
         if path.is_dir():
@@ -51,10 +51,10 @@ class FileSource(Source):
         return digest.hexdigest()
 
     def load(self, split: str) -> Examples:
-        """Reads one part; for another part than `train`, that one too for its label names.
+        """Reads one part; for parts other than `train`, also reads `train` for its label names.
 
         Raises:
-            UserError: naming the file, the lines and what is wrong with them.
+            UserError: rows are invalid; the message names the file, the lines and the problems.
         """
         rows = self._read(split)
         known = rows if split == "train" else self._read("train")
@@ -63,10 +63,10 @@ class FileSource(Source):
         return Examples([row.text for row in rows], labels, [row.id for row in rows], names)
 
     def check_texts(self, split: str) -> None:
-        """Reads a part that has a file of its own for its mistakes alone.
+        """Reads a part with a file of its own, only to check it for mistakes.
 
         Raises:
-            UserError: as `load`.
+            UserError: see `load`.
         """
         if split in self._paths:
             self.load(split)
@@ -91,18 +91,18 @@ def read_labelled(
     problem: str,
     flags: tuple[str, str] | None = None,
 ) -> Examples:
-    """The examples of a file whose labels must be among known names.
+    """Reads the examples of a file whose labels must be among known names.
 
     Args:
         path: see `read_rows`.
-        text_column: likewise.
-        label_column: likewise.
+        text_column: see `read_rows`.
+        label_column: see `read_rows`.
         label_names: C names.
-        problem: what is wrong with any other label, for messages.
+        problem: the problem with any other label, for messages.
         flags: see `read_rows`.
 
     Raises:
-        UserError: naming lines and what is wrong with them.
+        UserError: rows are invalid; the message names the lines and the problems.
     """
     rows = _require_rows(path, read_rows(path, text_column, label_column, flags))
     labels = _number_labels(rows, label_names, problem)
@@ -117,9 +117,9 @@ def _require_rows(path: Path, found: Iterable[Row]) -> list[Row]:
 
 
 def _number_labels(rows: Sequence[Row], names: Sequence[str], problem: str) -> np.ndarray:
-    """Each row's label as an index into the names, i32[N]."""
+    """Converts each row's label to an index into the names, i32[N]."""
     number = {name: i for i, name in enumerate(names)}
-    unknown: dict[str, str] = {}  # and the first row that has it
+    unknown: dict[str, str] = {}  # each unknown label and the first row that has it
     for row in rows:
         if row.label not in number:
             unknown.setdefault(row.label[:40], row.id)

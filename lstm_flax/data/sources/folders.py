@@ -1,4 +1,4 @@
-"""A folder of texts with a folder per class."""
+"""A folder of texts with one folder per class."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,21 +13,21 @@ _PART_NAMES = {
     "development": ("development", "dev", "validation", "valid", "val"),
     "test": ("test", "testing"),
 }
-_UNLABELLED = "unsup"  # of IMDB's archive: reviews without a label
+_UNLABELLED = "unsup"  # in IMDB's archive: reviews without a label
 
 
 def parts_of(path: Path) -> dict[str, Path]:
-    """The parts of a data set in one folder, as `train/` and `test/` or `train.csv` and `test.csv`.
+    """Finds the parts of a data set in one folder: `train/` and `test/`, or `train.csv` and so on.
 
     Args:
         path: any folder.
 
     Returns:
-        Where `train` lies, and `development` and `test` if they are there; empty for a folder that
-        holds labels, or anything else.
+        The path of `train`, and of `development` and `test` if present; empty for a folder of
+        labels, or any other folder.
 
     Raises:
-        UserError: a part is there twice.
+        UserError: a part occurs twice.
     """
     named = {name: part for part, names in _PART_NAMES.items() for name in names}
     entries = [entry for entry in sorted(path.iterdir()) if not _is_litter(entry.name)]
@@ -49,15 +49,15 @@ def parts_of(path: Path) -> dict[str, Path]:
 
 
 def _part_name(entry: Path) -> str:
-    """The name of a part, as of `Train.csv.gz`: `train`."""
+    """Returns the name of a part: `train` for `Train.csv.gz`."""
     return (entry.name if entry.is_dir() else entry.name.partition(".")[0]).lower()
 
 
 def read_folder(path: Path) -> Iterator[tuple[str, str, str] | Mistake]:
-    """Text, label and file of each example.
+    """Yields the text, label and file of each example.
 
     Raises:
-        UserError: as `folder_files`, or its folders are splits.
+        UserError: see `folder_files`; or the class folders are really splits.
     """
     files = folder_files(path)
     folders = {file.relative_to(path).parts[0] for file in files}
@@ -76,13 +76,13 @@ def read_folder(path: Path) -> Iterator[tuple[str, str, str] | Mistake]:
 
 
 def folder_files(path: Path) -> list[Path]:
-    """The files below the class folders, in an order that no file system decides.
+    """Returns the files in the class folders, in an order independent of the file system.
 
-    Hidden files and folders, backups and what file managers leave are passed over, and the folder
+    Hidden files and folders, backups and files left by file managers are skipped, as is the folder
     `unsup` of IMDB's archive, whose reviews have no labels.
 
     Raises:
-        UserError: there is none, or a link leads out of the folder.
+        UserError: there are no files, or a link points outside the folder.
     """
     inside = path.resolve()
     files = []
@@ -95,12 +95,12 @@ def folder_files(path: Path) -> list[Path]:
             raise UserError(f"{file}: a link out of {path}; put the text itself there")
         files.append(file)
     if not files:
-        raise UserError(f"{path}: no examples; put the texts of each class in a folder of its own")
+        raise UserError(f"{path}: no examples; put the texts of each class in its own folder")
     return files
 
 
 def _is_litter(name: str) -> bool:
-    """True for the name of a file or folder that nobody wrote as a text or a class.
+    """Returns True for the name of a file or folder that is neither a text nor a class.
 
     >>> [_is_litter(name) for name in (".ipynb_checkpoints", "a.txt~", "Thumbs.db", "a.txt")]
     [True, True, True, False]

@@ -1,4 +1,4 @@
-"""Data sets of Hugging Face, by name or as `save_to_disk` left them; through `datasets`."""
+"""Hugging Face data sets, by name or saved by `save_to_disk`; uses `datasets`."""
 
 import hashlib
 from pathlib import Path
@@ -21,12 +21,12 @@ _OWN_NAMES = {"train": ("train",), "development": ("validation", "dev"), "test":
 
 
 def is_saved(folder: Path) -> bool:
-    """True for a folder that `save_to_disk` wrote."""
+    """Returns True for a folder written by `save_to_disk`."""
     return any((folder / name).is_file() for name in ("dataset_dict.json", "state.json"))
 
 
 def is_folder_of_own(source: str) -> bool:
-    """True for `hf:PATH` of what lies on this machine, whatever wrote it.
+    """Returns True for `hf:PATH` if the path exists on this machine, whatever its format.
 
     >>> is_folder_of_own("hf:/"), is_folder_of_own("hf:no/such-folder"), is_folder_of_own("imdb")
     (True, False, False)
@@ -35,9 +35,9 @@ def is_folder_of_own(source: str) -> bool:
 
 
 class HuggingFaceSource(Source):
-    """A data set with a column of texts and one of labels.
+    """A data set with a column of texts and a column of labels.
 
-    Its `validation` is the development split and its `test` the test split, where it has them.
+    Its `validation` is the development split and its `test` the test split, if present.
 
     Args:
         config: names the data set (`hf:OWNER/NAME`, `hf:OWNER/NAME:CONFIG`) or the folder
@@ -59,23 +59,23 @@ class HuggingFaceSource(Source):
         self.splits = tuple(self._parts)
 
     def sample(self) -> list[Record]:
-        """The first records of the training split, to find columns by."""
+        """Returns the first records of the training split, used to find columns."""
         part = self._parts["train"]
         names = tuple(part.column_names)
         rows = part.select(range(min(len(part), SAMPLE)))
         return [Record(self._where, names, [row[name] for name in names]) for row in rows]
 
     def fingerprint(self, split: str) -> str:
-        """A hash of what `datasets` knows the split by, its size and the columns used."""
+        """Hashes the split's fingerprint from `datasets`, its size and the columns used."""
         part = self._parts[split]
         known = repr((part._fingerprint, len(part), self._columns))
         return hashlib.blake2b(known.encode(), digest_size=8).hexdigest()
 
     def check_labels(self, split: str) -> None:
-        """Makes sure that a split's first example has a label: some test splits hide theirs as -1.
+        """Checks that a split's first example has a label: some test splits hide theirs as -1.
 
         Raises:
-            UserError: saying what to evaluate on instead.
+            UserError: it has none; the message says what to evaluate on instead.
         """
         part = self._parts.get(split)
         if part is not None and len(part) and self._names(part) and part[0][self._columns[1]] == -1:
@@ -85,10 +85,10 @@ class HuggingFaceSource(Source):
             )
 
     def load(self, split: str) -> Examples:
-        """The examples in their order, without those whose text is empty.
+        """Loads the examples in order, without those whose text is empty.
 
         Raises:
-            UserError: a column is missing, or holds something else than texts or labels.
+            UserError: a column is missing, or contains anything but texts or labels.
         """
         texts, labels, ids = self._read(split)
         names = self._names(self._parts["train"])
@@ -106,7 +106,7 @@ class HuggingFaceSource(Source):
         return Examples(texts, numbers, ids, tuple(names))
 
     def _names(self, part: Any) -> tuple[str, ...] | None:
-        """The names that a split has for its labels; None if they speak for themselves."""
+        """Returns a split's names for its labels; None if the labels are names themselves."""
         names = getattr(part.features.get(self._columns[1]), "names", None)
         return None if names is None else tuple(names)
 
@@ -142,7 +142,7 @@ class HuggingFaceSource(Source):
 
 
 def _open(name: str, where: str) -> Any:
-    """The splits of a data set, by name."""
+    """Opens the splits of a data set, by name."""
     try:
         import datasets
     except ImportError as error:
@@ -154,7 +154,7 @@ def _open(name: str, where: str) -> Any:
         else:
             name, _, configuration = name.partition(":")
             found = datasets.load_dataset(name, configuration or None)
-    except Exception as error:  # of any kind: unknown name, no network, damaged files
+    except Exception as error:  # of any type: unknown name, no network, damaged files
         raise UserError(
             f"{where}: cannot be had ({one_line(error)}); check the name and the network, or save "
             "it elsewhere with save_to_disk and name that folder"

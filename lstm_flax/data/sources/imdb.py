@@ -1,8 +1,8 @@
 """IMDB's reviews through TensorFlow Datasets, without TensorFlow.
 
-TFDS needs TensorFlow for one thing here: opening the tar file. The builder below is TFDS's own with
-the tar read by the standard library; download, checksum, shuffling, record files and metadata stay
-TFDS's, so what it writes is what `tfds.load('imdb_reviews')` reads.
+Here TFDS needs TensorFlow only to open the tar file. The builder below is TFDS's own, except that
+the standard library reads the tar file; download, checksum, shuffling, record files and metadata
+stay TFDS's, so `tfds.load('imdb_reviews')` can read what it writes.
 
 Reference: Maas et al.: Learning Word Vectors for Sentiment Analysis, ACL 2011.
 """
@@ -55,7 +55,7 @@ _ALTERNATIVES = (
 
 
 def iterate_archive(path: Path) -> Iterator[tuple[str, BinaryIO]]:
-    """The files of a tar archive with their names, to be read as they come."""
+    """Yields the files of a tar archive with their names, to be read in order."""
     with tarfile.open(path) as archive:
         for member in archive:
             if member.isfile() and (file := archive.extractfile(member)) is not None:
@@ -63,13 +63,13 @@ def iterate_archive(path: Path) -> Iterator[tuple[str, BinaryIO]]:
 
 
 def check_archive(path: Path) -> None:
-    """Reads an archive through and makes sure that it is IMDB, whole.
+    """Reads an archive through and checks that it is the complete IMDB.
 
-    A checksum other than the published archive's is one line of warning: a repacked archive is
-    fine as long as it holds the right number of reviews of each label.
+    A checksum other than the published archive's only logs a warning: a repacked archive is fine as
+    long as it has the right number of reviews for each label.
 
     Raises:
-        UserError: it is missing, damaged, truncated, or holds something else.
+        UserError: it is missing, damaged, truncated, or contains something else.
     """
     if not path.is_file():
         raise UserError(f"config.data.archive = {str(path)!r}: no such file; check the path")
@@ -89,7 +89,7 @@ def check_archive(path: Path) -> None:
     if dict(counts) != _COUNTS:
         found = ", ".join(f"{counts[part]} in {part} (not {n})" for part, n in _COUNTS.items())
         raise UserError(
-            f"config.data.archive = {str(path)!r}: not the whole of aclImdb_v1: {found}; "
+            f"config.data.archive = {str(path)!r}: not the complete aclImdb_v1: {found}; "
             "fetch it again"
         )
     if checksum != _SHA256:
@@ -105,7 +105,7 @@ class _PlainManager:
     """A download manager for TFDS's builder that needs no TensorFlow.
 
     Args:
-        downloads: TFDS's own manager, or None where the archive is at hand.
+        downloads: TFDS's own manager, or None if the archive is local.
         archive: the local archive, or None.
     """
 
@@ -121,11 +121,11 @@ class _PlainManager:
         if self._archive is not None:
             return self._archive
         try:
-            # TFDS tries for minutes when there is no network; one request tells it in a moment.
+            # Without a network, TFDS retries for minutes; one request finds out at once.
             request = urllib.request.Request(url, method="HEAD")
             urllib.request.urlopen(request, timeout=20).close()
             return Path(self._downloads.download(url))
-        except Exception as error:  # of TFDS, urllib, the promise library, the file system
+        except Exception as error:  # from TFDS, urllib, the promise library, the file system
             raise UserError(
                 f"cannot download {url} ({one_line(error)}); {_ALTERNATIVES}"
             ) from error
@@ -142,7 +142,7 @@ def _make_builder(data_dir: Path, archive: Path | None) -> Any:
     with registered.skip_registration():
 
         class Builder(base):  # type: ignore[misc, valid-type]  # TFDS is untyped
-            """TFDS's builder, its tar file opened by the standard library."""
+            """TFDS's builder with its tar file opened by the standard library."""
 
             __module__ = base.__module__  # recorded in the data set's metadata
             name = NAME
@@ -158,19 +158,19 @@ def _make_builder(data_dir: Path, archive: Path | None) -> Any:
 
 
 def is_prepared(data_dir: Path) -> bool:
-    """True if TFDS has the reviews in this folder."""
+    """Returns True if TFDS has prepared the reviews in this folder."""
     return any(data_dir.glob(f"{NAME}/plain_text/*/dataset_info.json"))
 
 
 def prepare(data_dir: Path, archive: Path | None = None) -> None:
-    """Writes the data set for TFDS, unless it is there.
+    """Writes the data set for TFDS, unless it exists.
 
     Args:
-        data_dir: folder of TFDS.
+        data_dir: TFDS's folder.
         archive: local archive; None downloads it.
 
     Raises:
-        UserError: no network, a damaged archive, no room. Nothing half-written is left.
+        UserError: no network, a damaged archive, or no disk space. Partial files are removed.
     """
     if is_prepared(data_dir):
         return
@@ -198,7 +198,7 @@ def _remove(folders: list[Path]) -> None:
 
 
 def open_builder(data_dir: Path) -> Any:
-    """TFDS's builder of the prepared data set."""
+    """Returns TFDS's builder of the prepared data set."""
     import tensorflow_datasets as tfds
 
     require_known_features(data_dir / NAME)
@@ -206,10 +206,10 @@ def open_builder(data_dir: Path) -> Any:
 
 
 def read_records(data_dir: Path, split: str) -> list[dict[str, Any]]:
-    """The records of one split in TFDS's order; opens no other split.
+    """Reads the records of one split in TFDS's order; opens no other split.
 
     Raises:
-        UserError: the record files are missing, damaged or of a format that needs TensorFlow.
+        UserError: the record files are missing, damaged or in a format that needs TensorFlow.
     """
     try:
         records = open_builder(data_dir).as_data_source(split)
@@ -217,13 +217,13 @@ def read_records(data_dir: Path, split: str) -> list[dict[str, Any]]:
     except (NotImplementedError, RuntimeError, ValueError, OSError, IndexError) as error:
         raise UserError(
             f"{data_dir / NAME}: the {split} split cannot be read without TensorFlow "
-            f"({one_line(error)}); remove that folder to prepare it anew, or choose another "
+            f"({one_line(error)}); remove that folder to prepare it again, or choose another "
             "--config.data.data_dir"
         ) from error
 
 
 class ImdbSource(Source):
-    """IMDB by TensorFlow Datasets, prepared where it is absent."""
+    """IMDB from TensorFlow Datasets, prepared if missing."""
 
     splits = ("train", "test", "unsupervised")
     cut_by_film = True
@@ -233,14 +233,14 @@ class ImdbSource(Source):
         self._archive = None if config.archive is None else expanded(config.archive)
 
     def fingerprint(self, split: str) -> str:
-        """The counts and sizes that TFDS recorded; prepares the data set where it is absent."""
+        """Returns the counts and sizes recorded by TFDS; prepares the data set if missing."""
         prepare(self._data_dir, self._archive)
         return fingerprint_of(open_builder(self._data_dir), split)
 
     def load(self, split: str) -> Examples:
-        """The examples in TFDS's order, grouped by equal texts.
+        """Loads the examples in TFDS's order, with equal texts in one group.
 
-        Of `unsupervised`, none that equals a test review.
+        Reviews of `unsupervised` that equal a test review are left out.
         """
         prepare(self._data_dir, self._archive)
         records = read_records(self._data_dir, split)

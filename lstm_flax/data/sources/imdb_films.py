@@ -1,10 +1,10 @@
 """The film of each IMDB training review, and the texts that IMDB's splits share.
 
-`imdb_films.npz` was made from the published archive by `scripts/make_film_table.py`. It holds
-hashes and numbers, no text:
+`scripts/make_film_table.py` makes `imdb_films.npz` from the published archive. It contains hashes
+and numbers, but no text:
 
 - `hashes` u64, sorted, and `films` u16: the film of each training review. Films that share a review
-  count as one, so that a cut by film never tears equal texts apart;
+  count as one, so a cut by film never separates equal texts;
 - `unsupervised_in_test` u64, sorted: unlabelled reviews that equal a test review;
 - `test_in_train` u64, sorted: test reviews that equal a training review.
 """
@@ -19,7 +19,7 @@ from lstm_flax.text.normalization import NORMALIZATION_VERSION
 
 
 class FilmTable(NamedTuple):
-    """The arrays of `imdb_films.npz`, as the module describes them."""
+    """The arrays of `imdb_films.npz`, described at the top of this module."""
 
     hashes: np.ndarray
     films: np.ndarray
@@ -29,7 +29,7 @@ class FilmTable(NamedTuple):
 
 @functools.cache
 def film_table() -> FilmTable:
-    """The table that comes with the package."""
+    """Loads the table that comes with the package."""
     with np.load(Path(__file__).with_name("imdb_films.npz"), allow_pickle=False) as file:
         if int(file["normalization_version"]) != NORMALIZATION_VERSION:
             raise RuntimeError("imdb_films.npz is stale: run scripts/make_film_table.py again")
@@ -37,13 +37,13 @@ def film_table() -> FilmTable:
 
 
 def film_groups(hashes: np.ndarray) -> np.ndarray:
-    """A group number for each review: its film, or the hash itself for a text not in the table.
+    """Returns a group number per review: its film, or the hash itself if not in the table.
 
     Args:
         hashes: u64[N], `text_hash` of each review.
 
     Returns:
-        u64[N]; film numbers lie below 2**16.
+        u64[N]; film numbers are below 2**16.
     """
     table = film_table()
     at = np.minimum(np.searchsorted(table.hashes, hashes), len(table.hashes) - 1)

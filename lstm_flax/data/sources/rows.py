@@ -1,6 +1,6 @@
-"""Labelled rows of one table, or of a folder with a folder per class.
+"""Labelled rows of one table, or of a folder with one folder per class.
 
-Text is UTF-8, strictly, and every complaint names the file and the line.
+Text is strictly UTF-8, and every error names the file and the line.
 """
 
 import itertools
@@ -21,12 +21,12 @@ _FILL_IN = "fill it in or remove the example"
 
 
 class Row(NamedTuple):
-    """One example as the file has it.
+    """One example as in the file.
 
     Attributes:
         text: not empty.
-        label: name of the label; numbers are written out.
-        id: the file's name and the line, or the path below the class's folder.
+        label: name of the label; numbers are converted to text.
+        id: the file's name and the line, or the path below the class folder.
     """
 
     text: str
@@ -40,17 +40,18 @@ def read_rows(
     label_column: str,
     flags: tuple[str, str] | None = FLAGS,
 ) -> Iterator[Row]:
-    """The examples of one file or folder, in order; all invalid rows are reported at once.
+    """Reads the examples of one file or folder, in order; all invalid rows are reported at once.
 
     Args:
-        path: a table (see `open_table`), or a folder per class.
+        path: a table (see `open_table`), or a folder with one folder per class.
         text_column: name of the column or field with the text.
-        label_column: likewise of the label, a string or a number.
-        flags: what sets the two names, for messages; None where the training part decides them.
+        label_column: name of the column or field with the label, a string or a number.
+        flags: the options that set the two names, for messages; None if the training part decides
+            them.
 
     Raises:
-        UserError: naming file and line of the rows that are wrong, once the others are read, as
-            far as they can be.
+        UserError: rows are invalid; the message names their file and lines. The remaining rows are
+            read first, as far as possible.
     """
     mistakes = []
     try:
@@ -71,16 +72,16 @@ def find_columns_of(
     label: str | None = None,
     flags: tuple[str, str] = FLAGS,
 ) -> FoundColumns:
-    """The columns of texts and labels of a table; see `find_columns`.
+    """Finds the text and label columns of a table; see `find_columns`.
 
     Args:
-        path: of the table.
-        text: name of the column of texts, where it is known already.
-        label: likewise of the labels.
-        flags: what sets the two names, for messages.
+        path: the table.
+        text: name of the text column, if known already.
+        label: name of the label column, if known already.
+        flags: the options that set the two names, for messages.
 
     Raises:
-        UserError: it cannot be read, or its columns cannot be told.
+        UserError: it cannot be read, or its columns are ambiguous.
     """
     if text is not None and label is not None:
         return FoundColumns(text, label)
@@ -90,16 +91,16 @@ def find_columns_of(
 def columns_like(
     path: Path, usual: FoundColumns, given: tuple[str | None, str | None], flags: tuple[str, str]
 ) -> FoundColumns:
-    """The columns of a table that are like those of a model's own data.
+    """Finds the columns of a table that correspond to those of a model's own data.
 
     Args:
-        path: of the table, or of a folder, which has no columns.
-        usual: the names in the model's data, taken where the table has them.
+        path: the table, or a folder, which has no columns.
+        usual: the names in the model's data, used if the table has them.
         given: the names that the user gave; None for those to find.
-        flags: what sets the two names, for messages.
+        flags: the options that set the two names, for messages.
 
     Raises:
-        UserError: it cannot be read, or its columns cannot be told.
+        UserError: it cannot be read, or its columns are ambiguous.
     """
     if path.is_dir() or None not in given:
         return FoundColumns(given[0] or usual.text, given[1] or usual.label)
@@ -111,10 +112,10 @@ def columns_like(
 
 
 def sample_records(path: Path) -> list[Record]:
-    """The first records of a table, those aside that are mistaken or empty.
+    """Reads the first records of a table, skipping invalid and empty ones.
 
     Raises:
-        UserError: it cannot be read, or there are none.
+        UserError: it cannot be read, or there are no records.
     """
     records: list[Record] = []
     mistakes: list[Mistake] = []
@@ -132,22 +133,22 @@ def sample_records(path: Path) -> list[Record]:
 
 
 def is_empty(record: Record) -> bool:
-    """True for a row of nothing, as spreadsheets write them."""
+    """Returns True for a blank row, as spreadsheets write them."""
     return all(isinstance(value, str) and not value.strip() for value in record.values)
 
 
 class _Columns(NamedTuple):
-    """The names of the columns, and the flags that set them."""
+    """The names of the columns, and the options that set them."""
 
     text: str
     label: str
     flags: tuple[str, str] | None
 
     def mistake_in(self, present: Sequence[str], where: str, is_header: bool) -> Mistake | None:
-        """The mistake in a table's header, or in one record; None if there is none."""
+        """Returns the mistake in a table's header or in one record; None if there is none."""
         names = (self.text, self.label)
         if twice := [name for name in names if present.count(name) > 1]:
-            return Mistake(where, f"two columns {twice[0]!r}", "rename the one that is not meant")
+            return Mistake(where, f"two columns {twice[0]!r}", "rename the one that is not needed")
         missing = [i for i in range(2) if names[i] not in present]
         if not missing:
             return None
@@ -194,7 +195,7 @@ def _labelled(record: Record, columns: _Columns) -> Row | Mistake:
 
 
 def label_name(label: Any) -> str | None:
-    """The name of a label that is text, a number or true or false; None of anything else.
+    """Returns the name of a label that is a string, number or boolean; None for anything else.
 
     >>> [label_name(label) for label in (" pos", 1, 1.0, 0.5, True, None)]
     [' pos', '1', '1', '0.5', 'true', None]

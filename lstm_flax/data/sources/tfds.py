@@ -1,4 +1,4 @@
-"""Any text data set of TensorFlow Datasets, where it can be had without TensorFlow."""
+"""Text data sets from TensorFlow Datasets, as far as they can be read without TensorFlow."""
 
 import contextlib
 import hashlib
@@ -26,43 +26,43 @@ _OWN_NAMES = {"train": "train", "development": "validation", "test": "test"}
 
 
 def tfds_folder(config: DataConfig) -> Path:
-    """The folder of TensorFlow Datasets that the configuration and the environment mean."""
+    """Returns the TensorFlow Datasets folder set by the configuration and the environment."""
     folder = config.data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     return expanded(folder)
 
 
 def text_of(value: Any) -> str:
-    """A text feature, which TFDS gives as bytes."""
+    """Decodes a text feature, which TFDS gives as bytes."""
     return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 
 
 def require_known_features(folder: Path) -> None:
-    """Makes sure that a prepared data set describes itself by TFDS's own features alone.
+    """Checks that a prepared data set describes itself with TFDS's own feature classes alone.
 
-    TFDS imports the module of whatever class `features.json` names, from the working directory
-    too: the data set of a stranger would run the stranger's program.
+    TFDS imports the module of any class named in `features.json`, even from the working directory:
+    a data set from someone else could run its author's code.
 
     Raises:
-        UserError: naming the file and the class.
+        UserError: it names another class; the message names the file and the class.
     """
     for path in sorted(folder.rglob("features.json")):
         try:
-            # The user named this folder: a link in it to a plain file is the user's own.
+            # The user named this folder, so a link in it to a regular file is the user's own.
             described = read_json(path.resolve())
             foreign = [name for name in _class_names(described) if not name.startswith(_OWN)]
         except (OSError, ValueError, RecursionError) as error:
             raise UserError(
-                f"{path}: no description of features ({one_line(error)}); prepare the data anew"
+                f"{path}: no description of features ({one_line(error)}); prepare the data again"
             ) from error
         if foreign:
             raise UserError(
-                f"{path}: names {foreign[0]!r}, no class of TensorFlow Datasets, which would be "
-                "imported; if you trust it, export the data to a file for source 'files'"
+                f"{path}: names {foreign[0]!r}, which is not a TensorFlow Datasets class and "
+                "would be imported; if you trust it, export the data to a file for source 'files'"
             )
 
 
 def _class_names(value: Any) -> Iterator[str]:
-    """The classes that a `features.json` names, at any depth."""
+    """Yields the classes named in a `features.json`, at any depth."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if key in ("pythonClassName", "python_class_name", "type") and isinstance(inner, str):
@@ -74,16 +74,16 @@ def _class_names(value: Any) -> Iterator[str]:
 
 
 def fingerprint_of(builder: Any, split: str) -> str:
-    """The name, version, counts and sizes that TFDS recorded of one split."""
+    """Returns the name, version, counts and sizes that TFDS recorded for one split."""
     info = builder.info.splits[split]
     described = [builder.info.full_name, split, info.num_bytes, list(info.shard_lengths)]
     return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]
 
 
 class TfdsSource(Source):
-    """A data set of TFDS with a text and a label feature.
+    """A TFDS data set with a text and a label feature.
 
-    TFDS's `validation` is the development split and its `test` the test split, where it has them.
+    TFDS's `validation` is the development split and its `test` the test split, if present.
 
     Args:
         config: names the data set (`tfds:NAME`, `tfds:NAME/CONFIG`) and its two features.
@@ -107,7 +107,7 @@ class TfdsSource(Source):
                 )
 
     def _open_builder(self, data_dir: Path) -> Any:
-        # No arguments of a builder, no namespaces: both can name other people's code.
+        # No builder arguments and no namespaces: both can name other people's code.
         if not _NAME.fullmatch(self._name):
             raise UserError(
                 f"{self._where}: no name of a data set; write tfds:NAME or tfds:NAME/CONFIG"
@@ -120,7 +120,7 @@ class TfdsSource(Source):
             builder = tfds.builder(self._name, data_dir=os.fspath(data_dir))
             with contextlib.redirect_stdout(sys.stderr):  # standard output is for results
                 builder.download_and_prepare(file_format="array_record")
-        except Exception as error:  # TFDS raises of any kind: unknown name, network, TensorFlow
+        except Exception as error:  # TFDS raises any type: unknown name, network, TensorFlow
             raise UserError(
                 f"{self._where}: cannot be had without TensorFlow or network ({one_line(error)}); "
                 "prepare it in ArrayRecord format elsewhere, or export it to a file for source "
@@ -129,10 +129,10 @@ class TfdsSource(Source):
         return builder
 
     def check_labels(self, split: str) -> None:
-        """Makes sure that a split's first example has a label: some test splits hide theirs as -1.
+        """Checks that a split's first example has a label: some test splits hide theirs as -1.
 
         Raises:
-            UserError: saying what to evaluate on instead.
+            UserError: it has none; the message says what to evaluate on instead.
         """
         if split not in self.splits:
             return
@@ -144,12 +144,12 @@ class TfdsSource(Source):
             )
 
     def fingerprint(self, split: str) -> str:
-        """TFDS's record of the split, and the names of the features used."""
+        """Returns TFDS's record of the split, and the names of the features used."""
         recorded = fingerprint_of(self._builder, _OWN_NAMES[split])
         return f"{recorded}-{self._text}-{self._label}"
 
     def load(self, split: str) -> Examples:
-        """The examples in TFDS's order, without those whose text is empty."""
+        """Loads the examples in TFDS's order, without those whose text is empty."""
         texts, raw_labels, ids = self._read(split)
         names = self._label_names(raw_labels if split == "train" else None)
         number = {name: i for i, name in enumerate(names)}

@@ -1,1 +1,1 @@
-"""Tables of any kind, read row by row; their columns found; answers written beside them."""
+"""Reads tables of any kind row by row, finds their columns, and writes results as new columns."""

@@ -1,11 +1,11 @@
-"""Finds the columns of texts and labels: by their names, or else by what they hold.
+"""Finds the columns of texts and labels, by name or else by content.
 
 1. A column named `text`, and one named `label`.
 2. Otherwise one of the usual other names, alone or at the end of a name, as in `review_text`.
 3. Otherwise a rarer name: `title`, `stars`.
-4. Otherwise the only column of words, and the only one with few different values.
+4. Otherwise the only column of words, and the only one with few distinct values.
 
-Two that could be meant are an error that names them.
+If two columns qualify, an error names them.
 """
 
 import re
@@ -16,7 +16,7 @@ from lstm_flax.data.tables.mistakes import some_names
 from lstm_flax.data.tables.table import Record
 from lstm_flax.errors import UserError
 
-SAMPLE = 10_000  # records that columns are found by, at most
+SAMPLE = 10_000  # number of records to find columns by, at most
 FLAGS = ("--config.data.text_column", "--config.data.label_column")
 _USUAL = {
     "text": "texts sentence sentences review reviews content body comment comments message "
@@ -30,7 +30,7 @@ _RARER = {
 _OTHERS = "id index idx number date time timestamp created user author name url source"
 # Two letters of a script without spaces, or two words.
 _WORDS = re.compile(r"[぀-ヿ㐀-鿿豈-﫿฀-໿က-႟ក-៿\U00020000-\U0003134f]{2}|[^\W\d_]\W*\s\W*[^\W\d_]")
-_LONG_NAME = 6  # words: a name of so many is a text
+_LONG_NAME = 6  # words: a name this long is a text
 
 
 class FoundColumns(NamedTuple):
@@ -47,7 +47,7 @@ def find_columns(
     label: str | None = None,
     flags: tuple[str, str] = FLAGS,
 ) -> FoundColumns:
-    """The columns of texts and labels of a table.
+    """Finds the text and label columns of a table.
 
     >>> rows = [("1", "good", "a fine film"), ("2", "bad", "a dull one"), ("3", "bad", "oh no")]
     >>> names = ("id", "mood", "body")
@@ -55,14 +55,14 @@ def find_columns(
     FoundColumns(text='body', label='mood')
 
     Args:
-        records: its first, `SAMPLE` of them.
+        records: its first records, at most `SAMPLE`.
         where: the file, for messages.
-        text: name of the column of texts, where it is known already.
-        label: likewise of the labels.
-        flags: what sets the two names, for messages.
+        text: name of the text column, if known already.
+        label: name of the label column, if known already.
+        flags: the options that set the two names, for messages.
 
     Raises:
-        UserError: none or several columns could be meant, or the first line holds no names.
+        UserError: no column or several qualify, or the first line does not hold names.
     """
     columns = _gather(records)
     if text is None:
@@ -81,7 +81,7 @@ def find_columns(
 def find_text_column(
     records: Sequence[Record], where: str, label: str | None = None, flag: str = FLAGS[0]
 ) -> str:
-    """The column of texts of a table; see `find_columns`."""
+    """Finds the text column of a table; see `find_columns`."""
     columns = {name: column for name, column in _gather(records).items() if name != label}
     named = _by_name("text", columns, lambda column: column.is_text)
     words = [name for name, column in columns.items() if column.is_words]
@@ -91,7 +91,7 @@ def find_text_column(
 
 
 def text_column_by_name(names: Sequence[str]) -> str | None:
-    """The only column whose name says that it holds texts; None if there is no such one.
+    """Returns the only column whose name says that it holds texts; None if not exactly one.
 
     >>> text_column_by_name(["id", "Review Text"]), text_column_by_name(["a", "b"])
     ('Review Text', None)
@@ -101,7 +101,7 @@ def text_column_by_name(names: Sequence[str]) -> str | None:
 
 
 def is_header(names: Sequence[str], usual: str = "text") -> bool:
-    """True if these are names of columns beyond doubt: one of texts, and another that is usual.
+    """Returns True if these are certainly column names: one for texts and another usual one.
 
     >>> is_header(["id", "Review"]), is_header(["Review", "please"]), is_header(["text"])
     (True, False, False)
@@ -109,13 +109,13 @@ def is_header(names: Sequence[str], usual: str = "text") -> bool:
     (True, True)
 
     Args:
-        names: as a first line has them.
-        usual: the column of texts in the data of a model.
+        names: the fields of a first line.
+        usual: the text column in the data of a model.
     """
     if len(names) > 1 and usual in names and usual != "text":
         return True
     words = {_plain(name) for name in names}
-    if len(names) > 2:  # prose of two parts may end in such words
+    if len(names) > 2:  # prose split into two parts may end in such words
         words |= {_last_word(name) for name in names}
     texts = {"text", *_USUAL["text"].split()}
     known = {"label", "", *_USUAL["label"].split(), *_OTHERS.split(), *texts}
@@ -127,7 +127,7 @@ def is_header(names: Sequence[str], usual: str = "text") -> bool:
 def _by_name(
     meant: str, columns: Mapping[str, "_Column"], fits: Callable[["_Column"], bool]
 ) -> list[str]:
-    """The columns with the best of the names that mean one thing."""
+    """Returns the columns with the best-ranked names for `meant`."""
     if meant in columns:
         return [meant]
     usual = {meant, *_USUAL[meant].split()}
@@ -148,7 +148,7 @@ def _plain(name: str) -> str:
 
 
 def _last_word(name: str) -> str:
-    """The last word of a compound name.
+    """Returns the last word of a compound name.
 
     >>> _last_word("airline_sentiment"), _last_word("SentimentText"), _last_word("text_2")
     ('sentiment', 'text', '2')
@@ -160,12 +160,12 @@ class _Column:
     """Values of a column, over the records of a sample.
 
     Attributes:
-        values: as text.
-        is_text: all are texts.
-        is_words: most are texts of several words, and not the same few again and again.
-        is_few: they are few different ones for so many rows.
-        repeats: some come again.
-        may_be_label: enough come again to be classes, if the name says so.
+        values: the values as text.
+        is_text: all values are strings.
+        is_words: most are texts of several words, and not a few repeated ones.
+        is_few: there are few distinct values for so many rows.
+        repeats: some values occur more than once.
+        may_be_label: enough values repeat for them to be classes, if the name says so.
     """
 
     def __init__(self, given: Sequence[Any]) -> None:

@@ -12,20 +12,20 @@ from lstm_flax.data.tables.mistakes import Mistake, UnreadableError
 from lstm_flax.data.tables.table import Record, Table
 
 SEPARATORS = ",;\t|"
-_QUOTED_LINES = 100  # that one field of a .tsv file goes over, at most
+_QUOTED_LINES = 100  # the most lines that one field of a .tsv file can span
 
 
 def read_csv(name: str, lines: Iterator[tuple[int, str]], wanted: Collection[str] = ()) -> Table:
-    """A table with commas, or what else its first line says, between its columns.
+    """Reads a table whose columns are separated by commas, or by what its first line shows.
 
     Args:
-        name: of the file, for messages.
-        lines: numbered, with their ends.
+        name: name of the file, for messages.
+        lines: numbered lines, with their line ends.
         wanted: names of columns that it should have.
     """
     texts = (line for _, line in lines)
     first, skipped = next(texts, ""), 0
-    # A spreadsheet program's own line in front of the header: sep=;
+    # Some spreadsheet programs add a line before the header: sep=;
     if told := re.fullmatch(r"sep=(.)", first.rstrip("\r\n"), re.IGNORECASE):
         first, skipped = next(texts, ""), 1
     separator = told[1] if told else find_separator(first, wanted)
@@ -34,21 +34,21 @@ def read_csv(name: str, lines: Iterator[tuple[int, str]], wanted: Collection[str
 
 
 def read_tsv(name: str, lines: Iterator[tuple[int, str]], wanted: Collection[str] = ()) -> Table:
-    """A table with tabs between its columns, with and without quoting.
+    """Reads a table whose columns are separated by tabs, with or without quoting.
 
     A quote inside a field is a plain character, as most files have it; only a field that is quoted
     as a whole is unquoted.
 
     Args:
-        name: of the file, for messages.
-        lines: numbered, with their ends.
-        wanted: not needed here.
+        name: name of the file, for messages.
+        lines: numbered lines, with their line ends.
+        wanted: unused.
     """
     return _table(name, _tsv_records(lines), "\t")
 
 
 def find_separator(header: str, wanted: Collection[str] = ()) -> str:
-    """The separator of a table's columns: spreadsheets in many languages write semicolons.
+    """Finds a table's column separator: spreadsheets in many languages write semicolons.
 
     >>> find_separator("text;label", {"text", "label"})
     ';'
@@ -63,7 +63,7 @@ def find_separator(header: str, wanted: Collection[str] = ()) -> str:
 
 
 def split_header(line: str, separator: str) -> list[str]:
-    """The names in a line; none if it cannot be taken apart."""
+    """Splits a line into names; returns none if it cannot be parsed."""
     try:
         return [name.strip() for name in next(csv.reader([line], delimiter=separator), [])]
     except csv.Error:
@@ -71,7 +71,7 @@ def split_header(line: str, separator: str) -> list[str]:
 
 
 def _numbered_records(name: str, reader: Any, skipped: int) -> Iterator[tuple[int, list[str]]]:
-    """Records with the line each starts on; a quoted field may go over several."""
+    """Yields records with the line each starts on; a quoted field may span several lines."""
     while True:
         number = reader.line_num + 1 + skipped
         try:
@@ -89,10 +89,10 @@ def _numbered_records(name: str, reader: Any, skipped: int) -> Iterator[tuple[in
 
 
 def _tsv_records(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
-    """Records with the line each starts on.
+    """Yields records with the line each starts on.
 
-    A spreadsheet program quotes a field with line breaks: a line that ends in an open quotation
-    goes on in the next ones, unless it is whole and so is the next.
+    Spreadsheet programs quote a field that contains line breaks: a line that ends inside a quote
+    continues on the next lines, unless it is complete and so is the next.
     """
     width, waiting = 0, collections.deque[tuple[int, str]]()
     while True:
@@ -111,7 +111,7 @@ def _tsv_records(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, list[s
             for taken, (_, further) in enumerate(waiting, start=1):
                 columns = len(further.rstrip("\r\n").split("\t"))
                 if len(fields) == width and columns >= width:
-                    break  # a record of its own
+                    break  # a separate record
                 joined += further
                 record = next(csv.reader(io.StringIO(joined), delimiter="\t"), [])
                 if len(record) == width and not _is_open(joined.rstrip("\r\n").split("\t")[-1]):
@@ -123,7 +123,7 @@ def _tsv_records(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, list[s
 
 
 def _is_open(field: str) -> bool:
-    """True if a field begins with a quotation mark that nothing closes."""
+    """Returns True if a field begins with a quotation mark that is never closed."""
     return field.startswith('"') and field.count('"') % 2 == 1
 
 
@@ -150,7 +150,7 @@ def _rows(
         where = f"{name}:{number}"
         if len(record) == width:
             yield Record(where, header, record)
-        elif not any(field.strip() for field in record):  # spreadsheets write rows of nothing
+        elif not any(field.strip() for field in record):  # spreadsheets write blank rows
             yield Record(where, header, [""] * width)
         else:
             plural = "" if len(record) == 1 else "s"

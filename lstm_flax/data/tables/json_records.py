@@ -1,4 +1,4 @@
-"""Tables of JSON objects: one a line (.jsonl), or an array of them (.json)."""
+"""Tables of JSON objects: one per line (.jsonl), or an array of them (.json)."""
 
 import json
 from collections.abc import Collection, Iterator
@@ -13,24 +13,24 @@ _DEEP = ("lists or objects nested too deeply", "leave that column out")
 
 
 def read_jsonl(name: str, lines: Iterator[tuple[int, str]], wanted: Collection[str] = ()) -> Table:
-    """A table of one object a line; empty lines are passed over.
+    """Reads a table of one object per line; empty lines are skipped.
 
     Args:
-        name: of the file, for messages.
-        lines: numbered.
-        wanted: not needed here.
+        name: name of the file, for messages.
+        lines: numbered lines.
+        wanted: unused.
     """
     records = (_line_record(line, f"{name}:{number}") for number, line in lines if line.strip())
     return Table(name, None, name, records)
 
 
 def read_json(name: str, lines: Iterator[tuple[int, str]], wanted: Collection[str] = ()) -> Table:
-    """A table of one array of objects, or of one object a line, as some programs name `.json`.
+    """Reads an array of objects, or one object per line, which some programs also name `.json`.
 
     Args:
-        name: of the file, for messages.
-        lines: numbered.
-        wanted: not needed here.
+        name: name of the file, for messages.
+        lines: numbered lines.
+        wanted: unused.
 
     Raises:
         UnreadableError: it is neither.
@@ -42,7 +42,7 @@ def read_json(name: str, lines: Iterator[tuple[int, str]], wanted: Collection[st
     try:
         value = json.loads(whole)
     except (ValueError, RecursionError) as error:
-        if whole.lstrip().startswith("{"):  # several objects, one a line
+        if whole.lstrip().startswith("{"):  # several objects, one per line
             return read_jsonl(name, iter(numbered))
         raise UnreadableError(Mistake(name, f"not JSON ({error})", _ADVICE)) from error
     if isinstance(value, dict) and not any(isinstance(v, dict | list) for v in value.values()):
@@ -57,7 +57,7 @@ def read_json(name: str, lines: Iterator[tuple[int, str]], wanted: Collection[st
 
 
 def shown(value: object) -> str:
-    """A value as JSON has it, cut short, for messages."""
+    """Formats a value as JSON, shortened, for messages."""
     return json.dumps(value, ensure_ascii=False, default=str)[:60]
 
 

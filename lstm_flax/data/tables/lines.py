@@ -1,4 +1,4 @@
-"""Decoded lines of a file, compressed or not, or of a stream."""
+"""Decodes the lines of a file, compressed or not, or of a stream."""
 
 import bz2
 import gzip
@@ -15,7 +15,7 @@ _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, "
 
 
 def plain_suffix(path: Path) -> str:
-    """The ending that tells a file's format, without that of a compression.
+    """Returns the suffix that gives a file's format, without a compression suffix.
 
     >>> plain_suffix(Path("reviews.CSV.gz")), plain_suffix(Path("v1.2.jsonl"))
     ('.csv', '.jsonl')
@@ -27,12 +27,12 @@ def plain_suffix(path: Path) -> str:
 
 
 def open_file(path: Path) -> BinaryIO:
-    """Opens a file for reading, decompressed as its name says."""
+    """Opens a file for reading, decompressing it according to its name."""
     return _OPENERS.get(path.suffix.lower(), open)(path, "rb")
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines with their ends, decoded strictly; a byte-order mark is dropped.
+    """Yields numbered lines with their ends, decoded strictly; drops a byte-order mark.
 
     Raises:
         UnreadableError: the file cannot be read, is damaged, or is not UTF-8.
@@ -47,11 +47,11 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def decode_lines(lines: Iterable[bytes], name: str) -> Iterator[tuple[int, str]]:
-    """As `read_lines`, of lines that come from anywhere.
+    """Decodes like `read_lines`, for lines from any source.
 
     Args:
-        lines: with their ends.
-        name: where they come from, for messages.
+        lines: lines with their ends.
+        name: name of the source, for messages.
 
     Raises:
         UnreadableError: a line is not UTF-8.
@@ -68,9 +68,9 @@ def decode_lines(lines: Iterable[bytes], name: str) -> Iterator[tuple[int, str]]
 
 
 def _split_at_returns(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """The same lines; they may all end in a carriage return alone, as some programs save."""
+    """Splits lines at carriage returns, in case the file uses those alone as line ends."""
     for line in lines:
-        if b"\r" in line.rstrip(b"\r\n") and not line.endswith(b"\n"):  # all of it, or the last
+        if b"\r" in line.rstrip(b"\r\n") and not line.endswith(b"\n"):  # whole file, or last line
             yield from re.findall(rb"[^\r]*\r|[^\r]+", line)
         else:
             yield line

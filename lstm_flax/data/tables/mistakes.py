@@ -1,4 +1,4 @@
-"""Mistakes in tables: gathered row by row, then reported at once."""
+"""Mistakes in tables: collected row by row, then reported at once."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,7 +15,7 @@ class Mistake(NamedTuple):
 
 
 class UnreadableError(Exception):
-    """A mistake after which nothing more of the file can be read."""
+    """A mistake after which the rest of the file cannot be read."""
 
     def __init__(self, mistake: Mistake) -> None:
         super().__init__(mistake)
@@ -23,7 +23,7 @@ class UnreadableError(Exception):
 
 
 def all_of(mistakes: Sequence[Mistake]) -> str:
-    """One line: the first in full, of the next few what and where, and how many there are more."""
+    """Formats mistakes in one line: the first in full, the next few briefly, and the count."""
     first, *others = mistakes
     report = f"{first.where}: {first.what}; {first.advice}"
     if others:
@@ -32,5 +32,5 @@ def all_of(mistakes: Sequence[Mistake]) -> str:
 
 
 def some_names(names: Sequence[str]) -> str:
-    """The first few names, quoted and cut short, for a message of one line."""
+    """Formats the first few names, quoted and shortened, for a one-line message."""
     return some([repr(name[:40]) for name in names])

@@ -1,4 +1,4 @@
-"""Tables in Parquet, where pyarrow is installed."""
+"""Parquet tables, if pyarrow is installed."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from lstm_flax.errors import UserError, one_line
 
 
 def arrow(path: Path) -> ModuleType:
-    """The module pyarrow, its Parquet part loaded.
+    """Returns the module pyarrow with its Parquet part loaded.
 
     Raises:
         UserError: it is not installed.
@@ -27,10 +27,10 @@ def arrow(path: Path) -> ModuleType:
 
 
 def open_parquet(path: Path) -> Any:
-    """The file as pyarrow opens it.
+    """Opens the file with pyarrow.
 
     Raises:
-        UnreadableError: it cannot be read, or is no Parquet.
+        UnreadableError: it cannot be read, or is not Parquet.
         UserError: pyarrow is not installed.
     """
     pyarrow = arrow(path)
@@ -41,7 +41,7 @@ def open_parquet(path: Path) -> Any:
 
 
 def read_parquet(path: Path) -> Table:
-    """A table in Parquet; its rows are counted from 1."""
+    """Reads a Parquet table; its rows are counted from 1."""
     file = open_parquet(path)
     header = tuple(file.schema_arrow.names)
     rows = _rows(path, file, header)

@@ -1,4 +1,4 @@
-"""A table from a file, by the ending of its name."""
+"""Opens a table file according to its suffix."""
 
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ _OTHERS = (".feather", ".arrow", ".pkl", ".pickle", ".zip", ".tar", ".zst", ".7z
 
 
 def is_table(path: Path) -> bool:
-    """True if the name of a file is that of a table, one that can be read here or not.
+    """Returns True if the file name is that of a table, even one that cannot be read here.
 
     >>> [is_table(Path(name)) for name in ("a.csv.gz", "a.xlsx", "a.txt", "reviews")]
     [True, True, False, False]
@@ -32,15 +32,15 @@ def is_table(path: Path) -> bool:
 
 
 def open_table(path: Path, wanted: Collection[str] = ()) -> Table:
-    """Opens a table; of delimited text and Parquet the header is read.
+    """Opens a table; for delimited text and Parquet, reads the header.
 
     Args:
-        path: `.csv`, `.tsv`, `.jsonl`, `.ndjson` or `.json`, perhaps with `.gz`, `.bz2` or `.xz`
-            after it, or `.parquet`.
-        wanted: names of columns that it should have; they help to tell the separator.
+        path: `.csv`, `.tsv`, `.jsonl`, `.ndjson` or `.json`, optionally followed by `.gz`, `.bz2`
+            or `.xz`, or `.parquet`.
+        wanted: names of columns that it should have; they help to find the separator.
 
     Raises:
-        UserError: the name is not that of such a table, or pyarrow is not installed.
+        UserError: the suffix is not one of these, or pyarrow is not installed.
         UnreadableError: the header cannot be read.
     """
     suffix = plain_suffix(path)

@@ -1,4 +1,4 @@
-"""A table as it is read: a header, and records one after the other."""
+"""A table being read: a header, and records one after another."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -12,8 +12,8 @@ class Record(NamedTuple):
 
     Attributes:
         where: the file and the line it starts on, or its number.
-        names: of its columns; those of a JSON object are its own.
-        values: one a column: texts, or what JSON and Parquet hold.
+        names: names of its columns; a JSON object has its own.
+        values: one per column: strings, or any values from JSON and Parquet.
     """
 
     where: str
@@ -21,7 +21,7 @@ class Record(NamedTuple):
     values: Sequence[Any]
 
     def value(self, name: str) -> Any:
-        """The value of the first column of this name.
+        """Returns the value of the first column with this name.
 
         >>> Record("a.csv:2", ("text", "label"), ("fine", "pos")).value("label")
         'pos'
@@ -34,12 +34,12 @@ class Table:
     """A table that can be read once.
 
     Attributes:
-        name: of its file, for messages.
-        header: names of its columns; None where each record names its own, as JSON objects do.
-        header_at: the place of the header.
-        records: to be read once; mistakes stand where their rows do.
-        separator: of its columns, if it is delimited text.
-        types: of its columns as pyarrow has them, if it is Parquet.
+        name: name of its file, for messages.
+        header: names of its columns; None if each record has its own, like JSON objects.
+        header_at: the position of the header.
+        records: can be iterated over once; mistakes appear where their rows are.
+        separator: its column separator, for delimited text.
+        types: the pyarrow types of its columns, for Parquet.
     """
 
     name: str

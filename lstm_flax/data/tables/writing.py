@@ -1,4 +1,4 @@
-"""Tables written row by row: whole in the end, or not at all."""
+"""Writes tables row by row; the file appears complete or not at all."""
 
 import contextlib
 import csv
@@ -15,7 +15,7 @@ from lstm_flax.data.tables.parquet import arrow
 from lstm_flax.errors import UserError, one_line
 from lstm_flax.files import writing_output
 
-_ROWS = 10_000  # of a row group of Parquet
+_ROWS = 10_000  # rows of a Parquet row group
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 
@@ -23,22 +23,22 @@ class Writer(Protocol):
     """Takes rows, in order."""
 
     def write(self, names: Sequence[str], values: Sequence[Any]) -> None:
-        """One more row."""
+        """Writes one row."""
 
     def finish(self) -> None:
         """Writes what is left."""
 
 
 def check_output(path: Path) -> None:
-    """Makes sure, before any work is done, that a table can be written there.
+    """Checks, before any work is done, that a table can be written to this path.
 
     Raises:
-        UserError: the name is not that of a table that is written here, or there is no such folder.
+        UserError: the suffix is not one that can be written, or the folder does not exist.
     """
     if path.suffix.lower() == ".parquet":
         arrow(path)
     elif path.suffix.lower() not in ("", ".gz") and plain_suffix(path) != path.suffix.lower():
-        raise UserError(f"{path}: cannot be compressed so; end the name in .gz or in none")
+        raise UserError(f"{path}: cannot be compressed this way; use .gz or no compression")
     elif plain_suffix(path) not in (*_SEPARATORS, ".jsonl"):
         raise UserError(f"{path}: must end in .csv, .tsv, .jsonl (.gz may follow) or .parquet")
     if not path.parent.is_dir():
@@ -51,19 +51,19 @@ def check_output(path: Path) -> None:
 def open_writer(
     path: Path, header: Sequence[str], separator: str | None = None, types: Any = None
 ) -> Iterator[Writer]:
-    r"""Writes a table under a temporary name; it gets its own when all rows are there.
+    r"""Opens a writer that uses a temporary name and renames the file once all rows are written.
 
     A lone surrogate, which UTF-8 cannot hold, is written as JSON escapes it: `\ud800`.
 
     Args:
-        path: as `check_output` takes it.
-        header: names of the columns; of no use to .jsonl, whose rows name their own.
-        separator: of the columns of .csv; None for a comma.
-        types: of a table in Parquet, a type of pyarrow for each column, None where it is to be
-            found by the values; None for all of them.
+        path: see `check_output`.
+        header: names of the columns; unused for .jsonl, whose rows have their own.
+        separator: column separator for .csv; None for a comma.
+        types: for Parquet, a pyarrow type for each column, None where it is inferred from the
+            values; None to infer all of them.
 
     Raises:
-        UserError: it cannot be written, or Parquet cannot hold such a column.
+        UserError: it cannot be written, or Parquet cannot hold a column's values.
     """
     with writing_output(path) as file:
         if path.suffix.lower() == ".parquet":
@@ -72,7 +72,7 @@ def open_writer(
             writer.finish()
             return
         with contextlib.ExitStack() as stack:
-            if path.suffix.lower() == ".gz":  # no time in it: equal tables, equal files
+            if path.suffix.lower() == ".gz":  # without a timestamp: equal tables, equal files
                 packed = gzip.GzipFile("", "wb", fileobj=file, mtime=0)
                 file = stack.enter_context(packed)  # type: ignore[assignment]  # no BinaryIO to mypy
             text = io.TextIOWrapper(
@@ -103,7 +103,7 @@ class _JsonLines:
 
 
 def plain_value(value: Any) -> Any:
-    """A value as JSON can hold it: dates and the like as text, no number that is none.
+    """Converts a value for JSON: dates and the like become text, non-finite numbers None.
 
     >>> plain_value([1.5, None]), plain_value(float("nan")), plain_value(1 + 2j)
     ([1.5, None], None, '(1+2j)')
@@ -137,7 +137,7 @@ class _Delimited:
 
 
 def _as_text(value: Any) -> str:
-    """A value as a field of delimited text.
+    """Formats a value as a field of delimited text.
 
     >>> _as_text("a"), _as_text(None), _as_text(True), _as_text([1, "é"])
     ('a', '', 'true', '[1, "é"]')
@@ -171,7 +171,7 @@ class _Parquet:
             record = dict(zip(names, values, strict=True))
             values = [record.get(name) for name in self._header]
         self._rows.append(list(map(_encodable, values)))
-        # Types that are to be found need all values.
+        # Inferring types needs all values.
         if len(self._rows) == _ROWS and None not in self._types:
             self._flush()
 

@@ -1,4 +1,4 @@
-"""From a text to the arrays that the classifier reads, as model.json describes it."""
+"""Converts a text to the arrays that the classifier reads, as described in model.json."""
 
 import html
 import json
@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parent
 
 
 class Encoder:
-    """Normalisation, tokenizer, cut of long texts, naive-Bayes log ratios of n-grams."""
+    """Normalisation, tokenizer, truncation of long texts, naive-Bayes log ratios of n-grams."""
 
     def __init__(self):
         self.about = json.loads((FOLDER / "model.json").read_text(encoding="utf-8"))
@@ -23,7 +23,7 @@ class Encoder:
         self.ratios = dict(np.load(FOLDER / "ngram_ratios.npz"))
 
     def encode(self, text):
-        """Token ids i32[T] and features f32[T, F]; of a long text, those of its ends."""
+        """Returns token ids i32[T] and features f32[T, F]; a long text keeps only its ends."""
         ids = self.pieces.encode(self.normalize(text)) or [self.about["unknown_id"]]
         ids = np.array(ids, np.int32)
         kept = np.arange(min(len(ids), self.about["max_length"]))
@@ -31,7 +31,7 @@ class Encoder:
         return ids[kept], self.features(ids)[kept]
 
     def normalize(self, text):
-        """The text that the tokenizer splits."""
+        """Returns the text that the tokenizer splits."""
         rules, words = self.about["normalization"], self.about["word_pattern"]
         text = re.sub(rules["entity"], lambda entity: html.unescape(entity[0]), text)
         text = re.sub(rules["break"], " ", text).translate(self.characters)
@@ -42,7 +42,7 @@ class Encoder:
         return " ".join(re.findall(words, text)) if words else text
 
     def features(self, ids):
-        """The ratios of the n-grams that end at each token, n = 1, 2, ..."""
+        """Returns the ratios of the n-grams that end at each token, n = 1, 2, ..."""
         keys, ratios = self.ratios["keys"], self.ratios["ratios"]
         columns, key = [np.zeros((len(ids), 0), np.float32)], np.zeros(len(ids), np.uint32)
         for n in range(self.about["ngram_order"]):

@@ -1,4 +1,4 @@
-"""Classifies texts: `python run.py TEXT ...`, or a text a line of standard input.
+"""Classifies texts: `python run.py TEXT ...`, or one text per line of standard input.
 
 `python run.py --check` repeats the answers of examples.json and prints the largest difference.
 """
@@ -39,7 +39,7 @@ class Model:
 
 
 def check_files():
-    """Makes sure that the files are those that were exported: ValueError names one that is not."""
+    """Checks that the files are the exported ones; raises ValueError if one is not."""
     try:
         sums = (FOLDER / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
         for digest, name in (line.split("  ", 1) for line in sums):
@@ -51,7 +51,7 @@ def check_files():
 
 
 def main():
-    """Prints one JSON object a text."""
+    """Prints one JSON object per text."""
     try:
         model = Model()
     except ValueError as error:

@@ -46,7 +46,7 @@ class Classifier:
         return logits if logits.shape[1] > 1 else np.concatenate([0 * logits, logits], axis=1)
 
     def run(self, x, mask, suffix):
-        """One direction: outputs [B, T, H], zero past each row's length, and final h [B, H]."""
+        """Runs one direction: outputs [B, T, H], zero past each row's length, final h [B, H]."""
         w = {kind: self.weights[f"recurrent.{kind}{suffix}"]
              for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}  # fmt: skip
         x = x @ w["weight_ih"].T + w["bias_ih"]
@@ -61,7 +61,7 @@ class Classifier:
         return outputs, h
 
     def pool(self, outputs, last, mask):
-        """One vector a text."""
+        """Pools to one vector per text."""
         mean = outputs.sum(axis=1) / mask.sum(axis=1)
         largest = np.where(mask, outputs, -np.inf).max(axis=1)
         if self.about["pooling"] == "attention":

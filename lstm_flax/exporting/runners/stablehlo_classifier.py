@@ -6,7 +6,7 @@ from jax import export
 
 
 class Classifier:
-    """Calls model.stablehlo; widths are rounded up, since jax compiles it once for each shape."""
+    """Calls model.stablehlo; rounds widths up, because jax compiles it once for each shape."""
 
     def __init__(self, folder, about):
         stored = bytearray((folder / "model.stablehlo").read_bytes())

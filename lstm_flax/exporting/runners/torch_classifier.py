@@ -34,7 +34,7 @@ class TextClassifier(nn.Module):
             self.votes = nn.Linear(num_token_features, outputs, bias=False)
 
     def forward(self, token_ids, lengths, features=None):
-        """Logits; what stands past a row's length is not read."""
+        """Computes logits; values past a row's length are not read."""
         vectors, ends = self.embedding(token_ids), lengths.cpu()
         if hasattr(self, "ngrams"):
             vectors = vectors + self.ngrams(features)
@@ -49,7 +49,7 @@ class TextClassifier(nn.Module):
         return logits if logits.shape[1] > 1 else torch.cat([0 * logits, logits], -1)
 
     def pool(self, outputs, last, lengths):
-        """One vector a text: [B, T, D*H], final states [B, D*H] -> [B, D*H or 3*D*H]."""
+        """Pools to one vector per text: [B, T, D*H], last [B, D*H] -> [B, D*H or 3*D*H]."""
         steps = torch.arange(outputs.shape[1], device=outputs.device)
         mask = (steps < lengths[:, None])[..., None]
         lowest = torch.finfo(outputs.dtype).min

@@ -1,15 +1,15 @@
-"""Ways to compute a recurrent layer: equal parameters, equal numbers.
+"""Implementations of a recurrent layer: same parameters, same results.
 
-    dispatch    the choice between them: start here
+    dispatch    chooses between them: start here
     scan        the reference, which scans Flax's cells
     fused       the LSTM, faster
     cudnn       the LSTM on NVIDIA GPUs
     truncation  truncated backpropagation through time, over any of them
 
     joined_weights  the LSTM's weights with the gates side by side
-    first_order     the error where more derivatives are asked for than `fused` has
-    words           16-bit floats as the words that hold them, for arrays that a loop writes to
-    varying         arrays made inside `jax.shard_map`
+    first_order     the error when `fused` is asked for higher derivatives
+    words           16-bit floats stored as integers, for arrays that a loop writes to
+    varying         arrays created inside `jax.shard_map`
 
 `recurrent/stack.py` calls them.
 """

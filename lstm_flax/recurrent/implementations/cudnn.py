@@ -3,8 +3,8 @@
 >>> why_not_cudnn("GRU", jnp.float32, recurrent_dropout=False)
 'jax.experimental.rnn has no GRU'
 
-Parameters and results are those of the reference; cuDNN's flat weight vector is made inside the
-step, so that gradients come in the tree of Flax's cells. cuDNN computes in float32, its products
+Parameters and results are those of the reference. cuDNN's flat weight vector is built inside the
+step, so gradients come back in the tree of Flax's cells. cuDNN computes in float32, with products
 in TensorFloat-32 unless `jax.default_matmul_precision` asks for `float32` or `highest`. It has no
 recurrent dropout, no batching rule for `vmap`, and first-order reverse mode only.
 """
@@ -22,14 +22,14 @@ from lstm_flax.recurrent.implementations.scan import DirectionStart
 
 
 def why_not_cudnn(cell: str, dtype: Any, recurrent_dropout: bool) -> str | None:
-    """The reason why cuDNN cannot run a layer in this process, or None if it can.
+    """Returns the reason why cuDNN cannot run a layer in this process, or None if it can.
 
     >>> why_not_cudnn("LSTM", jnp.bfloat16, recurrent_dropout=False)
     'jax.experimental.rnn computes in float32, not bfloat16'
 
     Args:
         cell: `LSTM`, `GRU` or `RNN`.
-        dtype: of the products.
+        dtype: dtype of the products.
         recurrent_dropout: True if h_{t-1} is dropped in this call.
     """
     if cell != "LSTM":
@@ -45,16 +45,16 @@ def why_not_cudnn(cell: str, dtype: Any, recurrent_dropout: bool) -> str | None:
 
 
 def pack_weights(cells: Sequence[CellParams]) -> jax.Array:
-    """Joins the parameters of every direction, layer by layer, in cuDNN's flat weight vector.
+    """Joins the parameters of all layers and directions into cuDNN's flat weight vector.
 
     >>> cell = {f"i{gate}": {"kernel": jnp.ones((3, 4))} for gate in "ifgo"}
     >>> cell |= {f"h{gate}": {"kernel": jnp.eye(4), "bias": jnp.zeros(4)} for gate in "ifgo"}
     >>> pack_weights([cell]).shape  # 4 * (3 * 4 + 4 * 4 + 4 + 4)
     (144,)
 
-    First the kernels of every direction, then the biases: `W_ih` [4H, E], `W_hh` [4H, H], ...,
-    `b_ih` [4H], `b_hh` [4H], ..., the gates i, f, g, o one below the other: the layout that
-    `jax.experimental.rnn.unpack_lstm_weights` reads. Flax's cell has the second bias only; the
+    The kernels of all directions come first, then the biases: `W_ih` [4H, E], `W_hh` [4H, H], ...,
+    `b_ih` [4H], `b_hh` [4H], ..., with the gates i, f, g, o stacked. This is the layout that
+    `jax.experimental.rnn.unpack_lstm_weights` reads. Flax's cell has only the second bias; the
     first is zero.
     """
     weights = [join_weights(cell) for cell in cells]
@@ -107,7 +107,7 @@ def cudnn_layers(
 
 
 def _precision() -> jax.lax.Precision:
-    """HIGHEST is full float32; HIGH is TensorFloat-32, which stands for every lower one."""
+    """Returns HIGHEST for full float32, or HIGH (TensorFloat-32) for every lower precision."""
     name = getattr(jax.config, "jax_default_matmul_precision", None)
     full = name is not None and str(name).lower() in ("highest", "float32", "f32_f32_f32")
     return jax.lax.Precision.HIGHEST if full else jax.lax.Precision.HIGH

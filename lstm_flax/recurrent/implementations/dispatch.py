@@ -1,4 +1,4 @@
-"""The choice of the implementation that computes a recurrent layer, and the call of it.
+"""Chooses the implementation that computes a recurrent layer, and calls it.
 
 >>> choose_implementation("scan", "LSTM", jnp.float32, recurrent_dropout=True)
 'scan'
@@ -26,25 +26,25 @@ _logger = logging.getLogger(__name__)
 def choose_implementation(
     requested: str, cell: str, dtype: Any, recurrent_dropout: bool, projected: bool = False
 ) -> str:
-    """Chooses the implementation of a call: the one requested or, with `auto`, the fastest.
+    """Chooses the implementation for a call: the one requested or, with `auto`, the fastest.
 
     >>> choose_implementation("auto", "GRU", jnp.float32, recurrent_dropout=False)
     'scan'
 
-    `auto` takes cuDNN in a process with one NVIDIA GPU (its call cannot be split among devices),
+    `auto` picks cuDNN in a process with one NVIDIA GPU (its call cannot be split across devices),
     the fused LSTM elsewhere, and the scan for the other cells and for projections. The choice is
-    logged once. `cudnn` requested by name is correct on sharded rows too, but then every device
-    computes all of them.
+    logged once. Requesting `cudnn` by name also gives correct results on sharded rows, but every
+    device then computes all of them.
 
     Args:
         requested: `auto`, `scan`, `fused` or `cudnn`.
         cell: `LSTM`, `GRU` or `RNN`.
-        dtype: of the products.
+        dtype: dtype of the products.
         recurrent_dropout: True if h_{t-1} is dropped in this call.
         projected: True for an LSTM with `proj_size`.
 
     Raises:
-        UserError: the implementation requested cannot run this; the message says why.
+        UserError: the requested implementation cannot run this; the message says why.
     """
     obstacles: dict[str, str | None] = {"scan": None}
     if projected:
@@ -81,16 +81,16 @@ def run_layers(
     has_initial_h: bool,
     bidirectional: bool = False,
 ) -> tuple[jax.Array, Sequence[tuple[jax.Array, ...]]]:
-    """Computes one layer, with `cudnn` one or more, by an implementation that can.
+    """Computes one layer (with `cudnn`, one or more) using the chosen implementation.
 
     Args:
-        implementation: that `choose_implementation` chose.
+        implementation: as returned by `choose_implementation`.
         x: [T, B, E].
         cells: Flax's cells, bound, one for each direction, layer by layer.
-        starts: initial states and dropout, likewise.
+        starts: initial states and dropout, in the same order.
         lengths: i32[B] from 1 to T, or None if all steps are valid.
         has_initial_h: False if h_0 is known to be zero.
-        bidirectional: D = 2.
+        bidirectional: True if D = 2.
 
     Returns:
         outputs [T, B, D*H], zero past each row's length, and each direction's final states.
@@ -106,5 +106,5 @@ def run_layers(
 
 @functools.cache
 def _log_choice(cell: str, choice: str, dtype: str, platform: str) -> None:
-    """Logs each combination once: the cache remembers."""
+    """Logs each combination once, thanks to the cache."""
     _logger.info("%s in %s on %s: implementation %r", cell, dtype, platform, choice)

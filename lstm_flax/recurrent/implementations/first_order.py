@@ -1,4 +1,4 @@
-"""A gradient that itself has no derivative: an error that says so.
+"""A gradient that cannot be differentiated again: it raises a clear error.
 
 >>> jax.grad(jax.grad(forbid_more_derivatives))(1.0)  # doctest: +ELLIPSIS
 Traceback (most recent call last):
@@ -19,10 +19,10 @@ FIRST_ORDER_ONLY = (
 
 @jax.custom_jvp
 def forbid_more_derivatives(tree: Any) -> Any:
-    """Returns arrays unchanged; raises `UserError` if they are differentiated once more.
+    """Returns arrays unchanged; raises `UserError` if they are differentiated again.
 
-    The loops of `fused.py` carry whole sequences, which automatic differentiation would store at
-    every step: an error is better.
+    The loops of `fused.py` carry whole sequences, and automatic differentiation would store a copy
+    at every step, so an error is better.
 
     >>> float(forbid_more_derivatives(1.0))
     1.0

@@ -1,4 +1,4 @@
-"""The fused LSTM: products that do not depend on the step before are taken out of the loop.
+"""The fused LSTM: products that do not depend on the previous step are moved out of the loop.
 
 >>> from lstm_flax import LSTM
 >>> inputs, lengths = jnp.ones((2, 5, 3)), jnp.array([5, 2])
@@ -10,20 +10,20 @@ True
 
 Parameters and results are those of the reference (`scan.py`). The computation differs:
 
-- the input's product for all T comes before the loop, the products that make `dx` and the gradients
-  of the kernels after it; a step holds one `[B, H] x [H, 4H]` product, forward and backward;
-- both directions run in one loop, so that one's arithmetic fills the gaps of the other's;
+- the input's product for all T comes before the loop, and the products that give `dx` and the
+  kernels' gradients come after it; a step has one `[B, H] x [H, 4H]` product, forward and backward;
+- both directions run in one loop, so one's arithmetic fills the gaps in the other's;
 - the gates of a padded step are saturated: input and output gate closed, forget gate open. Such a
-  step carries the cell state over and has an output of exactly zero, in either direction of time,
-  and its derivatives are zero. No state is selected, no row is reversed;
-- a sigmoid is a scaled tanh, so that all four gates are one call;
-- with c_t = f c_{t-1} + i g and h_t = o tanh(c_t), the backward loop needs six factors a unit, all
-  of them by-products of the forward pass: the derivatives of c_t (for i, f, g) and of h_t (for o)
-  by each gate's sum, o (1 - tanh(c_t)^2), and f. The first four overwrite the input's product in
-  place, and the backward loop then overwrites them with the gradient of each gate's sum. On a CPU,
-  fresh memory costs most after the products;
-- in bfloat16 only what enters a product, outputs and the gradients of the gates' sums have 16 bits;
-  sums, cell states and factors are float32. Whatever the loops write with 16 bits they write as
+  step carries the cell state over and outputs exactly zero, in either direction of time, and its
+  derivatives are zero. No state is selected and no row is reversed;
+- a sigmoid is a scaled tanh, so all four gates are one call;
+- with c_t = f c_{t-1} + i g and h_t = o tanh(c_t), the backward loop needs six factors per unit,
+  all by-products of the forward pass: the derivatives of c_t (for i, f, g) and of h_t (for o)
+  with respect to each gate's sum, o (1 - tanh(c_t)^2), and f. The first four overwrite the input's
+  product in place, and the backward loop then overwrites them with the gradient of each gate's sum.
+  On a CPU, fresh memory is the largest cost after the products;
+- in bfloat16, only the operands of products, the outputs and the gradients of the gates' sums have
+  16 bits; sums, cell states and factors are float32. The loops write all 16-bit values as integer
   words (`words.py`).
 
 The gradient is Hochreiter & Schmidhuber's (1997) without truncation, for the cell of Gers et al.
@@ -54,10 +54,10 @@ SATURATED = 1e4  # far beyond where tanh rounds to one
 
 
 class Factors(NamedTuple):
-    """The values of one direction's forward loop that its backward loop needs.
+    """Values from one direction's forward loop that its backward loop needs.
 
     Attributes:
-        gates: f32[T, B, 4H], dc_t/dz for the gates i, f, g and dh_t/dz for o, z the gate's sum.
+        gates: f32[T, B, 4H], dc_t/dz for the gates i, f, g and dh_t/dz for o; z is the gate's sum.
         state: f32[T, B, 2H], dh_t/dc_t and f = dc_t/dc_{t-1}.
     """
 
@@ -83,9 +83,9 @@ def fused_layer(
     ((5, 2, 4), (2, 4))
 
     Args:
-        x: [T, B, E]; its dtype is that of the products.
-        cells: parameters, one cell a direction: forward, then backward if there are two.
-        starts: initial states and recurrent dropout, likewise.
+        x: [T, B, E]; its dtype is the dtype of the products.
+        cells: parameters, one cell per direction: forward, then backward if there are two.
+        starts: initial states and recurrent dropout, in the same order.
         lengths: i32[B] from 1 to T, or None if all steps are valid.
         has_initial_h: False if h_0 is known to be zero, which saves its product.
 
@@ -94,7 +94,7 @@ def fused_layer(
         (h_n [B, H], c_n f32[B, H]) of each direction.
 
     Raises:
-        UserError: forward-mode or higher derivatives are asked for.
+        UserError: forward-mode or higher derivatives are requested.
     """
     weights = [join_weights(cell) for cell in cells]
     drops = [start.drop for start in starts]
@@ -103,7 +103,7 @@ def fused_layer(
     try:
         outputs, h_n, c_n = _layer(x, weights, h_0, c_0, drops, lengths)
     except TypeError as error:
-        if "forward-mode" in str(error):  # what JAX says of any function with its own gradient
+        if "forward-mode" in str(error):  # JAX's message for any function with a custom gradient
             raise UserError(FIRST_ORDER_ONLY) from error
         raise
     return outputs, list(zip(h_n, c_n, strict=True))
@@ -111,11 +111,11 @@ def fused_layer(
 
 @jax.custom_vjp
 def _layer(*arguments: Any) -> Any:
-    """(outputs, h_n, c_n) of x, weights, h_0, c_0, drops, lengths."""
+    """Returns (outputs, h_n, c_n) from x, weights, h_0, c_0, drops, lengths."""
     if any(first is not None for first in arguments[2]):
         return _results(True, *arguments)
-    # If nothing is kept, a CPU is faster with the input's product in the loop: it stays in the
-    # cache, while the product of all T is fresh memory.
+    # If no factors are kept, a CPU is faster with the input's product inside the loop: it stays in
+    # the cache, while the product for all T is fresh memory.
     in_loop, hoisted = (functools.partial(_results, hoisted) for hoisted in (False, True))
     return lax.platform_dependent(*arguments, cpu=in_loop, default=hoisted)
 
@@ -150,10 +150,10 @@ def _forward(
     keep: bool,
     hoisted: bool,
 ) -> tuple[tuple[jax.Array, list[jax.Array], list[jax.Array]], list[Factors]]:
-    """Outputs, h_n, c_n; and, if `keep`, the factors of the backward pass.
+    """Returns outputs, h_n, c_n and, if `keep`, the factors for the backward pass.
 
-    The input's product comes before the loop if it is `hoisted`. If not, nothing is known of the
-    steps past the batch's longest row, and the loop leaves them out.
+    The input's product comes before the loop if `hoisted`. Otherwise nothing is computed for the
+    steps past the batch's longest row, and the loop skips them.
     """
     width, batch, _ = x.shape
     hidden = weights[0].state.shape[0]
@@ -199,7 +199,7 @@ def _forward(
         gates: Any = _product(x, inputs[direction], wide) if hoisted else None
         first = h_0[direction]
         if first is not None:
-            # It enters where its row begins: in the carry, padding would erase it.
+            # h_0 enters where its row begins; in the carry, padding would erase it.
             start = _start(direction, lengths, width, batch)
             entering = _drop(first, drops[direction], start).astype(x.dtype)
             product = _product(entering, recurrent[direction], wide)
@@ -222,7 +222,7 @@ def _forward(
 
 
 def _backward(residuals: Any, cotangents: Any) -> tuple[Any, ...]:
-    """The cotangents of `_layer`'s arguments."""
+    """Returns the cotangents of `_layer`'s arguments."""
     (x, weights, h_0, c_0, drops, lengths), outputs, factors = residuals
     d_outputs, d_h_n, d_c_n = cotangents
     width, batch, _ = x.shape
@@ -253,7 +253,7 @@ def _backward(residuals: Any, cotangents: Any) -> tuple[Any, ...]:
     for direction, factor in enumerate(factors):
         dh = d_h_n[direction].astype(wide)
         if lengths is not None and direction == 0:
-            dh = vary_like(jnp.zeros_like(dh), x)  # it enters at each row's last step
+            dh = vary_like(jnp.zeros_like(dh), x)  # h_n's gradient enters at each row's last step
         d_gates = factor.gates
         if not in_place:
             d_gates = vary_like(lax.empty(d_gates.shape, word_dtype(x.dtype)), x)
@@ -273,7 +273,7 @@ def _backward(residuals: Any, cotangents: Any) -> tuple[Any, ...]:
         before = [h[1:], zero] if direction == 1 else [zero, h[:-1]]
         entering = jnp.concatenate(before)
         entering = entering if drop is None else entering * drop
-        # One product for both kernels: the wider it is, the nearer to what the machine can do.
+        # One product for both kernels: wider products come closer to the machine's peak speed.
         d_kernels = _kernel_gradient(jnp.concatenate([x, entering], axis=-1), dz, wide)
         d_inputs, d_state = d_kernels[:features], d_kernels[features:]
         d_first = None
@@ -311,14 +311,14 @@ def _time(direction: int, step: jax.Array, steps: int | jax.Array) -> jax.Array:
 
 
 def _start(direction: int, lengths: jax.Array | None, width: int, batch: int) -> jax.Array:
-    """i32[B]: the step at which each row begins, in its direction."""
+    """Returns i32[B]: the step at which each row begins, in its direction."""
     if direction == 1 and lengths is not None:
         return lengths - 1
     return jnp.full((batch,), (width - 1) * direction, jnp.int32)
 
 
 def _drop(h: jax.Array, drop: jax.Array | None, t: jax.Array) -> jax.Array:
-    """Applies recurrent dropout to [B, H] at step t: one for all rows, or i32[B], one a row."""
+    """Applies recurrent dropout to [B, H] at step t: one t for all rows, or i32[B], one per row."""
     if drop is None:
         return h
     if drop.ndim == 3 and jnp.ndim(t) == 1:
@@ -329,7 +329,7 @@ def _drop(h: jax.Array, drop: jax.Array | None, t: jax.Array) -> jax.Array:
 
 
 def _gate_constants(hidden: int, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Of the gates i, f, g, o: the scale of their sums, and the scaled sums of a padded step.
+    """Returns the scale of the sums of gates i, f, g, o and the scaled sums of a padded step.
 
     Both are [1, 4H].
     """
@@ -345,7 +345,7 @@ def _product(left: jax.Array, right: jax.Array, dtype: Any) -> jax.Array:
 
 
 def _kernel_gradient(entering: jax.Array, dz: jax.Array, dtype: Any) -> jax.Array:
-    """[T, B, n] and [T, B, 4H] -> [n, 4H], without a reshape: rows may be split over devices."""
+    """Returns [n, 4H] from [T, B, n] and [T, B, 4H], with no reshape: rows may be sharded."""
     axes = ((0, 1), (0, 1))
     return lax.dot_general(entering, dz, (axes, ((), ())), preferred_element_type=dtype)
 
@@ -355,13 +355,13 @@ def _at(array: jax.Array, t: jax.Array) -> jax.Array:
 
 
 def _put(array: jax.Array, values: jax.Array, t: jax.Array, column: int) -> jax.Array:
-    """Writes [B, n] values at step t, from a column on; in place within a loop."""
-    index = t.dtype.type  # one type for all three, which is t's: int64 where JAX has 64 bits
+    """Writes [B, n] values at step t, starting at a column; in place within a loop."""
+    index = t.dtype.type  # all three indices share t's dtype: int64 if JAX has 64 bits enabled
     return lax.dynamic_update_slice(array, values[None], (t, index(0), index(column)))
 
 
 def _put_side_by_side(array: jax.Array, t: jax.Array, *parts: jax.Array) -> jax.Array:
-    """Writes [B, n] values at step t: on a CPU one after the other, elsewhere in one kernel."""
+    """Writes [B, n] values at step t: one after the other on a CPU, in one kernel elsewhere."""
 
     def one_by_one(array: jax.Array, t: jax.Array, *parts: jax.Array) -> jax.Array:
         for index, part in enumerate(parts):

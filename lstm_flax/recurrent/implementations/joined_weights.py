@@ -1,4 +1,4 @@
-"""The LSTM's weights with the gates side by side, for products of all four at once.
+"""The LSTM's weights with the gates side by side, for one product of all four.
 
 >>> product = {"kernel": jnp.ones((3, 2))}, {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
 >>> cell = {f"{side}{gate}": p for side, p in zip("ih", product) for gate in "ifgo"}
@@ -29,7 +29,7 @@ class Weights(NamedTuple):
 
 
 def join_weights(cell: CellParams) -> Weights:
-    """Joins the parameters of Flax's `LSTMCell`; biases that it lacks are zero.
+    """Joins the parameters of Flax's `LSTMCell`; missing biases become zero.
 
     >>> product = {"kernel": jnp.ones((3, 2))}, {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
     >>> cell = {f"{side}{gate}": p for side, p in zip("ih", product) for gate in "ifgo"}

@@ -18,13 +18,13 @@ import jax.numpy as jnp
 
 
 class DirectionStart(NamedTuple):
-    """The state from which one direction of one layer starts.
+    """The state from which one direction of a layer starts.
 
     Attributes:
         h_0: [B, H], or [B, P] with a projection.
         c_0: f32[B, H]; None except for the LSTM.
-        drop: recurrent dropout mask of the shape of h_0, with a first axis T for one mask a step,
-            or None.
+        drop: recurrent dropout mask shaped like h_0, with a leading axis T if each step has its
+            own mask; or None.
         reverse: True if time runs backwards.
     """
 
@@ -35,7 +35,7 @@ class DirectionStart(NamedTuple):
 
 
 def to_carry(start: DirectionStart) -> Any:
-    """The carry in the order of Flax's cells: (c, h) for the LSTM, h for the others.
+    """Returns the carry in the order of Flax's cells: (c, h) for the LSTM, h for the others.
 
     >>> to_carry(DirectionStart("h", "c", None, False))
     ('c', 'h')
@@ -61,7 +61,7 @@ def scan_layer(
     Args:
         x: [T, B, E].
         cells: Flax's cells, bound, one for each direction.
-        starts: initial states and dropout, likewise.
+        starts: initial states and dropout, in the same order.
         mask: bool[T, B, 1], or None if all steps are valid.
 
     Returns:
@@ -81,12 +81,13 @@ def _scan_direction(
 ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
     """Runs Flax's cell over time.
 
-    A row's state stays as it is where the mask is False. A backward direction therefore keeps its
-    initial state through the padding until the row's own last step: no row has to be reversed.
+    Where the mask is False, a row's state does not change. A backward direction therefore keeps its
+    initial state through the padding until it reaches the row's last step, and no row has to be
+    reversed.
 
-    Whatever the scan stacks is float32 or wider, also for a cell that computes in bfloat16: XLA's
-    CPU compiler would convert a stack of 16-bit floats as a whole at every step. The values a
-    step's derivative needs are then computed again from its wide inputs.
+    The scan stacks only float32 or wider values, even for a cell that computes in bfloat16: XLA's
+    CPU compiler would convert a whole stack of 16-bit floats at every step. The values that a
+    step's derivative needs are recomputed from its wide inputs.
 
     Args:
         cell: Flax's cell, bound.
@@ -135,7 +136,7 @@ def _scan_direction(
 
 
 def _call_cell(cell: nn.Module, carry: Any, x_t: jax.Array, drop: Any) -> Any:
-    """One step of the cell with dropout on the state that enters its gates."""
+    """Runs one step of the cell with dropout on the state that enters its gates."""
     if drop is None:
         return cell(carry, x_t)[0]
     if isinstance(carry, tuple):
@@ -144,8 +145,8 @@ def _call_cell(cell: nn.Module, carry: Any, x_t: jax.Array, drop: Any) -> Any:
     if isinstance(cell, nn.SimpleCell):
         return cell(carry * drop, x_t)[0]
 
-    # The GRU's state is also carried over, past the gates; dropout there would erase memory:
-    # only what enters the products of the state is dropped.
+    # The GRU also carries its state over past the gates, and dropout there would erase memory, so
+    # only the state entering the products is dropped.
     state_products = ("hr", "hz", "hn")
 
     def drop_input(next_call: Any, args: Any, kwargs: Any, context: Any) -> Any:

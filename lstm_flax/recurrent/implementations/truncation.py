@@ -1,15 +1,15 @@
-"""Truncated backpropagation through time (Williams & Peng 1990): the gradient of the states is cut.
+"""Truncated backpropagation through time (Williams & Peng 1990): cuts the states' gradient.
 
-Each direction of each layer reads a row in chunks of k steps, counted from where it starts to read:
-the forward direction's from the row's first step, the backward direction's from the row's own last
-one. Padding, whatever there is of it, moves no boundary. States are carried from chunk to chunk, so
-that all values are those of the untruncated layer; their gradient is cut between the chunks.
+Each direction of each layer reads a row in chunks of k steps, counted from where it starts reading:
+the row's first step for the forward direction, the row's own last step for the backward one. The
+amount of padding moves no boundary. States are carried from chunk to chunk, so all values are those
+of the untruncated layer; only the gradient is cut between chunks.
 
 Gradients still reach every step through its own output. They are cut along time within a layer,
-never between layers: in a stack, they may travel k steps in each layer.
+never between layers: in a stack, they can travel k steps in each layer.
 
-In the backward pass a chunk is computed again from the states at its start, so that the values
-inside the cells are held for k steps, not for all.
+The backward pass recomputes each chunk from the states at its start, so the values inside the cells
+are held for k steps, not for all.
 
 >>> from lstm_flax import LSTM
 >>> inputs = jnp.ones((1, 6, 3))
@@ -51,7 +51,7 @@ def truncated_layer(
             one cell and one start; lengths are from 1 to k.
         x: [T, B, E].
         cells: Flax's cells, bound, one for each direction.
-        starts: initial states and dropout, likewise.
+        starts: initial states and dropout, in the same order.
         lengths: i32[B] from 1 to T, or None if all steps are valid.
         every: k, at least 1.
 
@@ -87,16 +87,16 @@ def _run_chunks(
     lengths: jax.Array,
     every: int,
 ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-    """One direction from each row's first step on."""
+    """Runs one direction from each row's first step on."""
     width = x.shape[0]
     chunks = -(-width // every)
     params, unbound = cell.variables["params"], cell.clone(parent=None, name=None)
     per_step = start.drop is not None and start.drop.ndim == 3
-    # 16-bit floats that a loop stacks are converted as a whole at every step: see `scan.py`.
+    # 16-bit floats stacked by a loop are all converted at every step: see `scan.py`.
     wide = jnp.promote_types(x.dtype, jnp.float32)
 
     def in_chunks(array: jax.Array) -> jax.Array:
-        """[T, ...] as [chunks, k, ...], filled up with zeros."""
+        """Reshapes [T, ...] to [chunks, k, ...], padded with zeros."""
         missing = [(0, chunks * every - width)] + [(0, 0)] * (array.ndim - 1)
         return jnp.pad(array.astype(wide), missing).reshape(chunks, every, *array.shape[1:])
 
@@ -112,8 +112,8 @@ def _run_chunks(
         bound = unbound.bind({"params": params})
         read = jnp.clip(left, 1, every)
         outputs, [after] = run(x_chunk.astype(x.dtype), [bound], [own], read)
-        # A row that has ended before reads nothing; its gradient passes untouched. One that goes
-        # on after this chunk hands its state on without the gradient.
+        # A row that has already ended reads nothing and passes its gradient through. A row that
+        # continues after this chunk passes on its state without the gradient.
         here, goes_on = (left > 0)[:, None], (left > every)[:, None]
         after = jax.tree.map(lambda new, old: jnp.where(here, new, old), after, before)
         after = jax.tree.map(lambda s: jnp.where(goes_on, lax.stop_gradient(s), s), after)
@@ -130,7 +130,7 @@ def _run_chunks(
 
 
 def reverse_rows(x: jax.Array, lengths: jax.Array) -> jax.Array:
-    """Turns each row's valid steps around; what is past them becomes zero.
+    """Reverses each row's valid steps and sets the rest to zero.
 
     >>> x = jnp.array([[1.0], [2.0], [3.0], [0.0]])[:, None]  # one row of 3 steps
     >>> reverse_rows(x, jnp.array([3])).ravel().tolist()

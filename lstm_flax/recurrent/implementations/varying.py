@@ -1,12 +1,12 @@
-"""Arrays made inside `jax.shard_map`, where each has a set of mesh axes that it varies along.
+"""Arrays created inside `jax.shard_map`, where each has a set of mesh axes that it varies along.
 
 >>> import jax.numpy as jnp
 >>> vary_like(jnp.zeros(2), jnp.ones(3))  # outside of it nothing varies
 Array([0., 0.], dtype=float32)
 
-What a loop carries must vary alike before and after a step, so that zeros to start from must vary
-as the inputs do; and what a function with its own gradient is given must vary as the cotangent that
-it returns. Weights made to vary have their gradients summed over the devices by JAX.
+A loop's carry must vary along the same axes before and after a step, so initial zeros must vary as
+the inputs do; and the arguments of a function with a custom gradient must vary as the cotangents it
+returns. JAX sums the gradients of weights made to vary over the devices.
 """
 
 from typing import Any
@@ -15,15 +15,15 @@ import jax
 
 
 def vary_like(tree: Any, like: jax.Array) -> Any:
-    """The arrays of a tree, varying along the mesh axes of another array too.
+    """Makes the arrays of a tree vary along the mesh axes of another array too.
 
     >>> import jax.numpy as jnp
     >>> vary_like({"w": jnp.ones(2)}, jnp.ones(3))["w"].shape
     (2,)
 
     Args:
-        tree: any; None stays None.
-        like: for example the inputs of a layer.
+        tree: any tree; None stays None.
+        like: the array to follow, for example a layer's inputs.
     """
     axes = _axes(like)
 
@@ -35,6 +35,6 @@ def vary_like(tree: Any, like: jax.Array) -> Any:
 
 
 def _axes(array: jax.Array) -> frozenset[str]:
-    """The mesh axes that an array varies along; releases of JAX name them differently."""
+    """Returns the mesh axes that an array varies along; JAX releases name the field differently."""
     kind: Any = jax.typeof(array)
     return frozenset(kind.mat.varying if hasattr(kind, "mat") else kind.vma)

@@ -1,6 +1,6 @@
-"""16-bit floats as the words that hold them, for arrays that a loop writes to.
+"""16-bit floats stored as integers, for arrays that a loop writes to.
 
-XLA's CPU compiler knows no `dynamic_update_slice` of bfloat16: it converts the whole array to
+XLA's CPU compiler has no `dynamic_update_slice` for bfloat16: it converts the whole array to
 float32 and back at each step of a loop. The same bits as unsigned integers are written in place.
 
 >>> import jax.numpy as jnp
@@ -19,15 +19,15 @@ from jax import lax
 
 
 def word_dtype(dtype: Any) -> jnp.dtype:
-    """The dtype of a loop's array: uint16 for floats of 16 bits, others as they are."""
+    """Returns the dtype of a loop's array: uint16 for 16-bit floats, others unchanged."""
     return jnp.dtype(jnp.uint16 if jnp.finfo(dtype).bits == 16 else dtype)
 
 
 def as_words(array: jax.Array) -> jax.Array:
-    """The same bits in `word_dtype`; any shape."""
+    """Reinterprets the bits as `word_dtype`; any shape."""
     return lax.bitcast_convert_type(array, word_dtype(array.dtype))
 
 
 def from_words(array: jax.Array, dtype: Any) -> jax.Array:
-    """The inverse of `as_words`; `dtype` is what the array had."""
+    """Inverts `as_words`; `dtype` is the array's original dtype."""
     return lax.bitcast_convert_type(array, dtype)

@@ -31,10 +31,10 @@ def classifier_from_torch(state_dict: Mapping[str, Any]) -> tuple[dict[str, Any]
     """Converts the state dict of a torch text classifier to a `TextClassifier`.
 
     The torch module is an `nn.Embedding`, one recurrent layer and an `nn.Linear` that takes the
-    last layer's final states, `torch.cat((hidden[-2], hidden[-1]), dim=1)` if bidirectional, else
-    `hidden[-1]`, of packed sequences. Names may be any (`lstm`, `rnn`, `encoder`, ...; `fc`,
-    `linear`, `out`, ...), also behind a common prefix such as `module.`. A linear layer of one
-    output becomes `head="sigmoid"`, whose logits are [0, z].
+    last layer's final states of packed sequences: `torch.cat((hidden[-2], hidden[-1]), dim=1)` if
+    bidirectional, else `hidden[-1]`. Any names work (`lstm`, `rnn`, `encoder`, ...; `fc`, `linear`,
+    `out`, ...), also with a common prefix like `module.`. A linear layer with one output becomes
+    `head="sigmoid"`, whose logits are [0, z].
 
     >>> rng = np.random.default_rng(0)
     >>> state_dict = {
@@ -56,13 +56,14 @@ def classifier_from_torch(state_dict: Mapping[str, Any]) -> tuple[dict[str, Any]
     (2, 2)
 
     Args:
-        state_dict: of the whole module, names to arrays or torch tensors.
+        state_dict: the whole module's state dict, names to arrays or torch tensors.
 
     Returns:
         The attributes of `TextClassifier` and its parameters.
 
     Raises:
-        UserError: an entry is missing or has no counterpart, with its name; or shapes do not fit.
+        UserError: an entry (named in the message) is missing or has no counterpart, or shapes do
+            not fit.
     """
     arrays = to_arrays(state_dict)
     prefixes = {m[1] for name in arrays if (m := re.fullmatch(r"(.*?)" + KEY.pattern, name))}
@@ -134,7 +135,7 @@ def classifier_to_torch(
 ) -> dict[str, np.ndarray]:
     """Converts a `TextClassifier` to the state dict of a torch classifier.
 
-    The inverse of `classifier_from_torch`; of two biases that torch adds, one becomes zero.
+    The inverse of `classifier_from_torch`; of the two biases that torch adds, one becomes zero.
 
     >>> import jax
     >>> from lstm_flax.models import TextClassifier, init_params
@@ -144,7 +145,7 @@ def classifier_to_torch(
     ['embedding.weight', 'lstm.weight_ih_l0', 'lstm.weight_hh_l0']
 
     Args:
-        attributes: of the `TextClassifier`; those left out are at their defaults.
+        attributes: attributes of the `TextClassifier`; missing ones have their defaults.
         params: its parameters.
         names: of the torch module's embedding, recurrent and linear layer; None for `embedding`,
             the cell's name and `fc`.
@@ -153,7 +154,7 @@ def classifier_to_torch(
         Names to numpy arrays.
 
     Raises:
-        UserError: the classifier has another pooling than `last`, directions that are merged, or
+        UserError: the classifier uses pooling other than `last`, merges its directions, or has
             token features.
     """
     cell = attributes.get("cell", "lstm")
@@ -188,7 +189,7 @@ def classifier_to_torch(
 def _with_biases(
     cell: Mapping[str, Mapping[str, np.ndarray]], spec: CellSpec
 ) -> dict[str, dict[str, np.ndarray]]:
-    """The cell with zeros for the biases it lacks, which change nothing."""
+    """Returns the cell with zeros for missing biases, which changes no result."""
     filled = {name: dict(product) for name, product in cell.items()}
     for side, gates in (("i", spec.input_biases), ("h", spec.state_biases)):
         for gate in gates:
@@ -202,10 +203,10 @@ def _bias_of(weight: str) -> str:
 
 
 def _find_embedding_and_linear(arrays: Mapping[str, np.ndarray]) -> tuple[str, str]:
-    """Names of the weights of the only embedding and the only linear layer.
+    """Returns the names of the weights of the only embedding and the only linear layer.
 
-    A linear layer has a bias, an embedding has none. If neither has one, the embedding is the one
-    whose name says so.
+    A linear layer has a bias, an embedding has none. If neither has a bias, the embedding is the
+    one whose name contains "embed".
     """
     matrices = [n for n, array in arrays.items() if array.ndim == 2 and n.endswith("weight")]
     linear = [name for name in matrices if _bias_of(name) in arrays]

@@ -1,9 +1,9 @@
 """Weights to and from the state dicts of `torch.nn.LSTM`, `GRU` and `RNN`.
 
-torch keeps, for layer k and direction (suffix `_reverse` for the backward one), `weight_ih_lk`
-[G*H, E], `weight_hh_lk` [G*H, P], the biases `bias_ih_lk`, `bias_hh_lk` [G*H] and, for a projected
-LSTM, `weight_hr_lk` [P, H]; the G gates lie one below the other, and P = H without a projection.
-Flax's cells keep one kernel a gate, transposed, and one bias where torch adds two.
+For layer k, with suffix `_reverse` for the backward direction, torch keeps `weight_ih_lk` [G*H, E],
+`weight_hh_lk` [G*H, P], the biases `bias_ih_lk`, `bias_hh_lk` [G*H] and, for a projected LSTM,
+`weight_hr_lk` [P, H]. The G gates are stacked, and P = H without a projection. Flax's cells keep
+one kernel per gate, transposed, and one bias where torch adds two.
 
 >>> arrays = {
 ...     "weight_ih_l0": np.ones((8, 3)), "weight_hh_l0": np.ones((8, 2)),
@@ -43,12 +43,11 @@ Params = dict[str, dict[str, dict[str, np.ndarray]]]
 def from_torch(state_dict: Mapping[str, Any]) -> Params:
     """Converts the state dict of `torch.nn.LSTM`, `GRU` or `RNN` to parameters.
 
-    The kind of cell follows from the shapes: four, three or one gates. The two biases that torch
-    adds are kept as their sum; of the GRU's new gate, which does not add them, both are kept.
-    Weights made with `bias=False` and `proj_size` need a layer with `use_bias=False` and that
-    `proj_size`.
+    The kind of cell follows from the shapes: four gates, three or one. The two biases that torch
+    adds are kept as their sum; the GRU's new gate does not add them, so both are kept. Weights made
+    with `bias=False` or `proj_size` need a layer with `use_bias=False` or that `proj_size`.
 
-    A state dict does not record the `nonlinearity` of `torch.nn.RNN`: for weights of "relu" set
+    A state dict does not record the `nonlinearity` of `torch.nn.RNN`: for "relu" weights, set
     `RNN(..., nonlinearity="relu")`.
 
     >>> arrays = {"weight_ih_l0": np.ones((6, 3)), "weight_hh_l0": np.ones((6, 2))}
@@ -65,7 +64,7 @@ def from_torch(state_dict: Mapping[str, Any]) -> Params:
 
     Returns:
         `params` for `LSTM(...).apply({"params": params}, ...)`: a dictionary for each layer and
-        direction (`layers_0_forward` ...), in it one for each product, in it `kernel` and `bias`.
+        direction (`layers_0_forward` ...) that holds, for each product, `kernel` and `bias`.
 
     Raises:
         UserError: these are not the weights of one recurrent layer, entries are missing or left
@@ -91,7 +90,7 @@ def from_torch(state_dict: Mapping[str, Any]) -> Params:
 def to_torch(params: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, np.ndarray]:
     """Converts parameters to a state dict for `torch.nn.LSTM`, `GRU` or `RNN`.
 
-    Where torch adds two biases, one holds the sum and the other zeros. bfloat16 becomes float32.
+    Where torch adds two biases, one holds the sum and the other is zero. bfloat16 becomes float32.
 
     >>> import jax, jax.numpy as jnp
     >>> from lstm_flax import LSTM
@@ -106,8 +105,8 @@ def to_torch(params: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str,
         Names to numpy arrays; `{k: torch.from_numpy(v) for k, v in ...}` loads into torch.
 
     Raises:
-        UserError: the tree is not that of one recurrent layer, or its directions are merged, which
-            torch's are not.
+        UserError: the tree is not that of one recurrent layer, or it merges its directions, which
+            torch cannot.
     """
     layers = 1 + max((layer_of(n) for n in params if re.match(r"layers_\d+_", n)), default=-1)
     directions = 2 if direction_name(0, 1) in params else 1
@@ -134,16 +133,15 @@ def to_torch(params: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str,
 
 
 def to_arrays(state_dict: Any) -> dict[str, np.ndarray]:
-    """Converts the entries, arrays or torch tensors on any device, to numpy arrays.
+    """Converts entries (arrays or torch tensors on any device) to numpy arrays.
 
-    bfloat16, which numpy has not, becomes float32, which holds the same numbers.
+    bfloat16, which numpy lacks, becomes float32, which holds the same numbers.
 
     >>> to_arrays({"fc.bias": [1.0, 2.0]})
     {'fc.bias': array([1., 2.])}
 
     Raises:
-        UserError: it is no mapping of names, or an entry is no dense array of floating-point
-            numbers.
+        UserError: it is not a mapping of names, or an entry is not a dense floating-point array.
     """
     if not isinstance(state_dict, Mapping):
         raise UserError(f"a {type(state_dict).__name__} is no state dict; pass its .state_dict()")
@@ -152,7 +150,7 @@ def to_arrays(state_dict: Any) -> dict[str, np.ndarray]:
 
 def _to_array(name: str, value: Any) -> np.ndarray:
     if not isinstance(name, str):
-        raise UserError(f"torch weights: {name!r} is no name; pass a module's .state_dict()")
+        raise UserError(f"torch weights: {name!r} is not a name; pass a module's .state_dict()")
     try:
         if hasattr(value, "detach"):
             value = value.detach().cpu()
@@ -173,7 +171,7 @@ def _to_array(name: str, value: Any) -> np.ndarray:
 
 
 def _parse(name: str) -> tuple[str, int, bool]:
-    """The kind, such as `weight_ih`, the layer, and True for the backward direction."""
+    """Returns the kind (e.g. `weight_ih`), the layer, and True for the backward direction."""
     match = KEY.fullmatch(name)
     assert match is not None
     return match[1], int(match[2]), match[3] is not None
@@ -188,7 +186,7 @@ def _missing(names: set[str]) -> str:
 
 
 def spec_of(arrays: Mapping[str, np.ndarray]) -> tuple[CellSpec, int]:
-    """Finds the cell and H by the shapes of layer 0.
+    """Infers the cell and H from the shapes of layer 0.
 
     >>> spec, hidden = spec_of({"weight_hh_l0": np.ones((6, 2))})
     >>> spec.name, hidden
@@ -209,7 +207,7 @@ def spec_of(arrays: Mapping[str, np.ndarray]) -> tuple[CellSpec, int]:
 
 
 def _check_arrays(arrays: Mapping[str, np.ndarray], spec: CellSpec, hidden: int) -> None:
-    """Makes sure that every layer and direction is there, with arrays of the right shapes."""
+    """Checks that every layer and direction is present, with arrays of the right shapes."""
     parsed = [_parse(name) for name in arrays]
     kinds = {kind for kind, _, _ in parsed}
     layers = 1 + max(layer for _, layer, _ in parsed)

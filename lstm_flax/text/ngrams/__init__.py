@@ -1,8 +1,8 @@
-"""Weights of n-grams as evidence for the classes, inputs beside the embeddings.
+"""N-gram weights as evidence for the classes: inputs in addition to the embeddings.
 
-    weights        the weights that a text's tokens have
-    fitting        how they are fitted to the training texts
-    sorted_hashes  looking an n-gram up
+    weights        looks up the weights of a text's tokens
+    fitting        fits the weights to the training texts
+    sorted_hashes  looks up n-grams
 
-`TextEncoder` fits, keeps and asks them.
+`TextEncoder` fits, stores and applies them.
 """

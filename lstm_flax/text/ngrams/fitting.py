@@ -1,22 +1,23 @@
-"""Weights of n-grams as evidence for the classes, fitted to the training texts.
+"""Fits n-gram weights, evidence for the classes, to the training texts.
 
-`ratios` are naive-Bayes log-count ratios. For an n-gram that n_c training texts of class c and n_o
-of the others hold, the ratio of class c is
+`ratios` are naive-Bayes log-count ratios. For an n-gram found in n_c training texts of class c and
+n_o texts of other classes, the ratio of class c is
 
     log((n_c + 2 p_c) / (n_o + 2 p_o)) - log(p_c / p_o),
 
-p_c and p_o the parts of all texts that are of class c and of the others; with two classes of equal
-size it is the log-count ratio of Wang & Manning (2012, section 2.1, binarised counts) before its
-normalisation.
+where p_c and p_o are the fractions of all texts in class c and in the others. With two classes of
+equal size it is the log-count ratio of Wang & Manning (2012, section 2.1, binarised counts) before
+its normalisation.
 
-`regression` weights are those of a multinomial logistic regression on counts, each times the
-n-gram's inverse document frequency and over the root of the text's length: of a text, they sum to
-the logits of a linear model. They need no n-gram to be independent of the others, and tell many
-classes apart better.
+`regression` weights come from a multinomial logistic regression on counts; each is multiplied by
+the n-gram's inverse document frequency and divided by the square root of the text's length, so a
+text's weights sum to the logits of a linear model. They do not assume independent n-grams, and
+separate many classes better.
 
-The weights of a *training* text must come from other texts (cross-fitting), or a model would read
-the label off them: its n-grams are in its own class once more. The texts are dealt into folds by
-group, as a film, and each fold has weights of its own, made without it.
+The weights of a *training* text must come from other texts (cross-fitting); otherwise they would
+include the text's own n-grams in its own class, and a model could read the label off them. Texts
+are assigned to folds by group, for example by film, and each fold has its own weights, made without
+it.
 """
 
 import numpy as np
@@ -28,14 +29,14 @@ from lstm_flax.text.ngrams.weights import FOLDS, NgramWeights, fold_of, ngram_ke
 from lstm_flax.text.tokenized import TokenizedSplit
 
 MIN_COUNT = 2
-STRENGTH = 0.3  # C of the regression; from 0.1 to 1 little changes
-_MOST_WEIGHTS = 4_000_000  # of a regression: n-grams times classes, a cap on time and memory
+STRENGTH = 0.3  # C of the regression; results change little from 0.1 to 1
+_MOST_WEIGHTS = 4_000_000  # of a regression: n-grams times classes, to limit time and memory
 
 
 def fit_ngram_weights(
     split: TokenizedSplit, num_classes: int, order: int, kind: str = "ratios"
 ) -> tuple[NgramWeights, NgramWeights]:
-    """Fits the weights of a training split's n-grams.
+    """Fits n-gram weights to a training split.
 
     >>> texts = [np.array([4, 5]), np.array([6, 5])] * 2
     >>> split = TokenizedSplit.from_sequences(texts, [1, 0] * 2)
@@ -50,7 +51,7 @@ def fit_ngram_weights(
         kind: `ratios` or `regression`.
 
     Returns:
-        The weights for any other text, and the cross-fitted ones for the training texts themselves.
+        Weights for any other text, and cross-fitted ones for the training texts themselves.
     """
     keys, counts = count_ngrams(split, order)
     if kind == "regression":
@@ -75,7 +76,7 @@ def fit_ngram_weights(
 
 
 def count_ngrams(split: TokenizedSplit, order: int) -> tuple[np.ndarray, scipy.sparse.csr_matrix]:
-    """Counts, text by text, the n-grams that at least `MIN_COUNT` texts have.
+    """Counts, for each text, the n-grams that occur in at least `MIN_COUNT` texts.
 
     >>> split = TokenizedSplit.from_sequences([np.array([4, 4, 5]), np.array([4])], [1, 0])
     >>> keys, counts = count_ngrams(split, order=2)
@@ -92,8 +93,8 @@ def count_ngrams(split: TokenizedSplit, order: int) -> tuple[np.ndarray, scipy.s
     lengths = split.lengths
     starts = np.repeat(split.offsets[:-1], lengths)
     keys, exists = ngram_keys(split, starts, np.arange(len(starts)), order)
-    # A pair is one number, the key in front, so that sorting them sorts by key and leaves equal
-    # pairs side by side.
+    # Each pair is one number with the key in the high bits, so sorting orders them by key and puts
+    # equal pairs side by side.
     text_of = np.repeat(np.arange(len(split), dtype=np.uint64), lengths)
     pairs = np.concatenate(
         [
@@ -118,10 +119,10 @@ def count_ngrams(split: TokenizedSplit, order: int) -> tuple[np.ndarray, scipy.s
 def log_count_ratios(
     counts: scipy.sparse.csr_matrix, labels: np.ndarray, num_classes: int
 ) -> np.ndarray:
-    """Naive-Bayes log-count ratios; 0 for an n-gram that fewer than `MIN_COUNT` texts hold.
+    """Computes naive-Bayes log-count ratios; 0 for n-grams in fewer than `MIN_COUNT` texts.
 
     Args:
-        counts: f32[N, U]; what counts is whether a text holds an n-gram, not how often.
+        counts: f32[N, U]; only whether a text contains an n-gram matters, not how often.
         labels: i32[N].
         num_classes: C.
 
@@ -144,10 +145,10 @@ def log_count_ratios(
 def regression(
     counts: scipy.sparse.csr_matrix, lengths: np.ndarray, labels: np.ndarray, num_classes: int
 ) -> np.ndarray:
-    """The weights of a logistic regression with an L2 penalty, by L-BFGS.
+    """Fits a logistic regression with an L2 penalty, by L-BFGS, and returns its weights.
 
-    Of a text of length t with counts k_u, the logit of class c is b_c + sum over u of
-    k_u weight_uc / sqrt(t); idf is taken into the weights. What is minimised is
+    For a text of length t with counts k_u, the logit of class c is b_c + sum over u of
+    k_u weight_uc / sqrt(t); idf is included in the weights. It minimises
     `STRENGTH` * (sum of cross-entropies) + |weights / idf|^2 / 2.
 
     Args:
@@ -165,7 +166,7 @@ def regression(
     by_length = scipy.sparse.diags(1 / np.sqrt(np.maximum(lengths, 1)))
     inputs = (by_length @ counts.astype(np.float64) @ scipy.sparse.diags(idf)).tocsr()
     transposed = inputs.T.tocsr()
-    first = 1 if num_classes == 2 else 0  # class 0 of two has the logit 0
+    first = 1 if num_classes == 2 else 0  # with two classes, the logit of class 0 is 0
     targets = _one_hot(labels, num_classes).toarray()[:, first:]
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
@@ -196,7 +197,7 @@ def regression(
 def _most_frequent(
     keys: np.ndarray, counts: scipy.sparse.csr_matrix, limit: int
 ) -> tuple[np.ndarray, scipy.sparse.csr_matrix]:
-    """At most `limit` n-grams: those that more texts have than the first that is left out."""
+    """Selects at most `limit` n-grams: all that occur in more texts than the first one dropped."""
     if len(keys) <= limit:
         return keys, counts
     having = np.bincount(counts.indices, minlength=len(keys))
@@ -205,7 +206,7 @@ def _most_frequent(
 
 
 def _one_hot(labels: np.ndarray, num_classes: int) -> scipy.sparse.csr_matrix:
-    """i32[N] -> f32[N, C]."""
+    """Converts i32[N] to one-hot f32[N, C]."""
     rows = np.arange(len(labels))
     entries = (np.ones(len(labels), np.float32), (rows, labels))
     return scipy.sparse.csr_matrix(entries, shape=(len(labels), num_classes))

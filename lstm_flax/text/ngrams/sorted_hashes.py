@@ -1,7 +1,7 @@
-"""Looking hashes up in a sorted array, 30 times as fast as a binary search.
+"""Looks hashes up in a sorted array, 30 times as fast as a binary search.
 
-Hashes are spread evenly, so that the first bits of one say nearly where it stands: a table holds
-where each prefix begins, and few steps remain from there.
+Hashes are evenly distributed, so the leading bits of a hash nearly give its position: a table
+stores where each prefix begins, and few steps remain from there.
 
 >>> known = SortedHashes(np.array([3, 2**31, 2**32 - 1], np.uint32))
 >>> known.positions(np.array([[2**31, 0], [4, 2**32 - 1]], np.uint32))
@@ -11,7 +11,7 @@ array([[1, 0],
 
 import numpy as np
 
-_LONGEST_WALK = 32  # hashes of one prefix; more are no hashes, and are searched for
+_LONGEST_WALK = 32  # hashes per prefix; more are no true hashes and need binary search
 
 
 class SortedHashes:
@@ -27,7 +27,7 @@ class SortedHashes:
         self._walks = longest <= _LONGEST_WALK
 
     def positions(self, queries: np.ndarray) -> np.ndarray:
-        """The place of the first hash that is not below each query, or else of the last.
+        """Returns the position of the first hash not below each query, or else of the last hash.
 
         Args:
             queries: u32[...].

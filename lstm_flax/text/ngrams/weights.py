@@ -1,7 +1,7 @@
-"""The weights of a text's n-grams as evidence for the classes: features of its tokens.
+"""N-gram weights as evidence for the classes, used as features of a text's tokens.
 
-Each token has the weights of the n-grams that end at it. Zero says nothing: an n-gram that too few
-training texts hold has that. `text/ngrams/fitting.py` fits the weights.
+Each token has the weights of the n-grams that end at it. Zero is neutral: it is the weight of
+n-grams in too few training texts. `text/ngrams/fitting.py` fits the weights.
 """
 
 import dataclasses
@@ -15,19 +15,19 @@ from lstm_flax.text.tokenized import TokenizedSplit
 
 KINDS = ("ratios", "regression")
 FOLDS = 10
-MAX_ORDER = 16  # longer n-grams than any two texts share by chance
+MAX_ORDER = 16  # two texts do not share longer n-grams by chance
 
 
 @dataclasses.dataclass(frozen=True)
 class NgramWeights:
-    """Weights by n-gram, for every text alike or by the text's fold.
+    """N-gram weights, either the same for every text or depending on the text's fold.
 
     Attributes:
         order: n of the longest n-grams.
-        keys: u32[U], ascending hashes of the known n-grams. A few collide: with a million known,
-            an unknown one in 4,000 is taken for another.
-        tables: f16[K, U + 1, R]: R weights of each n-gram, zero in the last row, which stands for
-            all unknown ones. K is 1, or `FOLDS`: table k was made without the texts of fold k. R is
+        keys: u32[U], ascending hashes of the known n-grams. A few collide: with a million known
+            n-grams, one in 4,000 unknown ones is mistaken for a known one.
+        tables: f16[K, U + 1, R]: R weights of each n-gram; the last row is zero and serves all
+            unknown ones. K is 1, or `FOLDS`: table k was made without the texts of fold k. R is
             1 for two classes (the weight for class 1), else the number of classes.
         groups: u64[g], ascending: the groups of the texts that were counted.
         kind: `ratios` or `regression`, see `text/ngrams/fitting.py`.
@@ -40,7 +40,7 @@ class NgramWeights:
     kind: str = "ratios"
 
     def check(self) -> None:
-        """Makes sure that arrays read from a file fit each other; `ValueError` if not."""
+        """Checks that arrays read from a file fit each other; raises `ValueError` if not."""
         if type(self.order) is not int or not 1 <= self.order <= MAX_ORDER:
             raise ValueError(f"n-grams of up to {self.order!r} tokens")
         if self.kind not in KINDS:
@@ -65,23 +65,23 @@ class NgramWeights:
 
     @property
     def size(self) -> int:
-        """F, features a token: R for each length of n-gram."""
+        """F, features per token: R for each n-gram length."""
         return int(self.order * self.tables.shape[2])
 
     def counted_any_of(self, split: TokenizedSplit) -> bool:
-        """True if any text of a split is among those that were counted."""
+        """Returns True if any text of a split is among those that were counted."""
         return bool(np.isin(split.groups, self.groups).any())
 
     def features(
         self, split: TokenizedSplit, indices: np.ndarray, positions: np.ndarray, valid: np.ndarray
     ) -> np.ndarray:
-        """The weights of the n-grams that end at each token.
+        """Looks up the weights of the n-grams that end at each token.
 
         Args:
             split: the encoded texts.
             indices: i64[n], examples of the split.
             positions: i64[n, T], into `split.token_ids`.
-            valid: bool[n, T]; what is False stays zero.
+            valid: bool[n, T]; where False, features stay zero.
 
         Returns:
             f32[n, T, size].
@@ -100,14 +100,14 @@ class NgramWeights:
 
 
 def fold_of(groups: np.ndarray) -> np.ndarray:
-    """The fold of each text: u64[N] -> i64[N], equal groups in one fold."""
+    """Computes the fold of each text: u64[N] -> i64[N]; equal groups share a fold."""
     return (mix(groups, seed=1) % np.uint64(FOLDS)).astype(np.int64)
 
 
 def ngram_keys(
     split: TokenizedSplit, starts: np.ndarray, positions: np.ndarray, order: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes of the n-grams that end at each position.
+    """Hashes the n-grams that end at each position.
 
     Args:
         split: the encoded texts.
@@ -116,8 +116,8 @@ def ngram_keys(
         order: n of the longest n-grams.
 
     Returns:
-        u32[..., order] hashes of the n-grams of 1 to `order` tokens, and bool[..., order]: whether
-        they lie within their text.
+        u32[..., order] hashes of the n-grams of 1 to `order` tokens, and bool[..., order], True
+        where the n-gram lies within its text.
     """
     last = len(split.token_ids) - 1
     key = np.zeros(positions.shape, np.uint32)
@@ -132,7 +132,7 @@ def ngram_keys(
 
 
 def _scramble(h: np.ndarray) -> np.ndarray:
-    """The finaliser of MurmurHash3 (Appleby): every input bit moves every output bit."""
+    """Applies the finaliser of MurmurHash3 (Appleby): every input bit affects every output bit."""
     h = (h ^ (h >> np.uint32(16))) * np.uint32(0x85EBCA6B)
     h = (h ^ (h >> np.uint32(13))) * np.uint32(0xC2B2AE35)
     return h ^ (h >> np.uint32(16))

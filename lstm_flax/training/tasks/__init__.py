@@ -1,4 +1,4 @@
-"""The interface between the training loop and the thing it trains."""
+"""The interface between the training loop and what it trains."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
@@ -19,10 +19,10 @@ class Task(Protocol):
     Attributes:
         unit: `texts` or `tokens`.
         dataset: the encoded texts.
-        encoder: goes into checkpoints.
+        encoder: saved in checkpoints.
         mesh: the devices that share each batch.
-        steps_per_epoch: batches of an epoch.
-        units_per_epoch: units of an epoch.
+        steps_per_epoch: batches per epoch.
+        units_per_epoch: units per epoch.
     """
 
     unit: str
@@ -33,36 +33,36 @@ class Task(Protocol):
     units_per_epoch: int
 
     def init_params(self, key: jax.Array) -> Any:
-        """Freshly drawn parameters."""
+        """Draws the initial parameters."""
 
     def initial_carry(self) -> Any:
-        """The first step's start beside parameters; None where batches stand alone."""
+        """Returns what the first step needs besides parameters; None if batches are independent."""
 
     def make_optimizer(self, total_steps: int) -> optax.GradientTransformation:
-        """From gradients to updates, for a run of so many steps."""
+        """Makes the transformation from gradients to updates, for a run of `total_steps`."""
 
     def make_step(
         self, optimizer: optax.GradientTransformation
     ) -> Callable[[TrainState, Any], tuple[TrainState, MetricSums]]:
-        """The step as a pure function `(state, batch) -> (state, metrics)`."""
+        """Makes the step as a pure function `(state, batch) -> (state, metrics)`."""
 
     def units_before(self, epoch: int, batch: int) -> int:
-        """Units in an epoch's first batches."""
+        """Counts the units in an epoch's first batches."""
 
     def example_batches(self) -> list[Any]:
-        """A batch of each shape that `batches` makes, placed on the devices."""
+        """Returns one batch of each shape that `batches` makes, placed on the devices."""
 
     def batches(self, epoch: int, first: int) -> Iterator[tuple[int, Any]]:
-        """An epoch's batches from the given one on, placed on the devices, each with its units."""
+        """Yields an epoch's batches from `first` on, placed on the devices, with their units."""
 
     def metrics(self, sums: MetricSums) -> dict[str, float]:
-        """Means for the log out of sums over training batches."""
+        """Computes means for the log from sums over training batches."""
 
     def score_development(self, params: Any) -> tuple[dict[str, float], float]:
-        """Metrics of the development part, and the score to select by: the higher, the better.
+        """Returns the development metrics and the selection score: higher is better.
 
         A `temperature` among the metrics is kept for calibration.
         """
 
     def show_score(self, score: float) -> str:
-        """A score as a person reads it."""
+        """Formats a score for people."""

@@ -38,14 +38,14 @@ class ClassifierTask:
         initial: TrainedModel | None = None,
         recipes: Sequence[Recipe] = (),
     ) -> None:
-        """Opens the training part and fits what the encoder learns from it.
+        """Opens the training part and fits the encoder to it.
 
         Args:
-            config: the run.
+            config: the run's configuration.
             dataset: encoded by the run's tokenizer.
             mesh: the devices that share each batch.
-            initial: the run to start from, whose n-gram ratios are kept where they may be.
-            recipes: change the step, the optimizer or the batches.
+            initial: the run to start from, whose log-count ratios are kept where allowed.
+            recipes: may change the step, the optimizer or the batches.
         """
         self.dataset = dataset
         self.mesh = mesh
@@ -73,11 +73,11 @@ class ClassifierTask:
         self._evaluator = ClassifierEvaluator(self._model, self.encoder, config.data, mesh)
 
     def init_params(self, key: jax.Array) -> Any:
-        """Freshly drawn parameters."""
+        """Draws the initial parameters."""
         return init_params(self._model, key)
 
     def initial_carry(self) -> None:
-        """Nothing: each batch stands alone."""
+        """Returns None: batches are independent."""
 
     def make_optimizer(self, total_steps: int) -> optax.GradientTransformation:
         """See `training/optimizer.py`."""
@@ -100,18 +100,18 @@ class ClassifierTask:
         return make_train_step(loss, optimizer, self._settings.ema_decay, gradient)
 
     def units_before(self, epoch: int, batch: int) -> int:
-        """Texts in an epoch's first batches."""
+        """Counts the texts in an epoch's first batches."""
         plan = self._batcher.plan(self._settings.seed, epoch)
         return sum(len(indices) for indices, _ in plan[:batch])
 
     def example_batches(self) -> list[Batch]:
-        """One of each bucket that the texts fill."""
+        """Returns one batch per bucket that contains texts."""
         plan = self._batcher.plan(self._settings.seed, 0)
         of_width = {planned.width: index for index, planned in enumerate(plan)}
         return [self._make(0, index) for index in of_width.values()]
 
     def batches(self, epoch: int, first: int) -> Iterator[tuple[int, Batch]]:
-        """An epoch's batches from the given one on, each with its number of texts."""
+        """Yields an epoch's batches from `first` on, each with its number of texts."""
         plan = self._batcher.plan(self._settings.seed, epoch)
         for index in range(first, len(plan)):
             yield len(plan[index].indices), self._make(epoch, index)
@@ -125,15 +125,15 @@ class ClassifierTask:
         return place_batch(batch, self.mesh)
 
     def metrics(self, sums: MetricSums) -> dict[str, float]:
-        """Mean loss and accuracy."""
+        """Returns the mean loss and the accuracy."""
         return sums.compute()
 
     def score_development(self, params: Any) -> tuple[dict[str, float], float]:
-        """Accuracy, loss and temperature of the development part; the score is the accuracy."""
+        """Returns development accuracy, loss and temperature; the score is the accuracy."""
         scored = self._evaluator.evaluate(params, self.dataset.split("development"))
         metrics = {name: scored[name] for name in ("accuracy", "loss", "temperature")}
         return metrics, scored["accuracy"]
 
     def show_score(self, score: float) -> str:
-        """An accuracy in per cent."""
+        """Formats an accuracy in per cent."""
         return f"{score:.2%}"

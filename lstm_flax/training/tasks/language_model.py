@@ -45,13 +45,13 @@ class LanguageModelTask:
         """Opens the texts.
 
         Args:
-            config: the run.
+            config: the run's configuration.
             dataset: encoded by the run's tokenizer.
             mesh: the devices that share each batch.
-            recipes: change the optimizer.
+            recipes: may change the optimizer.
 
         Raises:
-            UserError: where the texts are shorter than a single batch.
+            UserError: the texts are shorter than a single batch.
         """
         self.dataset = dataset
         self.mesh = mesh
@@ -77,11 +77,11 @@ class LanguageModelTask:
         self.units_per_epoch = self._units * self.steps_per_epoch
 
     def init_params(self, key: jax.Array) -> Any:
-        """Freshly drawn parameters."""
+        """Draws the initial parameters."""
         return init_params(self._model, key)
 
     def initial_carry(self) -> Carry:
-        """The states of all streams before the first token."""
+        """Returns the states of all streams before the first token."""
         return self._model.initial_carry(self._config.data.batch_size)
 
     def make_optimizer(self, total_steps: int) -> optax.GradientTransformation:
@@ -107,15 +107,15 @@ class LanguageModelTask:
         return train_step
 
     def units_before(self, epoch: int, batch: int) -> int:
-        """Tokens in an epoch's first batches."""
+        """Counts the tokens in an epoch's first batches."""
         return batch * self._units
 
     def example_batches(self) -> list[StreamBatch]:
-        """One: all are of a shape."""
+        """Returns one batch: all have the same shape."""
         return [batch for _, batch in itertools.islice(self.batches(0, 0), 1)]
 
     def batches(self, epoch: int, first: int) -> Iterator[tuple[int, StreamBatch]]:
-        """An epoch's batches from the given one on, each with its number of tokens."""
+        """Yields an epoch's batches from `first` on, each with its number of tokens."""
         config = self._config
         streams = Streams(
             running_text(self._splits, config.training.seed, epoch),
@@ -127,17 +127,17 @@ class LanguageModelTask:
             yield self._units, place_batch(streams[k], self.mesh)
 
     def metrics(self, sums: MetricSums) -> dict[str, float]:
-        """Mean cross-entropy and perplexity; estimates where the softmax is sampled."""
+        """Returns mean cross-entropy and perplexity; estimates if the softmax is sampled."""
         loss = sums.compute()["loss"]
         return {"loss": loss, "perplexity": float(np.exp(loss))}
 
     def score_development(self, params: Any) -> tuple[dict[str, float], float]:
-        """Exact loss and perplexity of the development part; the score is minus the loss."""
+        """Returns exact development loss and perplexity; the score is minus the loss."""
         scored = self._evaluator.evaluate(params, self.dataset.split("development"))
         return {name: scored[name] for name in ("loss", "perplexity")}, -scored["loss"]
 
     def show_score(self, score: float) -> str:
-        """A perplexity."""
+        """Formats a perplexity."""
         return f"perplexity {np.exp(-score):.1f}"
 
 
@@ -147,16 +147,16 @@ def make_language_model_step(
     settings: LanguageModelConfig,
     ema_decay: float = 0.0,
 ) -> Callable[[TrainState, StreamBatch], tuple[TrainState, MetricSums]]:
-    """The step as a pure function `(state, batch) -> (state, metrics)`, not yet compiled.
+    """Makes the step as a pure function `(state, batch) -> (state, metrics)`, not yet compiled.
 
     The loss is the mean cross-entropy of all targets of all directions, plus activation and
     temporal activation regularisation (Merity et al. 2017, equations 1 and 2, with mean squares).
 
     Args:
-        model: whose parameters are trained; its states are the carry of the training state.
+        model: the model to train; its states are the carry of the training state.
         optimizer: from gradients to updates.
-        settings: the softmax's samples and the penalties.
-        ema_decay: of the averaged parameters, where the state has them.
+        settings: the number of softmax samples, and the penalties.
+        ema_decay: decay of the averaged parameters, if the state has them.
     """
     vocab = model.vocab_size
 
