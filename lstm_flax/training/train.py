@@ -23,7 +23,7 @@ from lstm_flax.display import escaped_lines
 from lstm_flax.errors import UserError
 from lstm_flax.evaluation.evaluate import default_split, evaluate_split
 from lstm_flax.evaluation.tables import result_table
-from lstm_flax.files import expanded
+from lstm_flax.files import expanded, write_text
 from lstm_flax.recurrent.implementations.dispatch import choose_implementation
 from lstm_flax.recurrent.processor import products_dtype, warn_of_slow_dtype
 from lstm_flax.text.tokenizer import Tokenizer
@@ -41,7 +41,7 @@ from lstm_flax.training.workdir import (
     check_workdir,
     only_one,
     stored_results,
-    write_results,
+    with_checksum,
 )
 
 logger = logging.getLogger(__name__)
@@ -144,8 +144,9 @@ def train(
         run.require_own(trained.metadata, str(trained.path))
         results = evaluate_split(trained, config.data, split, show_progress) | run.summary()
         results["seconds"] = round(time.perf_counter() - start, 3)
+        results = with_checksum(results, identity)
         if processes.is_first():
-            write_results(workdir, results, identity)
+            write_text(workdir / "results.json", json.dumps(results) + "\n")
     if show_progress:
         print(escaped_lines(result_table(results)))
     return results

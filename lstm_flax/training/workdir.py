@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import json
 import logging
 import os
 from collections.abc import Iterator
@@ -14,12 +13,10 @@ from lstm_flax.config import Config, read_config, refuse_changes
 from lstm_flax.data.cache_files import digest
 from lstm_flax.errors import UserError
 from lstm_flax.evaluation.tables import result_table
-from lstm_flax.files import cannot_write, make_folder, write_text
+from lstm_flax.files import cannot_write, make_folder
 from lstm_flax.untrusted import open_plain, read_json, require_own_files
 
 logger = logging.getLogger(__name__)
-
-_RESULTS = "results.json"
 
 
 def check_workdir(workdir: Path) -> None:
@@ -94,19 +91,15 @@ def _open_lock(path: Path) -> BinaryIO:
         raise cannot_write(path, error) from error
 
 
-def write_results(workdir: Path, results: dict[str, Any], run: list[Any]) -> None:
-    """Writes `results.json` with a checksum of its values and of the run's identity.
+def with_checksum(results: dict[str, Any], run: list[Any]) -> dict[str, Any]:
+    """Returns results with a checksum of their values and of the run's identity.
 
     Args:
-        workdir: the run's folder.
         results: plain values.
         run: plain values that identify the run; see `stored_results`.
-
-    Raises:
-        UserError: it cannot be written.
     """
-    content = json.dumps(results | {"checksum": digest([results, run])})
-    write_text(workdir / _RESULTS, content + "\n")
+    values = {name: value for name, value in results.items() if name != "checksum"}
+    return values | {"checksum": digest([values, run])}
 
 
 def stored_results(
@@ -123,13 +116,13 @@ def stored_results(
         checkpoint_step: the step of the scored weights.
         run: plain values that identify the run among others of as many steps: data and seed.
     """
-    path = workdir / _RESULTS
+    path = workdir / "results.json"
     wanted = {"split": split, "train_steps": step, "checkpoint_step": checkpoint_step}
     try:
         results = dict(read_json(path))
         if not wanted.items() <= results.items():
             return None
-        if results.pop("checksum", None) != digest([results, run]):
+        if results != with_checksum(results, run):
             raise ValueError("altered, or of another run")
         result_table(results)  # fails if a value is missing or of the wrong type
     except FileNotFoundError:

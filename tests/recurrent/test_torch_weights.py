@@ -71,7 +71,7 @@ def test_an_entry_that_holds_no_weights_is_named(value: Any) -> None:
     whole = {f"lstm.{name}": array for name, array in state_dict(4).items()}
     with pytest.raises(UserError, match=r"torch weights: fc\.weight (is|cannot)"):
         torch_weights.classifier_from_torch(whole | {"fc.weight": value})
-    with pytest.raises(UserError, match="torch weights: 3 is no name"):
+    with pytest.raises(UserError, match="torch weights: 3 is not a name"):
         torch_weights.from_torch(state_dict(4) | {3: np.ones(2)})
 
 
