@@ -4,6 +4,7 @@ Labels, file names and texts come from anywhere. Terminals obey control characte
 overrides change the displayed order of text. Everything printed goes through this module.
 """
 
+import copy
 import json
 import logging
 import re
@@ -55,7 +56,7 @@ class EscapingFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Formats the message, including its traceback."""
         if isinstance(record.args, tuple):
-            record.args = tuple(
-                escaped(str(value)) if isinstance(value, Path) else value for value in record.args
-            )
+            values = (escaped(str(v)) if isinstance(v, Path) else v for v in record.args)
+            record = copy.copy(record)  # other handlers get the arguments as they were
+            record.args = tuple(values)
         return escaped_lines(super().format(record))

@@ -151,7 +151,7 @@ def cache_folder(field: str | None = None) -> Path:
         field: another way to set the folder, for the error, for example `config.data.cache_dir`.
 
     Raises:
-        UserError: XDG_CACHE_HOME is not set and no home folder is known.
+        UserError: XDG_CACHE_HOME is not an absolute path, and no home folder is known.
     """
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if not base.is_absolute():

@@ -24,6 +24,8 @@ WASM = "ort-wasm-simd-threaded"
 def pack_table(keys: np.ndarray, ratios: np.ndarray) -> bytes:
     """Packs ascending keys u32[U] as differences, 7 bits per byte, then ratios f16[U].
 
+    The lowest bits of a difference come first.
+
     >>> pack_table(np.array([3, 203], np.uint32), np.array([1.0, 0.0], np.float16)).hex()
     '03c801003c0000'
     """

@@ -22,6 +22,7 @@ from lstm_flax.checkpoints import format_1
 from lstm_flax.checkpoints.arrays import require_same_arrays
 from lstm_flax.checkpoints.disk_space import require_room, saving
 from lstm_flax.checkpoints.manifest import (
+    DAMAGES,
     MANIFEST,
     DamagedCheckpoint,
     SaveManifest,
@@ -83,7 +84,7 @@ class CheckpointFolder:
                 disturb a save by another process.
 
         Raises:
-            UserError: the name of a folder in the path ends in a colon.
+            UserError: the name of a folder in the path ends in a colon or is not UTF-8.
         """
         require_plain_name(path)
         self.path = path
@@ -245,14 +246,16 @@ class CheckpointFolder:
         try:
             yield
         except Exception as error:
-            forbidden = isinstance(error, PermissionError) or "PERMISSION_DENIED" in str(error)
             unvouched = format_1.is_checkpoint(path) or not path.is_dir()
-            if unvouched and not forbidden:
+            refused = "PERMISSION_DENIED" in str(error) or (
+                isinstance(error, OSError) and error.errno not in DAMAGES
+            )
+            if unvouched and not refused:
                 raise DamagedCheckpoint(one_line(error)) from error
-            kind = type(error).__name__
+            state = "cannot" if unvouched else "is intact, but cannot"
             raise UserError(
-                f"{path}: is intact, but cannot be read here ({kind}: {one_line(error)}); --debug "
-                "shows where"
+                f"{path}: {state} be read here ({type(error).__name__}: {one_line(error)}); "
+                "--debug shows where"
             ) from error
 
 

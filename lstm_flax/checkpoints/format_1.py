@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from lstm_flax.checkpoints.manifest import MANIFEST, DamagedCheckpoint
+from lstm_flax.checkpoints.manifest import DAMAGES, MANIFEST, DamagedCheckpoint, cannot_read
 from lstm_flax.errors import UserError, one_line
 from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.text.ngrams.weights import NgramWeights
@@ -18,12 +18,20 @@ from lstm_flax.untrusted import read_json
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Returns True if a checkpoint has no manifest and its format predates manifests."""
-    if (path / MANIFEST).exists():
-        return False
+    """Returns True if a checkpoint has no manifest and its format predates manifests.
+
+    Raises:
+        UserError: the system refuses to read it.
+    """
     try:
+        if (path / MANIFEST).exists():
+            return False
         return read_json(path / "metadata" / "metadata")["format_version"] == 1
-    except (OSError, ValueError, KeyError, TypeError):
+    except OSError as error:
+        if error.errno in DAMAGES:
+            return False
+        raise cannot_read(path, error) from error
+    except (ValueError, KeyError, TypeError):
         return False
 
 

@@ -24,9 +24,9 @@ from lstm_flax.untrusted import read_json
 MANIFEST = "verification"  # Orbax finishes items in the order of their names, so this one is last
 _FILE = "manifest.json"
 _MARKS = ("commit_success.txt", "_CHECKPOINT_METADATA")
-# Errors of a file that is missing, of another kind, or too large. Any other, as of a missing right
-# or a lost disk, says nothing of what is stored.
-_DAMAGES = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL, errno.EFBIG)
+# Errors of a file that is missing, of another kind, or too large. Any other, such as a missing
+# permission or a lost disk, says nothing about what is stored.
+DAMAGES = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL, errno.EFBIG)
 
 
 class DamagedCheckpoint(Exception):
@@ -104,7 +104,7 @@ def verify(checkpoint: Path) -> Manifest:
 
     Raises:
         DamagedCheckpoint: a file is missing, a link, not a plain file, or differs.
-        UserError: a file may be whole, but cannot be read.
+        UserError: a file may be intact, but cannot be read.
     """
     with reading(checkpoint):
         there = _files(checkpoint)
@@ -130,21 +130,25 @@ def verify(checkpoint: Path) -> Manifest:
 
 @contextlib.contextmanager
 def reading(checkpoint: Path) -> Iterator[None]:
-    """Tells a file that is not what was saved from one that cannot be read now.
+    """Distinguishes files that are not what was saved from files that cannot be read now.
 
     Raises:
-        DamagedCheckpoint: the first.
-        UserError: the second.
+        DamagedCheckpoint: a file is missing, of another kind, or too large.
+        UserError: the system refuses to read a file.
     """
     try:
         yield
     except OSError as error:
-        if error.errno in _DAMAGES:
+        if error.errno in DAMAGES:
             raise DamagedCheckpoint(one_line(error)) from error
-        raise UserError(
-            f"{checkpoint}: cannot be read ({one_line(error)}); give yourself the right to read "
-            "it, or try again"
-        ) from error
+        raise cannot_read(checkpoint, error) from error
+
+
+def cannot_read(checkpoint: Path, error: OSError) -> UserError:
+    """Returns the error for a checkpoint that the system refuses to read."""
+    return UserError(
+        f"{checkpoint}: cannot be read ({one_line(error)}); check its permissions, or try again"
+    )
 
 
 def _files(folder: Path) -> dict[str, Path]:

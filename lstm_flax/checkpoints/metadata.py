@@ -49,7 +49,7 @@ class Metadata:
         config: the configuration it was trained with.
         label_names: C names, in the order of the logits.
         encoder: turns text into the model's inputs; kept in files of its own.
-        data_fingerprint: hash of the encoded training part.
+        data_fingerprint: `Dataset.fingerprint` of the run's data.
         position: `epoch` and `batch` of the next batch.
         history: the run's history.
         machine: where it was saved, see `describe_machine`.

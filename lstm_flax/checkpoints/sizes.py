@@ -64,8 +64,8 @@ def require_honest(where: Path, weights: Any) -> None:
     there = folder_size(where)
     if needed > _LARGEST_RATIO * there + _SMALL:
         raise UserError(
-            f"{where}: {needed:,} bytes of weights, it says, in {there:,} bytes of files; get the "
-            "checkpoint anew"
+            f"{where}: declares {needed:,} bytes of weights, but has {there:,} bytes of files; get "
+            "the checkpoint again"
         )
 
 

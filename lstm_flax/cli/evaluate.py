@@ -45,7 +45,7 @@ def add_to(commands: Commands) -> None:
         help="score only these labelled texts: a table, or a folder with one folder per class",
     )
     parser.add_argument("--text_column", help="in --file; default: as in the run's data, or found")
-    parser.add_argument("--label_column", help="of --file; likewise")
+    parser.add_argument("--label_column", help="in --file; likewise")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -24,7 +24,6 @@ class DataConfig(Section, at="data"):
             alone, for example the pseudo-labels that `lstm-flax predict` writes.
         train_examples: number of examples of the training part to learn from, balanced across
             labels as far as possible; 0 for all.
-            as can be; 0 for all.
         text_column: name of the text's column, field or TFDS feature.
         label_column: name of the label's column, field or TFDS feature.
         development_fraction: fraction of the training examples held out for selection; 0 for none.

@@ -75,7 +75,7 @@ def _parsed(flag: str) -> tuple[str, object]:
 
 
 def _from_program(name: str) -> "ConfigDict":
-    """Returns the result of a .py file's `get_config`, called with the argument after a colon."""
+    """Returns the result of a .py file's `get_config`, given the argument after a colon, if any."""
     name, argument = _split_argument(name)
     path = find_config(name)
     try:

@@ -56,7 +56,7 @@ def checked(value: Any, hint: Any, path: str) -> Any:
         require(abs(value) <= sys.float_info.max, path, value, "must be a finite number")
         return float(value)
     if hint is str:
-        require(_is_encodable(value), path, value, "must be text without NUL or half a character")
+        require(_is_encodable(value), path, value, "must be text without NUL or lone surrogates")
     return value
 
 

@@ -38,7 +38,7 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     """Writes the `dataset.json` of a folder, with a checksum of its values.
 
     Raises:
-        UserError: the folder cannot be made or written.
+        UserError: the folder cannot be created or written.
     """
     content = json.dumps(manifest | {"checksum": digest(manifest)}, ensure_ascii=False)
     write_file(folder / _MANIFEST, content.encode())

@@ -77,7 +77,8 @@ class Dataset:
         tokenizer: the tokenizer that encoded the splits.
         splits: names of the available splits.
         folder: the cache folder, complete in itself.
-        fingerprint: hash of the encoded training split: if equal, so are the labelled batches.
+        fingerprint: hash of the data, its cuts and the tokenizer: if equal, so are the labelled
+            batches.
     """
 
     label_names: tuple[str, ...]
@@ -231,7 +232,7 @@ class Dataset:
                 self.folder / name,
                 sequences,
                 examples.labels,
-                # Only splits that may be cut further need their groups.
+                # Only parts cut off the source's training split need their groups.
                 np.zeros(len(examples)) if examples.groups is None else examples.groups,
                 self.tokenizer.vocab_size,
                 fingerprint,

@@ -31,8 +31,8 @@ class Prefetcher(Iterator[T]):
     def __init__(self, items: Iterable[T], size: int = 2) -> None:
         self._ready: queue.Queue[object] = queue.Queue(maxsize=size)
         self._stop = threading.Event()
-        # The thread holds the queue and the event, not this object, so a prefetcher that goes out
-        # of use is collected and ends its thread.
+        # The thread holds the queue and the event, not this object, so a prefetcher that is
+        # dropped is collected and ends its thread.
         self._thread = threading.Thread(
             target=_produce, args=(items, self._ready, self._stop), name="prefetch", daemon=True
         )

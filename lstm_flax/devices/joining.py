@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
 import jax
-from jax._src.distributed import global_state  # the only access to JAX's key-value store
+from jax._src.distributed import global_state  # the process's number, without touching a device
 
 from lstm_flax.devices.processes import is_loss, store
 from lstm_flax.errors import UserError, one_line
@@ -83,9 +83,7 @@ def joined(
     with _leaving_at_abort(f"the others have not joined within {_JOINING} s (see above)"):
         _initialise(coordinator, num_processes, process_id)
     watch = _Watch()
-    with _leaving_at_abort(
-        "JAX has given up, as it does where another process is lost (see above)"
-    ):
+    with _leaving_at_abort("JAX has given up, as it does when another process is lost (see above)"):
         try:
             yield
         except Exception as error:

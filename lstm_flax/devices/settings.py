@@ -25,8 +25,8 @@ def prepare_jax() -> None:
     """Prepares JAX for a command: finds a device, fixes settings, keeps programs on disk.
 
     Raises:
-        UserError: JAX finds no device of the kind named in the environment, or no cache folder is
-            known.
+        UserError: JAX finds no device of the kind named in the environment, no cache folder is
+            known, or the cache of compiled programs holds links, pipes or devices.
     """
     needed: dict[str, Any] = dict(_NEEDED)
     if str(getattr(jax.config, _GUARD)).startswith("disallow"):  # a guard that only logs may stay

@@ -124,7 +124,7 @@ def confusion_scores(confusion: np.ndarray) -> dict[str, float]:
 
 
 def roc_auc(probabilities: np.ndarray, labels: np.ndarray) -> float | None:
-    """Computes the area under the ROC curve: how often a label's texts rank above all others.
+    """Computes the area under the ROC curve: how often a label's text ranks above another's.
 
     With two labels, it is that of the second; with more, the mean over the labels, each against the
     rest (macro average). Ties count half.

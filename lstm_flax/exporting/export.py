@@ -71,7 +71,7 @@ def check_export(format: str, weights: str, folder: Path) -> None:
 
     Raises:
         UserError: there is no such format, it does not support these weights, a required package is
-            missing, or the folder is in use.
+            missing, or the folder is in use or has a name that is not UTF-8.
     """
     if format not in FORMATS:
         raise UserError(f"format {format!r}: choose {', '.join(FORMATS)}")

@@ -26,7 +26,7 @@ _SAMPLE = 20_000  # texts examined, to limit the time that choosing takes
 _LONGEST = 416  # tokens; more would take minutes per epoch on two cores
 _MOST_PIECES = 30_000
 _SPECIAL_PIECES = 4
-# Steps in all epochs together: a minimum for any data, and more for each class to tell apart.
+# Texts to read in all epochs together: a minimum for any data, and more for each class.
 _TEXTS_TO_READ = 40_000
 _TEXTS_TO_READ_A_CLASS = 600
 _UNBALANCED = 5  # times more examples of the largest class than of the smallest

@@ -56,7 +56,6 @@ def plan_unlabelled(plan: BatchPlan, batcher: Batcher) -> list[np.ndarray]:
     Returns:
         For each batch, i64[n] indices, where n is the number of rows, or 0 if its bucket has no
         unlabelled text.
-        text, 0.
     """
     rows, widths = batcher.batch_size, list(batcher.bucket_widths)
     bucket_of = np.searchsorted(widths, np.minimum(batcher.split.lengths, batcher.max_length))

@@ -195,8 +195,8 @@ def checked_inputs(
         traced, so not known yet, are clipped to 1 to T.
 
     Raises:
-            UserError: shapes or dtypes do not fit, there is no time step, or lengths are not
-                within 1 to T (checked only if their values are known, as outside `jax.jit`).
+        UserError: shapes or dtypes do not fit, there is no time step, or lengths are not within 1
+            to T (checked only if their values are known, as outside `jax.jit`).
     """
     x = jnp.asarray(inputs)
     if x.ndim not in (2, 3):

@@ -40,7 +40,7 @@ def orthogonal(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32)
 
     def reflect(matrix: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         # Reflection `index` acts on the coordinates from `index` on and maps their normal vector
-        # onto axis `index`; that column then undoes the sign chosen to avoid cancellation.
+        # onto axis `index`; the sign chosen to avoid cancellation is undone in that column.
         index, normal = step
         normal = jnp.where(indices >= index, normal, 0.0)
         sign = jnp.where(normal[index] >= 0, 1.0, -1.0)

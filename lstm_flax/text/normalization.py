@@ -114,9 +114,9 @@ def normalization_rules(lowercase: bool) -> dict[str, Any]:
     """Returns the steps of `normalize` as plain values, for programs without this package.
 
     Apply them in this order: replace `entity` by its HTML meaning; replace `break` by a space;
-    replace each code point, from first to last of `characters`, by its replacement; convert the
-    text between matches of `kept` to its `unicode` form; collapse `space` to one space, with none
-    at the ends; finally apply `lowercase`.
+    in each range (first, last, replacement) of `characters`, replace every code point by the
+    replacement; convert the text between matches of `kept` to its `unicode` form; collapse `space`
+    to one space, with none at the ends; finally apply `lowercase`.
 
     >>> rules = normalization_rules(lowercase=True)
     >>> rules["unicode"], rules["characters"][0]

@@ -153,7 +153,7 @@ def _read_binary(file: _Joined, where: str, wanted: set[bytes], size: int, count
             yield word.decode(), _require_sane(vector, f"{where}, word {number}")
     if (buffer[at:] + file.read(_LONGEST_LINE)).strip():
         raise UserError(
-            f"{where}: goes on after the {count:,} words of its first line; get the file anew"
+            f"{where}: goes on after the {count:,} words of its first line; get the file again"
         )
 
 

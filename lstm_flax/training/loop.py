@@ -112,6 +112,9 @@ class Run:
         self.last = open_checkpoints(workdir, "last")
         self.best = open_checkpoints(workdir, "best")
         restored = self._restore(jax.eval_shape(create, {}))
+        for step in self.best.steps():  # Orbax would save no earlier step beside another run's
+            with contextlib.suppress(DamagedCheckpoint):
+                self.require_own(self.best.metadata(step), f"{self.best.path}/{step}")
         if restored is None:
             given = first_params(config, task.dataset, initial)
             state = jax.jit(create, out_shardings=replicated(task.mesh))(given)

@@ -117,7 +117,9 @@ def train(
         processes.from_first(lambda: stack.enter_context(only_one(workdir)))
         begun = (workdir / "log.jsonl").exists()
         run = Run(task, config, workdir, initial, on_log)
+        settings = config.to_dict()
         identity = [dataset.fingerprint, config.training.seed]
+        identity += [settings[name] for name in ("model", "language_model", "optimizer", "recipes")]
         try:
             if run.is_finished and same_places:
                 scored = run.history.best_step if checkpoint == "best" else run.step
@@ -141,7 +143,6 @@ def train(
             if not processes.is_loss(sys.exc_info()[1]):  # do not wait for a lost process
                 run.close()
         trained = load_trained_model(workdir, checkpoint)
-        run.require_own(trained.metadata, str(trained.path))
         results = evaluate_split(trained, config.data, split, show_progress) | run.summary()
         results["seconds"] = round(time.perf_counter() - start, 3)
         results = with_checksum(results, identity)

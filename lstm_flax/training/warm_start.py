@@ -84,9 +84,10 @@ def first_params(config: Config, dataset: Dataset, initial: TrainedModel | None)
 
 
 def kept_params(initial: TrainedModel, label_names: tuple[str, ...]) -> dict[str, Any]:
-    """Returns a run's parameters for another run, without the head if the labels differ.
+    """Returns a run's parameters for another run; if labels differ, without those tied to labels.
 
-    A head for equally many labels would fit, but would confuse the labels of the two runs.
+    These are the head, `ngrams` and `votes`. A head for equally many labels would fit, but would
+    confuse the labels of the two runs.
     """
     same = initial.metadata.label_names == label_names
     of_labels = ("head", "ngrams", "votes")

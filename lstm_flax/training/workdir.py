@@ -30,7 +30,7 @@ def check_workdir(workdir: Path) -> None:
     for kind in ("last", "best"):
         if (workdir / kind).exists() and not (workdir / kind).is_dir():
             raise UserError(
-                f"{workdir / kind}: a file, where checkpoints are to lie; move it away, or choose "
+                f"{workdir / kind}: a file where checkpoints should be; move it away, or choose "
                 "another --workdir"
             )
     if not os.access(there, os.W_OK | os.X_OK):
@@ -114,7 +114,8 @@ def stored_results(
         split: the scored split.
         step: the last training step.
         checkpoint_step: the step of the scored weights.
-        run: plain values that identify the run among others of as many steps: data and seed.
+        run: plain values that identify the run among others of as many steps: data, seed and
+            settings.
     """
     path = workdir / "results.json"
     wanted = {"split": split, "train_steps": step, "checkpoint_step": checkpoint_step}
@@ -128,6 +129,6 @@ def stored_results(
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError):
-        logger.warning("%s: damaged, or not the results of a run; it is scored anew", path)
+        logger.warning("%s: damaged, altered, or of another run or version; scoring again", path)
         return None
     return results

@@ -5,6 +5,8 @@ each epoch's end. Its predictions were printed by that commit.
 """
 
 import dataclasses
+import errno
+import os
 import shutil
 import tarfile
 from pathlib import Path
@@ -14,6 +16,7 @@ import jax
 import numpy as np
 import pytest
 
+from lstm_flax.checkpoints import format_1
 from lstm_flax.checkpoints.folder import find_checkpoints
 from lstm_flax.checkpoints.restore import load_trained_model
 from lstm_flax.config import Config, read_config
@@ -38,6 +41,20 @@ def config(run: Path, tmp_path: Path) -> Config:
     config = read_config(run / "config.json")
     data = dataclasses.replace(config.data, train_path=str(path), cache_dir=str(tmp_path / "cache"))
     return dataclasses.replace(config, data=data)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])
+def test_format_1_that_cannot_be_read_now_is_not_moved(
+    run: Path, config: Config, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(path: Path) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(format_1, "read_json", refuse)
+    there = sorted(path.name for path in (run / "last").iterdir())
+    with pytest.raises(UserError, match=r"cannot be read .*check its permissions"):
+        train(config, run, show_progress=False)
+    assert sorted(path.name for path in (run / "last").iterdir()) == there
 
 
 @pytest.mark.smoke

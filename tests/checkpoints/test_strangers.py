@@ -197,7 +197,7 @@ def test_weights_that_are_not_finite(finished: tuple[Path, dict], tmp_path: Path
 def test_arrays_larger_than_their_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "chunk").write_bytes(bytes(1000))
     require_honest(tmp_path, {"w": jax.ShapeDtypeStruct((1000,), np.float32)})
-    with pytest.raises(UserError, match=r"400,000,000,000 bytes of weights, it says, in 1,000"):
+    with pytest.raises(UserError, match=r"declares 400,000,000,000 bytes of weights, but has 1,0"):
         require_honest(tmp_path, {"w": jax.ShapeDtypeStruct((100_000, 1_000_000), np.float32)})
 
 

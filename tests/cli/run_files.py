@@ -11,8 +11,8 @@ import orbax.checkpoint as ocp
 from lstm_flax.checkpoints.folder import find_checkpoints
 from lstm_flax.config import Config
 from lstm_flax.data.cache_files import read_manifest, write_manifest
-from lstm_flax.data.dataset import open_dataset
-from lstm_flax.data.token_cache import FORMAT_VERSION, write_split
+from lstm_flax.data.dataset import FORMAT_VERSION, open_dataset
+from lstm_flax.data.token_cache import write_split
 from tests.conftest import templated_texts
 
 

@@ -13,10 +13,9 @@ import pytest
 from lstm_flax.config import Config, DataConfig
 from lstm_flax.data import token_cache
 from lstm_flax.data.cache_files import read_manifest, write_manifest
-from lstm_flax.data.dataset import open_dataset
+from lstm_flax.data.dataset import FORMAT_VERSION, open_dataset
 from lstm_flax.data.sources.tfds import TfdsSource
 from lstm_flax.data.token_cache import (
-    FORMAT_VERSION,
     DamagedCacheError,
     read_split,
     write_split,

@@ -68,6 +68,8 @@ def swap_labels(path: Path) -> None:
         ("model.safetensors", lambda path: path.write_bytes(path.read_bytes()[:-1])),
         ("tokenizer.model", Path.unlink),
         ("SHA256SUMS", Path.unlink),
+        ("SHA256SUMS", lambda path: path.write_text("")),
+        ("SHA256SUMS", lambda path: path.write_bytes(path.read_bytes()[:200])),
         ("ngram_ratios.npz", lambda path: (path.unlink(), os.mkfifo(path))),
     ],
 )

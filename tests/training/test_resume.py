@@ -271,7 +271,7 @@ def test_a_checkpoint_that_cannot_be_read_now_stays_where_it_is(
         raise PermissionError(errno.EACCES, "Permission denied", "params")
 
     monkeypatch.setattr(manifest, "_sha256", refuse)
-    with pytest.raises(UserError, match=r"cannot be read \(.*Permission denied.*; give yourself"):
+    with pytest.raises(UserError, match=r"cannot be read \(.*Permission denied.*; check its perm"):
         train(tiny_config, workdir, show_progress=False)
     assert sorted(path.name for path in workdir.rglob("*")) == there
 
@@ -282,6 +282,10 @@ def test_the_best_checkpoint_of_another_run_is_not_scored_as_this_ones(
     for seed in (0, 1):
         config = changed(brief_config, training={"seed": seed})
         train(config, tmp_path / str(seed), show_progress=False)
+    (tmp_path / "fresh").mkdir()
+    shutil.copytree(tmp_path / "0" / "best", tmp_path / "fresh" / "best")
+    with pytest.raises(UserError, match=r"best/.*config\.training\.seed = 0, not 1"):
+        train(config, tmp_path / "fresh", show_progress=False)
     for name in ("best", "results.json"):
         (tmp_path / "1" / name).rename(tmp_path / name)
         (tmp_path / "0" / name).rename(tmp_path / "1" / name)
@@ -325,7 +329,7 @@ def test_secondary_files_that_are_strange_do_not_stop_a_run(
         (workdir / "results.json").write_text(json.dumps(kept))
         results = train(tiny_config, workdir, show_progress=False)
         assert results["confusion"] == finished[1]["confusion"]
-    told = caplog.text.count("results.json: damaged, or not the results")
+    told = caplog.text.count("results.json: damaged, altered, or of another")
     assert told == 3 + len(STRANGE_RESULTS)  # the fourth of the four above is of another run
     assert "config.json" in caplog.text
     assert "log.jsonl:1: not a line of this log; it is dropped" in caplog.text

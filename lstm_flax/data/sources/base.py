@@ -18,7 +18,7 @@ class Source(Protocol):
     cut_by_film: bool = False
 
     def fingerprint(self, split: str) -> str:
-        """Returns a string that changes with the split's texts or labels; cheap to compute."""
+        """Returns a string that changes with the split's texts or labels, without parsing them."""
 
     def load(self, split: str) -> Examples:
         """Loads the examples of one split; reads another split only for its label names."""

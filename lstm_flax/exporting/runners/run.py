@@ -41,8 +41,11 @@ class Model:
 def check_files():
     """Checks that the files are the exported ones; raises ValueError if one is not."""
     try:
-        sums = (FOLDER / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
-        for digest, name in (line.split("  ", 1) for line in sums):
+        lines = (FOLDER / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+        sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+        if "tokenizer.model" not in sums:  # the last line
+            raise ValueError("SHA256SUMS is not the file that was exported")
+        for name, digest in sums.items():
             path = FOLDER / name
             if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
                 raise ValueError(f"{name} is not the file that was exported")

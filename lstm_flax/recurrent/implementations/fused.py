@@ -152,8 +152,8 @@ def _forward(
 ) -> tuple[tuple[jax.Array, list[jax.Array], list[jax.Array]], list[Factors]]:
     """Returns outputs, h_n, c_n and, if `keep`, the factors for the backward pass.
 
-    The input's product comes before the loop if `hoisted`. Otherwise nothing is computed for the
-    steps past the batch's longest row, and the loop skips them.
+    The input's product comes before the loop if `hoisted`. Otherwise the loop ends at the batch's
+    longest row, and the outputs past it are set to zero.
     """
     width, batch, _ = x.shape
     hidden = weights[0].state.shape[0]
