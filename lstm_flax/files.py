@@ -115,6 +115,19 @@ def make_folder(folder: Path) -> None:
         ) from error
 
 
+def is_utf8(name: str) -> bool:
+    r"""Returns True unless a name has bytes that Python kept as lone surrogates.
+
+    >>> is_utf8("café"), is_utf8("caf\udce9")
+    (True, False)
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def cannot_write(path: Path, error: OSError) -> UserError:
     """Returns the error for a file that the system refuses to write."""
     if isinstance(error, FileNotFoundError):

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from lstm_flax import files
+from lstm_flax.checkpoints.folder import require_plain_name
 from lstm_flax.errors import UserError
+from lstm_flax.exporting.export import check_export
 from lstm_flax.files import cache_folder, expanded, write_bytes, write_output, write_text
 
 
@@ -118,3 +120,12 @@ def test_a_home_that_nobody_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert expanded("~/a") == tmp_path / "a"
     with pytest.raises(UserError, match=r"^~nosuchuser/a: no home folder is known for ~nosuchuser"):
         expanded("~nosuchuser/a")
+
+
+def test_names_that_are_not_utf_8_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"r\xff")
+    with pytest.raises(UserError, match=r"a name that is not UTF-8; rename that folder"):
+        require_plain_name(folder / "run")
+    with pytest.raises(UserError, match=r"a name that is not UTF-8, which the exported program"):
+        check_export("safetensors", "float32", folder)
+    assert not list(tmp_path.iterdir())

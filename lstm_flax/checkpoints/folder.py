@@ -33,6 +33,7 @@ from lstm_flax.checkpoints.metadata import Metadata, read_values
 from lstm_flax.checkpoints.plain_files import SaveFiles
 from lstm_flax.devices.processes import anywhere, from_first
 from lstm_flax.errors import UserError, one_line
+from lstm_flax.files import is_utf8
 from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.untrusted import require_own_files
 
@@ -53,20 +54,12 @@ def require_plain_name(path: Path) -> None:
         UserError: the name of one of its folders ends in a colon or is not UTF-8.
     """
     for part in path.absolute().parts:
-        if part.endswith(":") or not _is_unicode(part):
+        if part.endswith(":") or not is_utf8(part):
             kind = "that ends in a colon" if part.endswith(":") else "that is not UTF-8"
             raise UserError(
                 f"{path}: no checkpoint can be below {part!r}, a name {kind}; rename that "
                 "folder, or choose another"
             )
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # bytes that Python kept as lone surrogates
-        return False
-    return True
 
 
 class CheckpointFolder:

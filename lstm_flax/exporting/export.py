@@ -17,7 +17,7 @@ from lstm_flax.checkpoints.restore import TrainedModel
 from lstm_flax.errors import UserError
 from lstm_flax.exporting.description import describe_model, model_card
 from lstm_flax.exporting.state_dict import flat_names, to_state_dict
-from lstm_flax.files import cannot_write, make_folder
+from lstm_flax.files import cannot_write, is_utf8, make_folder
 from lstm_flax.models.classifier import TextClassifier
 from lstm_flax.text.encoder import TextEncoder
 
@@ -85,13 +85,11 @@ def check_export(format: str, weights: str, folder: Path) -> None:
             raise UserError(
                 f"format {format!r} needs the package {package}: pip install 'lstm-flax[export]'"
             )
-    try:
-        str(folder.absolute()).encode()
-    except UnicodeEncodeError:
+    if not is_utf8(str(folder.absolute())):
         raise UserError(
             f"{folder}: a name that is not UTF-8, which the exported program could not open; "
             "choose another"
-        ) from None
+        )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: is there already; name a new folder, or remove it first")
 

@@ -73,7 +73,9 @@ class _Graph:
         self.nodes: list[Any] = []
         self.stored: list[Any] = []
 
-    def add(self, operator: str, *inputs: str, output: str = "", outputs: int = 1, **fields: Any):  # type: ignore[no-untyped-def]
+    def add(
+        self, operator: str, *inputs: str, output: str = "", outputs: int = 1, **fields: Any
+    ) -> Any:
         """Adds one operator; returns the name of its output, or of its several outputs."""
         number = len(self.nodes)
         names = [output or f"{operator}_{number}_{k}" for k in range(outputs)]
