@@ -17,7 +17,7 @@ import numpy as np
 
 from lstm_flax.config import Config
 from lstm_flax.config.files import load_config
-from lstm_flax.data.dataset import open_dataset
+from lstm_flax.data.opening import open_dataset
 from lstm_flax.data.streams import running_text
 from lstm_flax.text.tokenizer import END_ID
 

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lstm_flax.checkpoints.restore import load_trained_model
-from lstm_flax.data.dataset import open_dataset
+from lstm_flax.data.opening import open_dataset
 from lstm_flax.models import TextClassifier
 from lstm_flax.models.classifier import CELLS
 from lstm_flax.recurrent.cells import direction_name

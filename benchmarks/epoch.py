@@ -46,7 +46,7 @@ from reviews import imdb_config, labelled_reviews
 
 from lstm_flax.config import Config, OptimizerConfig, TrainingConfig
 from lstm_flax.data.batching import Batcher, PlannedBatch
-from lstm_flax.data.dataset import open_dataset
+from lstm_flax.data.opening import open_dataset
 from lstm_flax.devices.allocator import keep_freed_memory
 from lstm_flax.models import TextClassifier, init_params
 from lstm_flax.text.tokenized import TokenizedSplit

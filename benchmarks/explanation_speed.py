@@ -8,7 +8,7 @@ import os
 import time
 
 from lstm_flax import Predictor
-from lstm_flax.devices.compilation import keep_compiled_programs
+from lstm_flax.devices.program_cache import keep_compiled_programs
 
 WORDS = "a slow start but the acting is superb and I never lost interest in these people . "
 

@@ -32,7 +32,7 @@ from lstm_flax.checkpoints.folder import open_checkpoints
 from lstm_flax.checkpoints.metadata import History, Metadata, describe_machine
 from lstm_flax.checkpoints.restore import build_model, load_trained_model
 from lstm_flax.config import Config
-from lstm_flax.data.dataset import open_dataset
+from lstm_flax.data.opening import open_dataset
 from lstm_flax.devices.allocator import keep_freed_memory
 from lstm_flax.errors import UserError
 from lstm_flax.evaluation.metrics import MetricSums

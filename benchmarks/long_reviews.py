@@ -25,7 +25,7 @@ from train_case import whole_step
 
 from lstm_flax.checkpoints.restore import load_trained_model
 from lstm_flax.config import Config, default_config
-from lstm_flax.data.dataset import open_dataset
+from lstm_flax.data.opening import open_dataset
 from lstm_flax.evaluation.metrics import MetricSums
 from lstm_flax.models import TextClassifier
 from lstm_flax.training.optimizer import make_optimizer

@@ -15,7 +15,8 @@ import numpy as np
 from lstm_flax.config import Config
 from lstm_flax.config.files import load_config
 from lstm_flax.data.cache_files import digest, read_manifest, write_manifest
-from lstm_flax.data.dataset import FORMAT_VERSION, Dataset, open_dataset
+from lstm_flax.data.dataset import Dataset
+from lstm_flax.data.opening import FORMAT_VERSION, open_dataset
 from lstm_flax.data.sources.imdb_films import film_table
 from lstm_flax.data.token_cache import write_split
 from lstm_flax.errors import UserError

@@ -24,7 +24,7 @@ from typing import Any
 from measuring import HAS_TORCH, start_report, summary, write_report
 from reviews import imdb_config, imdb_flags
 
-from lstm_flax.data.dataset import open_dataset
+from lstm_flax.data.opening import open_dataset
 from lstm_flax.errors import UserError
 
 _TEXT = "A gentle, funny film that earns its tears."

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,9 @@ from typing import BinaryIO
 
 from lstm_flax.errors import UserError, one_line
 from lstm_flax.untrusted import open_plain
+
+_OPEN_FILES = 1_024  # at once; the usual limit of a shell
+_FEWEST_OPEN_FILES = 128  # training a small model needs about 50, and more on many cores
 
 
 def write_text(path: Path, text: str) -> None:
@@ -128,6 +132,23 @@ def is_utf8(name: str) -> bool:
     return True
 
 
+def allow_open_files() -> None:
+    """Raises this process's limit of open files to what training needs, as far as it may.
+
+    Raises:
+        UserError: the system allows too few.
+    """
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed < _OPEN_FILES:
+        allowed = _OPEN_FILES if most == resource.RLIM_INFINITY else min(most, _OPEN_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, most))
+    if allowed < _FEWEST_OPEN_FILES:
+        raise UserError(
+            f"this process may have only {allowed} files open at once, and needs "
+            f"{_FEWEST_OPEN_FILES}; raise the limit (ulimit -n {_OPEN_FILES})"
+        )
+
+
 def cannot_write(path: Path, error: OSError) -> UserError:
     """Returns the error for a file that the system refuses to write."""
     if isinstance(error, FileNotFoundError):
@@ -137,6 +158,13 @@ def cannot_write(path: Path, error: OSError) -> UserError:
     return UserError(
         f"{path}: cannot be written ({one_line(error)}); give the right to write there or make "
         "room, or choose another folder"
+    )
+
+
+def cannot_read(path: Path, error: OSError) -> UserError:
+    """Returns the error for a file or folder that the system refuses to read."""
+    return UserError(
+        f"{path}: cannot be read ({one_line(error)}); check its permissions, or try again"
     )
 
 

@@ -18,6 +18,20 @@ _DEEPEST_JSON = 100  # levels of nested lists and objects
 _LONGEST_NUMBER = 300  # digits; a float holds 308
 _NOT_PLAIN = "a link, pipe or device, not a regular file or folder"
 
+# Errors of a file that is missing, of another kind, or too large.
+_DAMAGES = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL, errno.EFBIG)
+
+
+def is_damage(error: OSError) -> bool:
+    """Returns True if an error of reading a file means that the file is not what was written.
+
+    Any other, such as a missing permission or a lost disk, says nothing about what is stored.
+
+    >>> is_damage(FileNotFoundError(errno.ENOENT, "")), is_damage(OSError(errno.EACCES, ""))
+    (True, False)
+    """
+    return error.errno in _DAMAGES
+
 
 def read_plain(path: Path, largest: int = LARGEST_FILE) -> bytes:
     """Reads an untrusted file: not a link, device or pipe, and of limited size.

@@ -3,6 +3,9 @@
 import errno
 import os
 import pwd
+import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -129,3 +132,18 @@ def test_names_that_are_not_utf_8_are_refused_before_anything_is_written(tmp_pat
     with pytest.raises(UserError, match=r"a name that is not UTF-8, which the exported program"):
         check_export("safetensors", "float32", folder)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("allowed", [8, 40, 127])
+def test_too_few_open_files_are_one_line(allowed: int) -> None:
+    limited = ["sh", "-c", f"ulimit -n {allowed}; exec {sys.executable} -m lstm_flax predict good"]
+    done = subprocess.run(limited, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(rf"error: .*only {allowed} files .*ulimit -n 1024.*\n", done.stderr)
+
+
+def test_the_soft_limit_of_open_files_is_raised() -> None:
+    script = "import resource; from lstm_flax.files import allow_open_files; allow_open_files(); "
+    script += "print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+    limited = ["sh", "-c", f"ulimit -S -n 20; exec {sys.executable} -c '{script}'"]
+    assert int(subprocess.check_output(limited, text=True)) >= 1024

@@ -1,6 +1,7 @@
 """Checkpoints: writing and reading them, and the model that comes with the package.
 
 folder       saves and restores: start here; its arrays: `to_trees` in training/train_state.py
+finding      the checkpoints that a path means
 metadata     everything but the arrays: configuration, labels, position, history
 restore      a model with its weights, from a checkpoint
 pretrained   the packaged model

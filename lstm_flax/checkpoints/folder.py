@@ -22,7 +22,6 @@ from lstm_flax.checkpoints import format_1
 from lstm_flax.checkpoints.arrays import require_same_arrays
 from lstm_flax.checkpoints.disk_space import require_room, saving
 from lstm_flax.checkpoints.manifest import (
-    DAMAGES,
     MANIFEST,
     DamagedCheckpoint,
     SaveManifest,
@@ -35,7 +34,7 @@ from lstm_flax.devices.processes import anywhere, from_first
 from lstm_flax.errors import UserError, one_line
 from lstm_flax.files import is_utf8
 from lstm_flax.text.encoder import TextEncoder
-from lstm_flax.untrusted import require_own_files
+from lstm_flax.untrusted import is_damage, require_own_files
 
 PARAMS, AVERAGED_PARAMS, TRAINING = "params", "averaged_params", "training"
 _ENCODER = "encoder"
@@ -125,7 +124,7 @@ class CheckpointFolder:
 
     def steps(self) -> list[int]:
         """Steps of the complete checkpoints, newest first."""
-        return from_first(lambda: _steps_in(self.path))
+        return from_first(lambda: steps_in(self.path))
 
     def set_aside(self, step: int) -> Path:
         """Moves an unreadable checkpoint out of the way and returns its new path."""
@@ -241,7 +240,7 @@ class CheckpointFolder:
         except Exception as error:
             unvouched = format_1.is_checkpoint(path) or not path.is_dir()
             refused = "PERMISSION_DENIED" in str(error) or (
-                isinstance(error, OSError) and error.errno not in DAMAGES
+                isinstance(error, OSError) and not is_damage(error)
             )
             if unvouched and not refused:
                 raise DamagedCheckpoint(one_line(error)) from error
@@ -257,100 +256,23 @@ def open_checkpoints(workdir: Path, kind: str) -> CheckpointFolder:
     return CheckpointFolder(workdir / kind, keep=_KEPT[kind])
 
 
-def find_checkpoints(path: Path, kind: str) -> tuple[CheckpointFolder, list[int]]:
-    """Finds the checkpoints to restore from; opens them read-only.
-
-    Args:
-        path: a run's folder, its `best` or `last`, or one checkpoint in it; copies work too.
-        kind: `best` or `last`: which to take from a run's folder.
-
-    Returns:
-        The opened folder and the steps of its complete checkpoints, newest first; only the one that
-        `path` names, if it names one.
-
-    Raises:
-        UserError: there is none, or none yet, or `last` is requested but `path` is a checkpoint
-            that may be something else.
-    """
-    given, step = path, None
-    if _is_step(path.name) and (path / "metadata").is_dir():
-        path, step = path.parent, int(path.name)
-    elif (path / kind).is_dir():
-        path = path / kind
-    if not holds_checkpoint(path):
-        last = (path.parent if path.name == "best" else path) / "last"
-        if kind == "best" and holds_checkpoint(last):
-            best = _best_step(last)
-            why = (
-                "no best checkpoint yet, as no epoch of this run has ended; continue the training"
-                if best is None
-                else f"its best checkpoint, of step {best}, is gone; copy it here again"
-            )
-            raise UserError(
-                f"{path}: {why}, or take its newest state with --checkpoint=last (where there is "
-                f"no such flag, name {last})"
-            )
-        if (path / "metadata").is_dir():
-            raise UserError(
-                f"{path}: a checkpoint whose folder is not named by the number of its step; "
-                f"rename it to {path.with_name(_lost_name(path))}"
-            )
-        raise UserError(
-            f"{path}: no checkpoint here; name the folder of a run "
-            "(lstm-flax train --config=... --workdir=DIR makes one)"
-        )
-    if kind == "last" and path.name != "last":
-        raise UserError(
-            f"{given}: a checkpoint by itself, not a run with a `last` one; name the run's folder, "
-            "or leave --checkpoint=last out"
-        )
-    folder = CheckpointFolder(path)
-    steps = folder.steps() if step is None else [step]
-    # The path that the user gave may be a link; its contents, perhaps made by others, must not be.
-    for inside in [path, *(path / str(step) for step in steps)]:
-        if inside not in (given, given.parent) and inside.is_symlink():
-            raise UserError(f"{inside}: a link; put the checkpoints themselves in its place")
-    return folder, steps
-
-
-def _lost_name(checkpoint: Path) -> str:
-    """Returns the step at which a checkpoint was saved; 1 if it is too old to record it.
-
-    Raises:
-        UserError: the checkpoint is damaged.
-    """
-    try:
-        return "1" if format_1.is_checkpoint(checkpoint) else str(verify(checkpoint).step)
-    except DamagedCheckpoint as error:
-        raise UserError(f"{checkpoint}: a damaged checkpoint ({error}); copy it again") from error
-
-
-def _best_step(last: Path) -> int | None:
-    """Returns the step of the best score according to the newest `last` checkpoint, or None."""
-    try:
-        step: int | None = read_values(last / str(_steps_in(last)[0]))["history"].get("best_step")
-    except UserError:
-        return None
-    return step
-
-
 def holds_checkpoint(folder: Path) -> bool:
     """Returns True if a folder holds a complete checkpoint, not only one being saved."""
-    return bool(_steps_in(folder))
+    return bool(steps_in(folder))
 
 
-def _steps_in(folder: Path) -> list[int]:
+def steps_in(folder: Path) -> list[int]:
     """Returns the steps that name folders within a folder, highest first."""
     if not folder.is_dir():
         return []
     names = [child.name for child in folder.iterdir() if child.is_dir()]
-    return sorted((int(name) for name in names if _is_step(name)), reverse=True)
+    return sorted((int(name) for name in names if is_step(name)), reverse=True)
 
 
-def _is_step(name: str) -> bool:
+def is_step(name: str) -> bool:
     r"""Returns True for a number as Python writes it; not for `0010` or non-ASCII digits.
 
-    >>> [_is_step(name) for name in ("10", "0", "0010", "\u00b2", "\uff11", "-1", "10.tmp")]
+    >>> [is_step(name) for name in ("10", "0", "0010", "\u00b2", "\uff11", "-1", "10.tmp")]
     [True, True, False, False, False, False, False]
     """
     return re.fullmatch(r"0|[1-9][0-9]*", name) is not None

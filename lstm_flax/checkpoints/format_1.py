@@ -9,12 +9,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from lstm_flax.checkpoints.manifest import DAMAGES, MANIFEST, DamagedCheckpoint, cannot_read
+from lstm_flax.checkpoints.manifest import MANIFEST, DamagedCheckpoint
 from lstm_flax.errors import UserError, one_line
+from lstm_flax.files import cannot_read
 from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.text.ngrams.weights import NgramWeights
 from lstm_flax.text.tokenizer import Tokenizer
-from lstm_flax.untrusted import read_json
+from lstm_flax.untrusted import is_damage, read_json
 
 
 def is_checkpoint(path: Path) -> bool:
@@ -28,7 +29,7 @@ def is_checkpoint(path: Path) -> bool:
             return False
         return read_json(path / "metadata" / "metadata")["format_version"] == 1
     except OSError as error:
-        if error.errno in DAMAGES:
+        if is_damage(error):
             return False
         raise cannot_read(path, error) from error
     except (ValueError, KeyError, TypeError):

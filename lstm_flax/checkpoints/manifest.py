@@ -7,7 +7,6 @@ own records of when it saved: it writes them even later, and nothing here reads 
 
 import contextlib
 import dataclasses
-import errno
 import hashlib
 import json
 import os
@@ -18,15 +17,13 @@ from typing import Any, NoReturn
 
 import orbax.checkpoint as ocp
 
-from lstm_flax.errors import UserError, one_line
-from lstm_flax.untrusted import read_json
+from lstm_flax.errors import one_line
+from lstm_flax.files import cannot_read
+from lstm_flax.untrusted import is_damage, read_json
 
 MANIFEST = "verification"  # Orbax finishes items in the order of their names, so this one is last
 _FILE = "manifest.json"
 _MARKS = ("commit_success.txt", "_CHECKPOINT_METADATA")
-# Errors of a file that is missing, of another kind, or too large. Any other, such as a missing
-# permission or a lost disk, says nothing about what is stored.
-DAMAGES = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL, errno.EFBIG)
 
 
 class DamagedCheckpoint(Exception):
@@ -139,16 +136,9 @@ def reading(checkpoint: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in DAMAGES:
+        if is_damage(error):
             raise DamagedCheckpoint(one_line(error)) from error
         raise cannot_read(checkpoint, error) from error
-
-
-def cannot_read(checkpoint: Path, error: OSError) -> UserError:
-    """Returns the error for a checkpoint that the system refuses to read."""
-    return UserError(
-        f"{checkpoint}: cannot be read ({one_line(error)}); check its permissions, or try again"
-    )
 
 
 def _files(folder: Path) -> dict[str, Path]:

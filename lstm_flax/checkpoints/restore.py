@@ -8,7 +8,8 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from lstm_flax.checkpoints.folder import CheckpointFolder, evaluated_item, find_checkpoints
+from lstm_flax.checkpoints.finding import find_checkpoints
+from lstm_flax.checkpoints.folder import CheckpointFolder, evaluated_item
 from lstm_flax.checkpoints.manifest import DamagedCheckpoint
 from lstm_flax.checkpoints.metadata import Metadata
 from lstm_flax.checkpoints.sizes import require_finite, require_honest, require_sizes

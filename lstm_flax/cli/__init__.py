@@ -2,8 +2,8 @@
 
 A user's mistake is reported in one line on standard error, with exit status 2; `--debug` shows
 where it was raised. Commands import jax only when they need it, so help and mistakes appear at
-once. Only `main` changes global state of the process: the C allocator, logging, the csv module's
-limit.
+once. Only `main` changes global state of the process: the C allocator, logging, and the limits of
+the csv module and of open files.
 """
 
 import argparse
@@ -36,6 +36,7 @@ from lstm_flax.cli.arguments import Parser, join_values
 from lstm_flax.devices.allocator import keep_freed_memory
 from lstm_flax.display import EscapingFormatter, escaped
 from lstm_flax.errors import UserError, one_line
+from lstm_flax.files import allow_open_files
 from lstm_flax.version import __version__
 
 _INTERRUPTED = 130  # the shell's convention: 128 plus SIGINT's number
@@ -95,6 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name in ("absl", "asyncio"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         logging.getLogger("jax").setLevel(logging.WARNING)  # it logs every backend it lacks
+        allow_open_files()
         status: int = arguments.run(arguments)
         return status
     except UserError as error:

@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
         find_doubts,
         find_leaks,
     )
-    from lstm_flax.data.dataset import open_dataset
+    from lstm_flax.data.opening import open_dataset
 
     config = config_of_data(arguments)
     dataset = open_dataset(config.data, config.tokenizer)

@@ -205,7 +205,7 @@ def _open_lines(arguments: argparse.Namespace, stack: contextlib.ExitStack) -> I
 def _texts_of(predictor: "Predictor", arguments: argparse.Namespace) -> Sequence[str]:
     """Returns the raw texts of a split of the data that the first model was trained on."""
     from lstm_flax.cli.arguments.data_of_model import config_of_model
-    from lstm_flax.data.dataset import open_dataset
+    from lstm_flax.data.opening import open_dataset
 
     metadata = predictor.trained.metadata
     where = str(predictor.trained.path)

@@ -26,7 +26,7 @@ def add_to(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Encodes every split; prints their sizes and the folder."""
     from lstm_flax.config import Config
-    from lstm_flax.data.dataset import open_dataset
+    from lstm_flax.data.opening import open_dataset
 
     config = Config.from_config_dict(load_config(arguments.config, arguments.overrides))
     dataset = open_dataset(config.data, config.tokenizer)

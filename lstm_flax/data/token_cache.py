@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from lstm_flax.errors import one_line
+from lstm_flax.files import cannot_read
 from lstm_flax.text.tokenized import TokenizedSplit, flatten
-from lstm_flax.untrusted import read_json, require_own_files
+from lstm_flax.untrusted import is_damage, read_json, require_own_files
 
 FORMAT_VERSION = 2
 _ARRAYS = ("token_ids", "offsets", "labels", "groups")
@@ -113,6 +114,7 @@ def read_split(
 
     Raises:
         DamagedCacheError: the contents are not what was written.
+        UserError: the system refuses to read them.
     """
     try:
         require_own_files(folder)
@@ -132,6 +134,8 @@ def read_split(
             return None
         raise DamagedCacheError(f"{error.filename} is missing") from error
     except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError) as error:
+        if isinstance(error, OSError) and not is_damage(error):
+            raise cannot_read(folder, error) from error
         raise DamagedCacheError(f"{folder} cannot be read: {one_line(error)}") from error
     for name, found in sums.items():
         if found != expected[name]:

@@ -1,1 +1,1 @@
-"""Placing arrays, compiling programs, managing memory."""
+"""Placing arrays, compiling programs and keeping them, managing memory."""

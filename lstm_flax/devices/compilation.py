@@ -1,4 +1,4 @@
-"""Compiles once per batch shape in a process, and keeps programs on disk for the next process."""
+"""Compiles a function once for each batch shape, several shapes at a time."""
 
 import os
 import sys
@@ -10,25 +10,7 @@ from typing import Any
 import jax
 from tqdm.auto import tqdm
 
-from lstm_flax.files import cache_folder
-from lstm_flax.untrusted import require_own_files
-
-_WORTH_KEEPING = 0.3  # seconds of compilation above which a program is kept on disk
-
-
-def keep_compiled_programs() -> None:
-    """Keeps compiled programs in `cache_folder()` for the next process.
-
-    JAX's own setting takes precedence: if JAX_COMPILATION_CACHE_DIR is set, nothing changes.
-
-    Raises:
-        UserError: no cache folder is known, or it holds links, pipes or devices.
-    """
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        folder = cache_folder("JAX_COMPILATION_CACHE_DIR") / "compiled"
-        require_own_files(folder)  # JAX would wait for a pipe
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", _WORTH_KEEPING)
+from lstm_flax.devices.program_cache import record_checksums
 
 
 class BucketedFunction:
@@ -83,6 +65,7 @@ class BucketedFunction:
             with bar:
                 compiled = pool.map(compile_one, shapes.values())
                 self._compiled.update(zip(shapes, compiled, strict=True))
+            record_checksums()
         finally:  # an interrupt does not wait for buckets still being compiled
             pool.shutdown(wait=False, cancel_futures=True)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from lstm_flax.devices.compilation import keep_compiled_programs
+from lstm_flax.devices.program_cache import keep_compiled_programs
 from lstm_flax.errors import UserError, one_line, some
 
 logger = logging.getLogger(__name__)

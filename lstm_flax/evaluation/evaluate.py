@@ -13,7 +13,8 @@ from jax.sharding import Mesh
 
 from lstm_flax.checkpoints.restore import TrainedModel
 from lstm_flax.config import DataConfig, LanguageModelConfig
-from lstm_flax.data.dataset import Dataset, open_dataset
+from lstm_flax.data.dataset import Dataset
+from lstm_flax.data.opening import open_dataset
 from lstm_flax.data.sources.files import read_labelled
 from lstm_flax.data.sources.imdb_films import film_table
 from lstm_flax.data.sources.rows import columns_like

@@ -15,7 +15,8 @@ from lstm_flax.data.audit import (
     find_doubts,
     find_leaks,
 )
-from lstm_flax.data.dataset import Dataset, open_dataset
+from lstm_flax.data.dataset import Dataset
+from lstm_flax.data.opening import open_dataset
 from lstm_flax.errors import UserError
 from lstm_flax.evaluation.classifier import ClassifierEvaluator
 from lstm_flax.evaluation.metrics import class_probabilities, classification_metrics

@@ -1,10 +1,12 @@
 """A single-process server: uvicorn with a predictor, warmed up, stopped gracefully."""
 
+import contextlib
 import signal
 import socket
 import sys
 from typing import Any
 
+import h11
 import uvicorn
 
 from lstm_flax.errors import UserError, one_line
@@ -31,23 +33,38 @@ def serve(predictor: Predictor, host: str, port: int, limits: Limits) -> None:
     """
     hosts = (*_LOOPBACK, "[::1]") if host in _LOOPBACK else ("*",)
     warm_up(predictor)
-    config = uvicorn.Config(
-        make_app(predictor, limits, hosts),
-        log_level="warning",
-        access_log=False,
-        limit_concurrency=_CONNECTIONS,
-        timeout_keep_alive=15,
-        timeout_graceful_shutdown=int(limits.seconds) + 5,
-        lifespan="on",
-    )
+    server = make_server(predictor, hosts, limits)
     listening = _listen(host, port)
     # uvicorn raises again the signal that stopped it; by then everything is done.
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, lambda *_: None)
     shown = f"[{host}]" if ":" in host else host
     print(f"serving on http://{shown}:{listening.getsockname()[1]}", flush=True)
-    uvicorn.Server(config).run(sockets=[listening])
+    server.run(sockets=[listening])
     print("stopped", file=sys.stderr)
+
+
+def make_server(predictor: Predictor, hosts: tuple[str, ...], limits: Limits) -> uvicorn.Server:
+    """Makes a server that has not begun to listen; the arguments are those of `make_app`."""
+    app = make_app(predictor, limits, hosts)
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        # uvicorn has answered 400 to a body that breaks HTTP; the application's answer is too late.
+        with contextlib.suppress(h11.LocalProtocolError):
+            await app(scope, receive, send)
+
+    return uvicorn.Server(
+        uvicorn.Config(
+            answer,
+            log_level="warning",
+            access_log=False,
+            limit_concurrency=_CONNECTIONS,
+            timeout_keep_alive=15,
+            timeout_graceful_shutdown=int(limits.seconds) + 5,
+            lifespan="on",
+            http="h11",
+        )
+    )
 
 
 def warm_up(predictor: Predictor) -> None:

@@ -15,7 +15,8 @@ import jax
 from lstm_flax.checkpoints.folder import holds_checkpoint
 from lstm_flax.checkpoints.restore import TrainedModel, load_trained_model
 from lstm_flax.config import Config, ModelConfig, read_config
-from lstm_flax.data.dataset import Dataset, open_dataset
+from lstm_flax.data.dataset import Dataset
+from lstm_flax.data.opening import open_dataset
 from lstm_flax.devices import processes
 from lstm_flax.devices.memory import require_memory
 from lstm_flax.devices.sharding import data_mesh, warn_of_idle_devices

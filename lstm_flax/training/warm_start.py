@@ -9,7 +9,8 @@ import numpy as np
 
 from lstm_flax.checkpoints.restore import TrainedModel
 from lstm_flax.config import Config, ModelConfig
-from lstm_flax.data.dataset import Dataset, vocabulary_splits
+from lstm_flax.data.dataset import Dataset
+from lstm_flax.data.opening import vocabulary_splits
 from lstm_flax.errors import UserError, some
 from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.text.ppmi_svd import fit_word_vectors

@@ -64,24 +64,25 @@ def check_same_run(config: Config, workdir: Path) -> bool:
 def only_one(workdir: Path) -> Iterator[None]:
     """Creates a run's folder and locks it: a second process would corrupt its checkpoints.
 
-    The lock is released when its process ends, in any way. File systems without locks are not
-    locked.
+    Both the folder and a file in it are locked: the file may be deleted, and network file systems
+    do not lock folders. The locks are released when their process ends, in any way. File systems
+    without locks are not locked.
 
     Raises:
         UserError: another process holds it, or the folder cannot be created.
     """
     make_folder(workdir)
-    with _open_lock(workdir / ".lock") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"{workdir}: another process trains here; wait for its end, or choose another "
-                "--workdir"
-            ) from None
-        except OSError:  # a file system without locks
-            pass
-        yield
+    try:
+        folder = os.open(workdir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise cannot_write(workdir, error) from error
+    try:
+        _lock(folder, workdir)
+        with _open_lock(workdir / ".lock") as file:
+            _lock(file.fileno(), workdir)
+            yield
+    finally:
+        os.close(folder)
 
 
 def _open_lock(path: Path) -> BinaryIO:
@@ -89,6 +90,17 @@ def _open_lock(path: Path) -> BinaryIO:
         return open_plain(path, os.O_WRONLY | os.O_CREAT)
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def _lock(number: int, workdir: Path) -> None:
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserError(
+            f"{workdir}: another process trains here; wait for its end, or choose another --workdir"
+        ) from None
+    except OSError:  # a file system without locks
+        pass
 
 
 def with_checksum(results: dict[str, Any], run: list[Any]) -> dict[str, Any]:

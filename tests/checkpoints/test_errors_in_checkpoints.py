@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lstm_flax.checkpoints.folder import find_checkpoints
+from lstm_flax.checkpoints.finding import find_checkpoints
 from lstm_flax.checkpoints.metadata import Metadata
 from lstm_flax.checkpoints.restore import load_trained_model
 from lstm_flax.cli import main

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from lstm_flax.checkpoints import format_1
-from lstm_flax.checkpoints.folder import find_checkpoints
+from lstm_flax.checkpoints.finding import find_checkpoints
 from lstm_flax.checkpoints.restore import load_trained_model
 from lstm_flax.config import Config, read_config
 from lstm_flax.errors import UserError

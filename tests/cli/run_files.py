@@ -8,10 +8,10 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from lstm_flax.checkpoints.folder import find_checkpoints
+from lstm_flax.checkpoints.finding import find_checkpoints
 from lstm_flax.config import Config
 from lstm_flax.data.cache_files import read_manifest, write_manifest
-from lstm_flax.data.dataset import FORMAT_VERSION, open_dataset
+from lstm_flax.data.opening import FORMAT_VERSION, open_dataset
 from lstm_flax.data.token_cache import write_split
 from tests.conftest import templated_texts
 

@@ -9,7 +9,9 @@ import pytest
 
 from lstm_flax.config import Config
 from lstm_flax.data import dataset as dataset_module
-from lstm_flax.data.dataset import Dataset, open_dataset
+from lstm_flax.data import opening
+from lstm_flax.data.dataset import Dataset
+from lstm_flax.data.opening import open_dataset
 from lstm_flax.errors import UserError
 from lstm_flax.text.tokenizer import Tokenizer
 
@@ -42,8 +44,9 @@ def forbid(monkeypatch, *names):
         raise AssertionError(f"{names} called")
 
     for name in names:
-        target = Tokenizer if hasattr(Tokenizer, name) else dataset_module
-        monkeypatch.setattr(target, name, refuse)
+        for target in (Tokenizer, dataset_module, opening):
+            if hasattr(target, name):
+                monkeypatch.setattr(target, name, refuse)
 
 
 def test_a_cache_that_cannot_be_written(data_config, tmp_path):

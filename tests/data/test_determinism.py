@@ -14,7 +14,7 @@ from lstm_flax.data.examples import sorted_label_names
 PROGRAM = """
 import hashlib, pathlib, sys
 from lstm_flax.config import Config
-from lstm_flax.data.dataset import open_dataset
+from lstm_flax.data.opening import open_dataset
 data = {"source": "files", "train_path": sys.argv[1], "cache_dir": sys.argv[2]}
 tokenizer = {"kind": "word", "vocab_size": 60}
 config = Config.from_config_dict({"data": data, "tokenizer": tokenizer})

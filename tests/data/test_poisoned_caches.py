@@ -1,6 +1,7 @@
 """Token caches and data sets from elsewhere: whole by their checksums, wrong by content."""
 
 import dataclasses
+import errno
 import json
 import shutil
 import sys
@@ -13,7 +14,7 @@ import pytest
 from lstm_flax.config import Config, DataConfig
 from lstm_flax.data import token_cache
 from lstm_flax.data.cache_files import read_manifest, write_manifest
-from lstm_flax.data.dataset import FORMAT_VERSION, open_dataset
+from lstm_flax.data.opening import FORMAT_VERSION, open_dataset
 from lstm_flax.data.sources.tfds import TfdsSource
 from lstm_flax.data.token_cache import (
     DamagedCacheError,
@@ -65,6 +66,19 @@ def test_arrays_that_no_program_writes(name: str, tmp_path: Path) -> None:
     (wrong,) = POISON[name]
     with pytest.raises(DamagedCacheError, match=f"{wrong}.npy holds what no program writes"):
         read_split(tmp_path / "bad", vocab_size=8, num_labels=2)
+
+
+def test_a_cache_that_cannot_be_read_now_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "good", GOOD)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(np, "load", refuse)
+    with pytest.raises(UserError, match=r"good: cannot be read .*Too many open files"):
+        read_split(tmp_path / "good")
 
 
 @pytest.mark.parametrize("crc32", [{}, None, [1], {"token_ids": "x"}])

@@ -1,12 +1,8 @@
-"""Programs are compiled once for each batch shape, and kept on disk for the next process."""
+"""Programs are compiled once for each batch shape."""
 
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -39,41 +35,6 @@ def test_compiling_ahead_leaves_nothing_to_compile() -> None:
     assert len(traced) == function.compilations == 2
     assert float(function(2.0, tokens(7))) == 28  # a shape that nobody foresaw
     assert function.compilations == 3
-
-
-PROGRAM = """
-import jax, jax.numpy as jnp
-from lstm_flax.devices import compilation
-compilation._WORTH_KEEPING = 0.0
-compilation.keep_compiled_programs()
-print(jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones((4, 4)))[0, 0])
-"""
-
-
-def run_program(home: Path, **variables: str) -> None:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "XDG_"))}
-    environment |= {"HOME": str(home), "JAX_PLATFORMS": "cpu", **variables}
-    subprocess.run([sys.executable, "-c", PROGRAM], env=environment, check=True, timeout=120)
-
-
-def test_the_next_process_finds_what_was_compiled(tmp_path: Path) -> None:
-    folder = tmp_path / ".cache" / "lstm_flax" / "compiled"
-    run_program(tmp_path)
-    kept = {path.name for path in folder.iterdir() if not path.name.endswith("-atime")}
-    assert kept
-    run_program(tmp_path)
-    assert {path.name for path in folder.iterdir() if not path.name.endswith("-atime")} == kept
-
-
-def test_the_cache_lies_where_xdg_says(tmp_path: Path) -> None:
-    run_program(tmp_path, XDG_CACHE_HOME=str(tmp_path / "xdg"))
-    assert any((tmp_path / "xdg" / "lstm_flax" / "compiled").iterdir())
-    assert not (tmp_path / ".cache").exists()
-
-
-def test_a_folder_the_user_has_chosen_is_left_alone(tmp_path: Path) -> None:
-    run_program(tmp_path, JAX_COMPILATION_CACHE_DIR=str(tmp_path / "mine"))
-    assert not (tmp_path / ".cache").exists()
 
 
 def test_an_interruption_does_not_wait_for_what_is_being_compiled(

@@ -9,7 +9,7 @@ import pytest
 
 from lstm_flax.checkpoints.restore import TrainedModel, load_trained_model
 from lstm_flax.config import Config
-from lstm_flax.data.dataset import open_dataset
+from lstm_flax.data.opening import open_dataset
 from lstm_flax.errors import UserError
 from lstm_flax.evaluation.classifier import ClassifierEvaluator
 from lstm_flax.evaluation.evaluate import evaluate_ensemble, evaluate_split

@@ -18,7 +18,7 @@ from train_case import Size, random_batch
 
 from lstm_flax.config import Config, ModelConfig
 from lstm_flax.data.batching import PlannedBatch
-from lstm_flax.data.dataset import open_dataset
+from lstm_flax.data.opening import open_dataset
 from lstm_flax.data.token_cache import read_split
 from lstm_flax.models import TextClassifier, apply_classifier, init_params
 from lstm_flax.training.train_state import make_key

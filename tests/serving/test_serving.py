@@ -1,8 +1,10 @@
 """The server's answers, limits, batching, and its end, with a predictor that needs no model."""
 
 import asyncio
+import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +25,7 @@ from lstm_flax.inference.predictor import Predictor  # noqa: E402
 from lstm_flax.serving.app import make_app  # noqa: E402
 from lstm_flax.serving.request_batching import RequestBatcher  # noqa: E402
 from lstm_flax.serving.requests import Limits  # noqa: E402
+from lstm_flax.serving.server import make_server  # noqa: E402
 from tests.conftest import templated_texts  # noqa: E402
 
 REQUESTS = 12
@@ -207,6 +210,31 @@ def test_texts_are_explained_as_the_predictor_explains_them(ngram_predictor: Pre
         assert described["words"]["items"]["properties"].keys() == found[0]["words"][0].keys()
 
     with_client(ask, Limits(explained=3), ngram_predictor)
+
+
+@pytest.mark.parametrize("path", ["/predict", "/nowhere"])
+@pytest.mark.parametrize("host", ["localhost", "elsewhere.example"])
+def test_a_body_that_breaks_http_is_answered_without_a_traceback(
+    path: str, host: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = make_server(Lengths(), ("localhost",), Limits())
+    listening = socket.create_server(("127.0.0.1", 0))
+    running = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    running.start()
+    logging.getLogger("uvicorn.error").addHandler(caplog.handler)  # uvicorn's do not propagate
+    try:
+        for body in (b"zz\r\nhello\r\n", b"5\r\nhelloXX\r\n"):
+            head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+            with socket.create_connection(listening.getsockname(), timeout=10) as client:
+                client.sendall(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n" + body)
+                assert client.recv(100).startswith(b"HTTP/1.1 400")
+    finally:
+        server.should_exit = True
+        running.join(20)
+        logging.getLogger("uvicorn.error").removeHandler(caplog.handler)
+    assert not running.is_alive()
+    assert caplog.records
+    assert not any(record.exc_info for record in caplog.records)
 
 
 def test_batches_hold_whole_requests_up_to_a_limit() -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_flax.checkpoints.folder import find_checkpoints
+from lstm_flax.checkpoints.finding import find_checkpoints
 from lstm_flax.checkpoints.restore import load_trained_model
 from lstm_flax.config import Config
-from lstm_flax.data.dataset import open_dataset
+from lstm_flax.data.opening import open_dataset
 from lstm_flax.data.streams import running_text
 from lstm_flax.errors import UserError
 from lstm_flax.evaluation.evaluate import evaluate_split

@@ -10,7 +10,7 @@ import pytest
 from lstm_flax.checkpoints.restore import load_trained_model
 from lstm_flax.cli import main
 from lstm_flax.config import Config
-from lstm_flax.data.dataset import open_dataset
+from lstm_flax.data.opening import open_dataset
 from lstm_flax.errors import UserError
 from lstm_flax.training.loop import Run
 from lstm_flax.training.train import train

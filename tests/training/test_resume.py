@@ -17,7 +17,8 @@ import optax
 import pytest
 
 from lstm_flax.checkpoints import manifest
-from lstm_flax.checkpoints.folder import find_checkpoints, holds_checkpoint
+from lstm_flax.checkpoints.finding import find_checkpoints
+from lstm_flax.checkpoints.folder import holds_checkpoint
 from lstm_flax.checkpoints.restore import load_trained_model
 from lstm_flax.config import Config, read_config
 from lstm_flax.devices.compilation import BucketedFunction
@@ -222,9 +223,13 @@ def test_what_failed_before_its_first_checkpoint_leaves_the_folder_free(
 def test_a_folder_where_another_process_trains_is_left_alone(
     brief_config: Config, tmp_path: Path
 ) -> None:
-    with only_one(tmp_path), pytest.raises(UserError, match="another process trains here; wait"):
-        train(brief_config, tmp_path, show_progress=False)
-    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    with only_one(tmp_path):
+        with pytest.raises(UserError, match="another process trains here; wait"):
+            train(brief_config, tmp_path, show_progress=False)
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+        (tmp_path / ".lock").unlink()
+        with pytest.raises(UserError, match="another process trains here; wait"):
+            train(brief_config, tmp_path, show_progress=False)
     train(brief_config, tmp_path, show_progress=False)
 
 

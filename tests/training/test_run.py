@@ -14,7 +14,8 @@ import pytest
 from lstm_flax.checkpoints.folder import holds_checkpoint
 from lstm_flax.checkpoints.restore import load_trained_model
 from lstm_flax.config import Config
-from lstm_flax.data.dataset import Dataset, open_dataset
+from lstm_flax.data.dataset import Dataset
+from lstm_flax.data.opening import open_dataset
 from lstm_flax.errors import UserError
 from lstm_flax.training.train import train
 from lstm_flax.training.warm_start import take_params
