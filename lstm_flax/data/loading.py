@@ -115,14 +115,17 @@ def _cut_part(config: DataConfig, source: Source, split: str) -> Examples:
     }
     if not any(fractions.values()):
         return _with_extra(config, _drawn(config, whole)) if split == "train" else whole
-    parts = cut(
-        groups,
-        whole.labels,
-        fractions["development"],
-        fractions["test"],
-        config.split_seed,
-        stratify=not source.cut_by_film,
-    )
+    try:
+        parts = cut(
+            groups,
+            whole.labels,
+            fractions["development"],
+            fractions["test"],
+            config.split_seed,
+            stratify=not source.cut_by_film,
+        )
+    except UserError as error:
+        raise UserError(f"{_named(config)}: {error}") from error
     part = whole.select(parts[split])
     if split != "train":
         return part
@@ -174,10 +177,15 @@ def _with_extra(
     )
 
 
-def _check_training_examples(examples: Examples, config: DataConfig) -> None:
-    where = f"config.data.source = {config.source!r}"
+def _named(config: DataConfig) -> str:
+    """Names the training texts in errors."""
     if config.source == "files":
-        where = str(config.train_path)
+        return str(config.train_path)
+    return f"config.data.source = {config.source!r}"
+
+
+def _check_training_examples(examples: Examples, config: DataConfig) -> None:
+    where = _named(config)
     if not len(examples):
         raise UserError(f"{where}: no examples; the training data is empty")
     counts = np.bincount(examples.labels, minlength=len(examples.label_names))

@@ -65,8 +65,9 @@ def cut(
             classes = len(strata)
             if 2 * classes > len(unique):
                 raise UserError(
-                    f"{classes} labels for {len(unique)} different texts leave no {name} part; "
-                    "give each label several texts (or is the label in another column?)"
+                    f"{len(labels):,} examples with only {len(unique):,} different text(s) for "
+                    f"{len(np.unique(labels)):,} labels leave no {name} part; give each "
+                    "label several texts (or is the label in another column?)"
                 )
             raise UserError(
                 f"config.data.{name}_fraction = {fraction:g}: {len(labels)} examples are too few "

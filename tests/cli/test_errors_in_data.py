@@ -86,6 +86,15 @@ def test_empty_data_one_class_empty_text(
     assert not (tmp_path / "run").exists()
 
 
+def test_texts_that_are_all_the_same_are_reported_with_their_file(
+    capsys: Any, tmp_path: Path
+) -> None:
+    records = [{"text": "good", "label": label} for label in ("neg", "pos") * 30]
+    same = write_jsonl(tmp_path / "same.jsonl", records)
+    line = mistake(capsys, *train_arguments(tmp_path, train_path=same, development_fraction=0.1))
+    assert line.startswith(f"error: {same}: 60 examples")
+
+
 def test_a_label_that_only_the_test_part_has_is_found_before_training(
     capsys: Any, tmp_path: Path, good_file: Path
 ) -> None:
