@@ -48,7 +48,7 @@ from reviews import cache_flags, write_made_up_cache, write_unlabelled
 
 from lstm_flax.config import read_config
 from lstm_flax.errors import UserError
-from lstm_flax.training.interruption import StopRequest
+from lstm_flax.training.run.interruption import StopRequest
 
 _CONFIGS = Path(__file__).parents[1] / "configs"
 _SPLITS = ("train", "development", "test", "unsupervised")

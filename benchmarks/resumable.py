@@ -19,7 +19,7 @@ from typing import Any
 
 from measuring import write_report
 
-from lstm_flax.training.interruption import StopRequest
+from lstm_flax.training.run.interruption import StopRequest
 
 STOPPED = 130
 _PATIENCE = 60.0  # seconds between asking a command to stop and killing it

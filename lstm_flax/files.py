@@ -119,14 +119,14 @@ def make_folder(folder: Path) -> None:
         ) from error
 
 
-def is_utf8(name: str) -> bool:
-    r"""Returns True unless a name has bytes that Python kept as lone surrogates.
+def is_utf8(text: str) -> bool:
+    r"""Returns True unless a text has lone surrogates, as Python keeps bytes of a file's name.
 
     >>> is_utf8("café"), is_utf8("caf\udce9")
     (True, False)
     """
     try:
-        name.encode()
+        text.encode()
     except UnicodeEncodeError:
         return False
     return True

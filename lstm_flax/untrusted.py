@@ -1,5 +1,6 @@
 """Reads files from untrusted sources without following links, blocking or exhausting memory."""
 
+import contextlib
 import errno
 import json
 import math
@@ -9,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from lstm_flax.errors import UserError
+from lstm_flax.errors import UserError, one_line
 
 LARGEST_FILE = 50_000_000  # bytes of a file read at once, for example a tokenizer
 LARGEST_JSON = 10_000_000  # a configuration, results; its lists take 20 times as much memory
@@ -110,6 +111,31 @@ def _finite(text: str) -> float:
 
 def _not_finite(text: str) -> NoReturn:
     raise ValueError(f"{text[:20]} is not a finite number")
+
+
+@contextlib.contextmanager
+def reading_arrays() -> Iterator[None]:
+    """Raises `ValueError` for whatever NumPy raises when it reads a damaged array.
+
+    It parses an array's header as Python, so that may be almost anything, and it allocates what the
+    header asks for.
+
+    >>> with reading_arrays():
+    ...     compile("{'shape': (3", "header", "eval")
+    Traceback (most recent call last):
+    ...
+    ValueError: not an array that NumPy has written ('(' was never closed (header, line 1))
+
+    Raises:
+        OSError: as it was.
+        ValueError: any other error.
+    """
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise ValueError(f"not an array that NumPy has written ({one_line(error)})") from error
 
 
 def read_lines(path: Path) -> Iterator[str]:

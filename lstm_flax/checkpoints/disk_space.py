@@ -23,6 +23,8 @@ def saving(folder: Path) -> Iterator[None]:
     except ValueError as error:
         # TensorStore gives the database, the file and the call before the reason.
         message, code, _ = str(error).partition(" [os_error_code")
+        if not folder.exists():
+            raise UserError(f"{folder}: was removed during the training") from error
         if not code:
             raise
         raise _cannot_save(folder, message.split(": ")[-1]) from error

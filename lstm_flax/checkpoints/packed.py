@@ -19,6 +19,7 @@ from lstm_flax.devices.sharding import data_mesh, replicated
 from lstm_flax.errors import UserError, one_line
 from lstm_flax.models import init_params
 from lstm_flax.text.encoder import TextEncoder
+from lstm_flax.untrusted import reading_arrays
 
 _NAME = "a pickled model"
 _STEP = "step"
@@ -88,7 +89,7 @@ def unpack(content: bytes) -> TrainedModel:
 
 def _tree(content: bytes) -> dict[str, Any]:
     tree: dict[str, Any] = {}
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+    with reading_arrays(), np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         for name in arrays.files:
             *sections, leaf = name.split("/")
             place = tree

@@ -137,8 +137,7 @@ def _advice(error: RuntimeError | MemoryError | ValueError) -> str | None:
     """Returns advice, one line, for JAX errors caused by machine or environment; else None."""
     message = one_line(error)
     if isinstance(error, ValueError):
-        named = [name for name in os.environ if name.startswith("JAX_")]
-        at_fault = [name for name in named if name.lower() in message.lower()]
+        at_fault = [name for name, value in os.environ.items() if _blames(message, name, value)]
         return f"{at_fault[0]}: {message}; unset it, or set it right" if at_fault else None
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in message:
         return (
@@ -146,6 +145,13 @@ def _advice(error: RuntimeError | MemoryError | ValueError) -> str | None:
             "the sizes in config.model"
         )
     return None
+
+
+def _blames(message: str, name: str, value: str) -> bool:
+    """Returns True if an error's message is about an environment variable of JAX or tqdm."""
+    if name.startswith("JAX_"):  # named as a setting: jax_default_device or jax.default_device
+        return name.lower() in message.lower().replace(".", "_")
+    return name.startswith("TQDM_") and repr(value) in message
 
 
 def _escape_what_the_terminal_lacks() -> None:

@@ -15,7 +15,7 @@ from lstm_flax.cli.arguments import (
     given_path,
 )
 from lstm_flax.cli.arguments.own_data import add_data, config_of_data
-from lstm_flax.training.interruption import EXIT_STATUS, Interrupted, leaving_at_once
+from lstm_flax.training.run.interruption import EXIT_STATUS, Interrupted, leaving_at_once
 
 if TYPE_CHECKING:
     from lstm_flax.config import Config
@@ -74,7 +74,7 @@ def _train_joined(arguments: argparse.Namespace, config: "Config") -> int:
     prepare_for_long_runs()
     board = None
     if arguments.tensorboard and is_first():
-        from lstm_flax.training.tensorboard import TensorBoardLog
+        from lstm_flax.training.run.tensorboard import TensorBoardLog
 
         board = TensorBoardLog(arguments.workdir / "tensorboard")
     try:

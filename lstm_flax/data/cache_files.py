@@ -10,9 +10,9 @@ from typing import Any
 from lstm_flax.data.examples import are_label_names
 from lstm_flax.data.loading import SPLITS
 from lstm_flax.errors import UserError
-from lstm_flax.files import replace_file
+from lstm_flax.files import cannot_read, replace_file
 from lstm_flax.text.tokenizer import Tokenizer
-from lstm_flax.untrusted import read_json, read_plain
+from lstm_flax.untrusted import is_damage, read_json, read_plain
 
 _MANIFEST = "dataset.json"
 
@@ -23,10 +23,18 @@ def digest(values: Any) -> str:
 
 
 def read_manifest(folder: Path, version: int) -> dict[str, Any] | None:
-    """Reads a folder's `dataset.json`; None if missing, damaged or of another version."""
+    """Reads a folder's `dataset.json`; None if missing, damaged or of another version.
+
+    Raises:
+        UserError: the system refuses to read it.
+    """
     try:
         manifest = read_json(folder / _MANIFEST)
-    except (OSError, ValueError, RecursionError):
+    except OSError as error:
+        if not is_damage(error):
+            raise cannot_read(folder / _MANIFEST, error) from error
+        return None
+    except ValueError:
         return None
     if not isinstance(manifest, dict) or manifest.get("format") != version:
         return None
@@ -58,10 +66,20 @@ def _is_sound(manifest: dict[str, Any]) -> bool:
 
 
 def read_tokenizer(path: Path) -> Tokenizer | None:
-    """Reads a tokenizer file; None if it is missing or damaged."""
+    """Reads a tokenizer file; None if it is missing or damaged.
+
+    Raises:
+        UserError: the system refuses to read it.
+    """
     try:
-        return Tokenizer.from_bytes(read_plain(path))
-    except (OSError, UserError):
+        content = read_plain(path)
+    except OSError as error:
+        if not is_damage(error):
+            raise cannot_read(path, error) from error
+        return None
+    try:
+        return Tokenizer.from_bytes(content)
+    except UserError:
         return None
 
 

@@ -16,6 +16,7 @@ from lstm_flax.data.sources.imdb import is_prepared
 from lstm_flax.data.sources.imdb_films import film_groups
 from lstm_flax.data.sources.tfds import tfds_folder
 from lstm_flax.data.splits import cut, draw_balanced
+from lstm_flax.data.tables.lines import require_file
 from lstm_flax.errors import UserError, some
 from lstm_flax.files import expanded
 from lstm_flax.text.hashing import text_hashes
@@ -249,8 +250,10 @@ def extra_fingerprint(config: DataConfig) -> str:
     """
     if config.extra_train_path is None:
         return ""
+    path = expanded(config.extra_train_path)
+    require_file(path)
     try:
-        with expanded(config.extra_train_path).open("rb") as file:
+        with path.open("rb") as file:
             return hashlib.file_digest(file, "blake2b").hexdigest()[:16]
     except OSError as error:
         raise UserError(

@@ -20,7 +20,7 @@ import numpy as np
 from lstm_flax.errors import one_line
 from lstm_flax.files import cannot_read
 from lstm_flax.text.tokenized import TokenizedSplit, flatten
-from lstm_flax.untrusted import is_damage, read_json, require_own_files
+from lstm_flax.untrusted import is_damage, read_json, reading_arrays, require_own_files
 
 FORMAT_VERSION = 2
 _ARRAYS = ("token_ids", "offsets", "labels", "groups")
@@ -123,11 +123,12 @@ def read_split(
             return None
         if fingerprint is not None and manifest["fingerprint"] != fingerprint:
             return None
-        arrays = {
-            name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-            for name in _ARRAYS
-        }
-        sums = {name: _crc32(array) for name, array in arrays.items()}
+        with reading_arrays():
+            arrays = {
+                name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+                for name in _ARRAYS
+            }
+            sums = {name: _crc32(array) for name, array in arrays.items()}
         expected = {name: int(manifest["crc32"][name]) for name in _ARRAYS}
     except FileNotFoundError as error:
         if not folder.exists():

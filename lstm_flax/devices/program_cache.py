@@ -7,12 +7,15 @@ copied over another would crash a later process or, worse, compute something els
 import atexit
 import contextlib
 import hashlib
+import importlib
 import logging
 import os
+import warnings
 from pathlib import Path
 
 import jax
 
+from lstm_flax.errors import one_line
 from lstm_flax.files import cache_folder, replace_file
 from lstm_flax.untrusted import read_plain, require_own_files
 
@@ -37,7 +40,12 @@ def keep_compiled_programs() -> None:
         return
     folder = _folder()
     require_own_files(folder)  # JAX would wait for a pipe
+    if folder.exists() and not folder.is_dir():
+        logger.warning("%s: not a folder; programs are compiled anew by each process", folder)
+        return
     _drop_changed(folder)
+    # A program that cannot be read has had its line, and a full disk will be noticed elsewhere.
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
     jax.config.update(_SETTING, str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _WORTH_KEEPING)
     atexit.register(record_checksums)
@@ -51,9 +59,11 @@ def record_checksums() -> None:
     for program in Path(kept_in).glob(f"*{_PROGRAM}"):
         path = _checksum_path(program)
         if not path.exists():
-            # The program is only compiled again if another process has removed it, or disk is full.
+            # Without a checksum, the program is compiled again by the next process.
             with contextlib.suppress(OSError):
-                replace_file(path, _checksum(program))
+                content = read_plain(program, _LARGEST)
+                if _is_whole(content):  # another process may be writing it
+                    replace_file(path, _checksum(program.name, content))
 
 
 def _drop_changed(folder: Path) -> None:
@@ -64,9 +74,15 @@ def _drop_changed(folder: Path) -> None:
         _remove(path)
     changed = 0
     for program in programs:
-        path, intact = _checksum_path(program), False
-        with contextlib.suppress(OSError):
-            intact = read_plain(path) == _checksum(program)
+        path = _checksum_path(program)
+        try:
+            content = read_plain(program, _LARGEST)
+            intact = path.exists() and read_plain(path) == _checksum(program.name, content)
+        except FileNotFoundError:  # another process has removed it
+            continue
+        except OSError as error:
+            logger.warning("%s: cannot be used (%s); compiling it again", program, one_line(error))
+            continue
         if not intact:
             changed += path.exists()
             _remove(program)
@@ -76,14 +92,22 @@ def _drop_changed(folder: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):  # already gone; or a folder, which JAX ignores
+    with contextlib.suppress(OSError):  # another process has removed it
         path.unlink()
 
 
-def _checksum(program: Path) -> bytes:
+def _checksum(name: str, content: bytes) -> bytes:
     """Returns a checksum of name and content, since each name is right for one program only."""
-    content = program.name.encode() + b"\0" + read_plain(program, _LARGEST)
-    return hashlib.sha256(content).hexdigest().encode()
+    return hashlib.sha256(name.encode() + b"\0" + content).hexdigest().encode()
+
+
+def _is_whole(content: bytes) -> bool:
+    """Returns True if a program can be decompressed by one of the modules that JAX uses."""
+    for module in ("zlib", "compression.zstd", "zstandard"):
+        with contextlib.suppress(Exception):  # not installed, or each module's own error
+            importlib.import_module(module).decompress(content)
+            return True
+    return False
 
 
 def _checksum_path(program: Path) -> Path:

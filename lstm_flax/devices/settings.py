@@ -14,6 +14,7 @@ logger = logging.getLogger(__name__)
 # The packages that training relies on do not work with other values of these.
 _NEEDED = {
     "jax_disable_jit": False,  # programs are compiled ahead of their first use
+    "jax_no_tracing": False,
     "jax_numpy_rank_promotion": "allow",
     "jax_numpy_dtype_promotion": "standard",
 }

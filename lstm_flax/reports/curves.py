@@ -1,14 +1,13 @@
 """Reads the learning curves of a run from its log."""
 
 import dataclasses
-import json
 from array import array
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lstm_flax.untrusted import read_lines
+from lstm_flax.untrusted import parse_json, read_lines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +25,7 @@ class Curves:
     development: np.ndarray
 
 
+_LARGEST = 2**53  # whole numbers up to here are exact in a float64
 _CURVES = {
     "loss": ("train", ("step", "loss")),
     "training": ("epoch", ("step", "train_accuracy")),
@@ -68,12 +68,12 @@ def _object(line: str) -> dict[str, Any]:
     if not line.startswith("{"):  # as every line of a log does; of others there may be millions
         return {}
     try:
-        values = json.loads(line)
-    except (ValueError, RecursionError):
+        values = parse_json(line.encode())
+    except ValueError:
         return {}
     return values if isinstance(values, dict) else {}
 
 
 def _is_number(value: Any) -> bool:
-    """Returns True for a number that a float64 holds; the log has NaN for a non-finite loss."""
-    return isinstance(value, float) or (type(value) is int and abs(value) < 2**53)
+    """Returns True for a number that can be drawn; no run has larger ones."""
+    return type(value) in (int, float) and abs(value) < _LARGEST

@@ -7,6 +7,8 @@ from typing import Any
 
 from starlette.requests import Request
 
+from lstm_flax.files import is_utf8
+
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
@@ -91,6 +93,8 @@ def check_texts(values: Any, limits: Limits) -> list[str]:
             raise RefusedError(422, f"{where}: must be a string")
         if not text.strip():
             raise RefusedError(422, f"{where}: is empty")
+        if not is_utf8(text):
+            raise RefusedError(422, f"{where}: contains half a surrogate pair")
         if "\0" in text:
             raise RefusedError(422, f"{where}: contains a NUL character")
     return texts

@@ -35,9 +35,13 @@ def serve(predictor: Predictor, host: str, port: int, limits: Limits) -> None:
     warm_up(predictor)
     server = make_server(predictor, hosts, limits)
     listening = _listen(host, port)
-    # uvicorn raises again the signal that stopped it; by then everything is done.
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    signal.signal(signal.SIGINT, lambda *_: None)
+
+    def stop(*_: Any) -> None:
+        """Stops a server that has just begun; later, uvicorn's own handler comes first."""
+        server.should_exit = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
     shown = f"[{host}]" if ":" in host else host
     print(f"serving on http://{shown}:{listening.getsockname()[1]}", flush=True)
     server.run(sockets=[listening])
@@ -84,6 +88,7 @@ def _listen(host: str, port: int) -> socket.socket:
     address: Any = (host, port)
     try:
         listening.bind(address)
+        listening.listen(_CONNECTIONS)
     except (OSError, OverflowError) as error:
         listening.close()
         raise UserError(

@@ -24,7 +24,7 @@ from lstm_flax.text.ngrams.weights import NgramWeights
 from lstm_flax.text.normalization import NORMALIZATION_VERSION
 from lstm_flax.text.tokenized import TokenizedSplit
 from lstm_flax.text.tokenizer import KINDS, Tokenizer
-from lstm_flax.untrusted import LARGEST_JSON, parse_json
+from lstm_flax.untrusted import LARGEST_JSON, parse_json, reading_arrays
 
 _FORMAT = 1
 _TOKENIZER = "tokenizer.model"
@@ -232,7 +232,7 @@ def _read_arrays(content: bytes) -> dict[str, np.ndarray]:
         unpacked = sum(entry.file_size for entry in packed.infolist())
     if unpacked > _LARGEST_RATIO * len(content) + _SMALL:
         raise ValueError(f"{_WEIGHTS} has {len(content):,} bytes and would unpack to {unpacked:,}")
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+    with reading_arrays(), np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         return {name: arrays[name] for name in _ARRAYS}
 
 

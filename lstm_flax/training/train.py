@@ -29,21 +29,21 @@ from lstm_flax.recurrent.implementations.dispatch import choose_implementation
 from lstm_flax.recurrent.processor import products_dtype, warn_of_slow_dtype
 from lstm_flax.text.tokenizer import Tokenizer
 from lstm_flax.text.vectors import require_vectors
-from lstm_flax.training.loop import Run
-from lstm_flax.training.progress import OnLog
 from lstm_flax.training.recipe import Recipe
-from lstm_flax.training.tasks import Task
-from lstm_flax.training.tasks.classifier import ClassifierTask
-from lstm_flax.training.tasks.language_model import LanguageModelTask
-from lstm_flax.training.train_state import make_key
-from lstm_flax.training.warm_start import describe_taken, kept_params
-from lstm_flax.training.workdir import (
+from lstm_flax.training.run.loop import Run
+from lstm_flax.training.run.progress import OnLog
+from lstm_flax.training.run.workdir import (
     check_same_run,
     check_workdir,
     only_one,
     stored_results,
     with_checksum,
 )
+from lstm_flax.training.tasks import Task
+from lstm_flax.training.tasks.classifier import ClassifierTask
+from lstm_flax.training.tasks.language_model import LanguageModelTask
+from lstm_flax.training.train_state import make_key
+from lstm_flax.training.warm_start import describe_taken, kept_params
 
 logger = logging.getLogger(__name__)
 

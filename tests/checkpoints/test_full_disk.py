@@ -10,9 +10,10 @@ from typing import Any
 import orbax.checkpoint as ocp
 import pytest
 
+from lstm_flax.checkpoints.disk_space import saving
 from lstm_flax.config import Config
 from lstm_flax.errors import UserError
-from lstm_flax.training.progress import RunLog
+from lstm_flax.training.run.progress import RunLog
 from lstm_flax.training.train import train
 from tests.cli.run_files import leaves
 from tests.training.step_cases import changed
@@ -48,6 +49,12 @@ def test_a_checkpoint_that_would_not_fit_is_not_begun(
     train(two_epochs, tmp_path / "whole", show_progress=False)
     for a, b in zip(leaves(tmp_path / "stopped"), leaves(tmp_path / "whole"), strict=True):
         assert (a == b).all()
+
+
+def test_a_folder_that_was_removed_is_one_line(tmp_path: Path) -> None:
+    removed = tmp_path / "run" / "last"
+    with pytest.raises(UserError, match="last: was removed"), saving(removed):
+        raise ValueError("No ArrayMetadata found for process_index=0")
 
 
 FULL = (

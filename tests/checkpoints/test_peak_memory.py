@@ -25,10 +25,10 @@ READERS = {
         "from lstm_flax.config import read_config; read_config(folder / 'config.json')"
     ),
     "results": (
-        "from lstm_flax.training.workdir import stored_results\n"
+        "from lstm_flax.training.run.workdir import stored_results\n"
         "stored_results(folder, 'test', 1, 1, [])"
     ),
-    "log": "from lstm_flax.training.progress import RunLog; RunLog(folder / 'log.jsonl', 5)",
+    "log": "from lstm_flax.training.run.progress import RunLog; RunLog(folder / 'log.jsonl', 5)",
     "curves": "from lstm_flax.reports.curves import read_curves; read_curves(folder / 'log.jsonl')",
     "data set": "from lstm_flax.data.cache_files import read_manifest; read_manifest(folder, 1)",
     "split": ("from lstm_flax.data.token_cache import read_split; read_split(folder)"),

@@ -1,9 +1,12 @@
 """Checkpoints and run folders that someone else made: what they say is no instruction."""
 
+import hashlib
+import io
 import json
 import os
 import shutil
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,8 @@ from lstm_flax.cli import main
 from lstm_flax.config import Config
 from lstm_flax.errors import UserError
 from lstm_flax.exporting.examples import EXAMPLE_TEXTS
+from lstm_flax.inference.predictor import Predictor
+from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.training.train import train
 from tests.checkpoints.resealing import reseal
 from tests.cli.mistake_cases import mistake
@@ -125,6 +130,7 @@ ODD_VALUES = {
     "fingerprint": put("tokenizer_fingerprint", value=None),
     "temperature huge": put("history", "temperature", value=HUGE),
     "logged huge": put("history", "logged", value=[HUGE, 0, 0, 0]),
+    "logged beyond 32 bits": put("history", "logged", value=[0, 0, 0, 10**299]),
     "logged infinite": put("history", "logged", value=[float("inf"), 0, 0, 0]),
     "rate huge": put("config", "optimizer", "learning_rate", value=HUGE),
     "size huge": put("config", "model", "hidden_size", value=HUGE),
@@ -192,6 +198,33 @@ def test_weights_that_are_not_finite(finished: tuple[Path, dict], tmp_path: Path
     folder.close()
     with pytest.raises(UserError, match=r"head/bias: holds numbers that are not finite"):
         load_trained_model(tmp_path / "best")
+
+
+HEADERS = {
+    "cut off": "{'descr': '<u4', 'fortran_order': False, 'shape': (3",
+    "no value": "{'descr': '<u4', 'fortran_order': False, 'shape': (3,, ), }",
+    "beyond an index": "{'descr': '<u4', 'fortran_order': False, 'shape': (10**30,), }",
+    "larger than memory": f"{{'descr': '<u4', 'fortran_order': False, 'shape': ({10**12},), }}",
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_arrays_of_an_encoder_with_impossible_headers(
+    name: str, ngram_predictor: Predictor
+) -> None:
+    files = ngram_predictor.trained.metadata.encoder.to_files()
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for array in np.load(io.BytesIO(files["ngram_ratios.npz"])).files:
+            header = HEADERS[name].ljust(117) + "\n"
+            magic = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
+            archive.writestr(f"{array}.npy", magic + header.encode() + bytes(100))
+    files["ngram_ratios.npz"] = packed.getvalue()
+    described = json.loads(files["encoder.json"])
+    described["sha256"]["ngram_ratios.npz"] = hashlib.sha256(packed.getvalue()).hexdigest()
+    files["encoder.json"] = json.dumps(described).encode()
+    with pytest.raises(UserError, match=r"encoder cannot be read .*not an array"):
+        TextEncoder.from_files(files)
 
 
 def test_arrays_larger_than_their_files_are_refused(tmp_path: Path) -> None:

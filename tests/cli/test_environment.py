@@ -31,6 +31,7 @@ def test_an_output_that_is_not_utf_8_and_strict_settings_of_jax() -> None:
         JAX_NUMPY_RANK_PROMOTION="raise",
         JAX_NUMPY_DTYPE_PROMOTION="strict",
         JAX_DISABLE_JIT="1",
+        JAX_NO_TRACING="1",
         JAX_TRANSFER_GUARD="disallow",
     )
     assert done.returncode == 0, done.stderr
@@ -62,8 +63,10 @@ def test_a_device_that_is_not_there() -> None:
     assert b"error: JAX_PLATFORMS=rocm: JAX finds no such device" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["JAX_ENABLE_X64", "JAX_DEFAULT_PRNG_IMPL"])
-def test_a_setting_of_jax_that_is_none(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["JAX_ENABLE_X64", "JAX_DEFAULT_PRNG_IMPL", "JAX_DEFAULT_DEVICE", "TQDM_NCOLS"]
+)
+def test_a_setting_of_jax_or_tqdm_that_is_none(name: str) -> None:
     done = predict("a superb film", **{name: "bogus"})
     assert done.returncode == 2
     assert b"Traceback" not in done.stderr

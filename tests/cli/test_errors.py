@@ -10,7 +10,7 @@ import pytest
 from lstm_flax.cli import main
 from lstm_flax.errors import UserError, one_line
 from lstm_flax.files import make_folder, write_text
-from lstm_flax.training.progress import RunLog
+from lstm_flax.training.run.progress import RunLog
 
 
 @pytest.mark.parametrize(

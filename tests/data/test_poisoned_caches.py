@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstm_flax import untrusted
 from lstm_flax.config import Config, DataConfig
 from lstm_flax.data import token_cache
-from lstm_flax.data.cache_files import read_manifest, write_manifest
+from lstm_flax.data.cache_files import read_manifest, read_tokenizer, write_manifest
 from lstm_flax.data.opening import FORMAT_VERSION, open_dataset
 from lstm_flax.data.sources.tfds import TfdsSource
 from lstm_flax.data.token_cache import (
@@ -66,6 +67,38 @@ def test_arrays_that_no_program_writes(name: str, tmp_path: Path) -> None:
     (wrong,) = POISON[name]
     with pytest.raises(DamagedCacheError, match=f"{wrong}.npy holds what no program writes"):
         read_split(tmp_path / "bad", vocab_size=8, num_labels=2)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<i8', 'fortran_order': False, 'shape': (3",
+        "{'descr': '<i8', 'fortran_order': False, 'shape': (3,, ), }",
+        "{'descr': '<i8', 'fortran_order': False, 'shape': (10**30,), }",
+        "{'descr': '<i8', 'fortran_order': True, 'shape': (1, 3), }",
+        "{'descr': '<i8', 'fortran_order': False, 'shape': ('\\ud800',), }",
+    ],
+)
+def test_a_damaged_header_is_damage(header: str, tmp_path: Path) -> None:
+    write(tmp_path / "bad", GOOD)
+    path = tmp_path / "bad" / "offsets.npy"
+    content = path.read_bytes()
+    start = len(content) - 3 * 8
+    path.write_bytes(content[:10] + header.ljust(start - 11).encode() + b"\n" + content[start:])
+    with pytest.raises(DamagedCacheError):
+        read_split(tmp_path / "bad", vocab_size=8, num_labels=2)
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "tokenizer"])
+def test_files_of_a_cache_that_cannot_be_read_now_are_not_called_damaged(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, flags: int) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(untrusted, "open_plain", refuse)
+    with pytest.raises(UserError, match=rf"{name}: cannot be read .*Permission denied"):
+        read_manifest(tmp_path, 2) if name == "dataset.json" else read_tokenizer(tmp_path / name)
 
 
 def test_a_cache_that_cannot_be_read_now_is_not_called_damaged(

@@ -22,7 +22,7 @@ from lstm_flax.devices.processes import is_loss
 from lstm_flax.devices.sharding import data_mesh, local_rows, shared_evenly
 from lstm_flax.errors import UserError
 from lstm_flax.text.tokenized import TokenizedSplit
-from lstm_flax.training.interruption import StopRequest
+from lstm_flax.training.run.interruption import StopRequest
 from tests.cli.run_files import figures, leaves, write_config
 
 
@@ -74,7 +74,7 @@ def test_numbers_that_do_not_fit_are_one_line(
 ALONE = """
 import logging, sys
 from lstm_flax.devices import joining
-from lstm_flax.training.interruption import leaving_at_once
+from lstm_flax.training.run.interruption import leaving_at_once
 logging.basicConfig(level=logging.INFO)
 joining._JOINING = int(sys.argv[3])
 with leaving_at_once(), joining.joined(sys.argv[1], 2, int(sys.argv[2])):

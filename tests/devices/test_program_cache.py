@@ -35,7 +35,7 @@ def run_program(home: Path, program: str = PROGRAM, **variables: str) -> tuple[s
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=99
     )
-    assert done.returncode == (0 if program == PROGRAM else -9), done.stderr
+    assert done.returncode == (-9 if program.endswith(KILLED) else 0), done.stderr
     return done.stdout, done.stderr
 
 
@@ -108,6 +108,41 @@ def test_programs_without_a_checksum_are_compiled_again_in_silence(tmp_path: Pat
     assert run_program(tmp_path) == (ANSWERS, "")
     assert kept(tmp_path).keys() == before.keys()
     assert kept(tmp_path) != before
+
+
+def test_what_another_process_left_half_written_gets_no_checksum(tmp_path: Path) -> None:
+    run_program(tmp_path)
+    programs = [Path(path) for path in kept(tmp_path)]
+    half_written = f"""
+import pathlib
+for path in {[str(path) for path in programs]}:
+    pathlib.Path(path).write_bytes(pathlib.Path(path).read_bytes()[:200])
+    pathlib.Path(path.removesuffix("-cache") + "-sha256").unlink()
+program_cache.record_checksums()
+"""
+    run_program(tmp_path, PROGRAM + half_written)
+    assert not any(checksum(path).exists() for path in programs)
+    assert run_program(tmp_path) == (ANSWERS, "")
+    assert all(checksum(path).exists() for path in programs)
+
+
+def test_a_folder_in_a_program_s_place_is_one_line_and_stays(tmp_path: Path) -> None:
+    run_program(tmp_path)
+    for path in map(Path, kept(tmp_path)):
+        path.unlink()
+        path.mkdir()
+    out, err = run_program(tmp_path)
+    assert out == ANSWERS
+    assert err.count("cannot be used") == err.count("\n") == len(kept(tmp_path))
+
+
+def test_a_file_in_the_folder_s_place_is_one_line(tmp_path: Path) -> None:
+    folder = tmp_path / ".cache" / "lstm_flax"
+    folder.mkdir(parents=True)
+    (folder / "compiled").write_text("in the way")
+    out, err = run_program(tmp_path)
+    assert out == ANSWERS
+    assert err.count("not a folder") == err.count("\n") == 1
 
 
 def test_a_deleted_program_is_compiled_again_in_silence(tmp_path: Path) -> None:

@@ -61,6 +61,11 @@ def swap_labels(path: Path) -> None:
     path.write_text(re.sub("neg|pos", lambda match: other[match.group()], path.read_text()))
 
 
+def without_the_weights(path: Path) -> None:
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if "model.safetensors" not in line))
+
+
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
@@ -70,6 +75,7 @@ def swap_labels(path: Path) -> None:
         ("SHA256SUMS", Path.unlink),
         ("SHA256SUMS", lambda path: path.write_text("")),
         ("SHA256SUMS", lambda path: path.write_bytes(path.read_bytes()[:200])),
+        ("SHA256SUMS", without_the_weights),
         ("ngram_ratios.npz", lambda path: (path.unlink(), os.mkfifo(path))),
     ],
 )
@@ -90,6 +96,15 @@ def test_an_export_that_is_not_whole_answers_nothing(
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: ")
     assert name in line
+
+
+def test_closed_standard_input_is_one_line(tmp_path: Path) -> None:
+    skip_without("safetensors")
+    make_predictor("bilstm_ngrams").export(tmp_path / "export", "safetensors", texts=TEXTS[:2])
+    command = f"exec {sys.executable} {tmp_path / 'export' / 'run.py'} <&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch("error: standard input is closed.*\n", done.stderr)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,5 +1,6 @@
 """The walls of the house: rooms import rooms below, no circle, and only one room knows Orbax."""
 
+import itertools
 import subprocess
 import sys
 import tomllib
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import rooms
+from room_boxes import WIDTH, place_rooms
 from rooms import (
     DOOR,
     FORBIDDEN,
@@ -122,6 +124,16 @@ def test_picture_and_table_show_the_code_as_it_is() -> None:
         [sys.executable, script, "--check"], capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
+
+
+def test_no_two_rooms_of_the_picture_overlap() -> None:
+    boxes = place_rooms()
+    for one, other in itertools.combinations(boxes, 2):
+        a, b = boxes[one], boxes[other]
+        beside = a.left + a.width < b.left or b.left + b.width < a.left
+        above = a.top + a.height < b.top or b.top + b.height < a.top
+        assert beside or above, (one, other)
+    assert all(box.left >= 0 and box.left + box.width <= WIDTH for box in boxes.values())
 
 
 def test_the_picture_leaves_out_only_what_follows_from_its_arrows() -> None:

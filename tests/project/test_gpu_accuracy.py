@@ -21,7 +21,7 @@ from lstm_flax.config.files import load_config
 from lstm_flax.data.sources.imdb_films import film_table
 from lstm_flax.errors import UserError
 from lstm_flax.text.hashing import text_hashes
-from lstm_flax.training.interruption import StopRequest
+from lstm_flax.training.run.interruption import StopRequest
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["language_model", "classifier-0", "classifier-7", "pseudo_labels", "student"]

@@ -1,6 +1,5 @@
 """The fused LSTM equals the scan: values, states and gradients; and what it may be asked to do."""
 
-import logging
 import os
 import subprocess
 import sys
@@ -14,10 +13,8 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from lstm_flax import GRU, LSTM
+from lstm_flax import LSTM
 from lstm_flax.errors import UserError
-from lstm_flax.recurrent.implementations import dispatch
-from lstm_flax.recurrent.implementations.dispatch import choose_implementation
 from lstm_flax.recurrent.implementations.fused import fused_layer
 from lstm_flax.recurrent.implementations.scan import DirectionStart
 from tests.recurrent.recurrent_cases import apply, assert_close, random_case, random_variables, run
@@ -28,11 +25,17 @@ REFERENCE = [
     for path in sorted((Path(__file__).parent / "reference").glob("lstm_*.npz"))
     if "projected" not in path.stem
 ]
+
+
 # bfloat16 keeps 8 bits: one rounding is 2^-9 = 0.002 of a number. The scan rounds every gate and
 # sums its weight gradients step by step in bfloat16; the fused loop rounds only what enters a
 # product. Over up to three layers and nine steps they differ by at most this part of the largest.
 BFLOAT16_TOLERANCE = 0.08
+
+
 FLOAT32_TOLERANCE = 1e-5
+
+
 # Others of the quick tests, or the reference vectors, have as many layers and directions.
 ALIKE, LONG, LONGER = (pytest.param(seed, marks=pytest.mark.slow) for seed in (300, 302, 304))
 
@@ -255,40 +258,6 @@ def test_two_devices_share_a_batch() -> None:
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, env=environment)
-
-
-def test_auto_chooses_and_logs_once(caplog: pytest.LogCaptureFixture) -> None:
-    dispatch._log_choice.cache_clear()
-    inputs = jnp.ones((2, 3, 4))
-    with caplog.at_level(logging.INFO, logger="lstm_flax"):
-        for _ in range(2):
-            LSTM(5, implementation="auto").init(jax.random.key(0), inputs)
-            GRU(5, implementation="auto").init(jax.random.key(0), inputs)
-    lstm = (
-        "fused"
-        if jax.default_backend() == "cpu"
-        else choose_implementation("auto", "LSTM", jnp.float32, False)
-    )
-    messages = [record.getMessage() for record in caplog.records]
-    assert [m.split(" in ")[0] for m in messages] == ["LSTM", "GRU"]
-    assert repr(lstm) in messages[0]
-    assert "'scan'" in messages[1]
-
-
-def test_an_impossible_choice_says_why() -> None:
-    inputs = jnp.ones((2, 3, 4))
-    with pytest.raises(UserError, match="for the LSTM, not for the GRU"):
-        GRU(5, implementation="fused").init(jax.random.key(0), inputs)
-    for implementation in ("fused", "cudnn"):
-        with pytest.raises(UserError, match=f"'{implementation}'.*proj_size"):
-            LSTM(5, proj_size=2, implementation=implementation).init(jax.random.key(0), inputs)
-
-
-def test_auto_computes_a_projected_lstm_by_the_scan() -> None:
-    assert choose_implementation("auto", "LSTM", jnp.float32, False, projected=True) == "scan"
-    layer = LSTM(5, proj_size=2, implementation="auto")
-    (outputs, _), _ = layer.init_with_output(jax.random.key(0), jnp.ones((2, 3, 4)))
-    assert outputs.shape == (2, 3, 2)
 
 
 @pytest.mark.parametrize("seed", [301, 303])

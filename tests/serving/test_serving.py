@@ -1,16 +1,7 @@
 """The server's answers, limits, batching, and its end, with a predictor that needs no model."""
 
 import asyncio
-import logging
-import os
-import signal
-import socket
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -19,62 +10,14 @@ pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 httpx = pytest.importorskip("httpx")
 
-from lstm_flax.cli import main  # noqa: E402
-from lstm_flax.inference.prediction import Prediction  # noqa: E402
 from lstm_flax.inference.predictor import Predictor  # noqa: E402
-from lstm_flax.serving.app import make_app  # noqa: E402
 from lstm_flax.serving.request_batching import RequestBatcher  # noqa: E402
 from lstm_flax.serving.requests import Limits  # noqa: E402
-from lstm_flax.serving.server import make_server  # noqa: E402
-from tests.conftest import templated_texts  # noqa: E402
-
-REQUESTS = 12
-JSON = {"content-type": "application/json"}
-
-
-class Lengths:
-    """Answers with the length of each text; counts, can be held up and can fail."""
-
-    label_names = ("short", "long")
-
-    def __init__(self) -> None:
-        self.batches: list[int] = []
-        self.go_on = threading.Event()
-        self.go_on.set()
-
-    def explain(self, texts: Sequence[str]) -> list[Any]:
-        raise NotImplementedError
-
-    def predict(self, texts: Sequence[str]) -> list[Prediction]:
-        self.batches.append(len(texts))
-        assert self.go_on.wait(10)
-        if "fail" in texts:
-            raise RuntimeError("as asked")
-        return [
-            Prediction(text, "long", {"short": 1 / len(text), "long": 1 - 1 / len(text)}, 0.0)
-            for text in texts
-        ]
-
-
-def with_client(
-    test: Callable[[Any, Any], Any],
-    limits: Limits | None = None,
-    predictor: Any = None,
-    **options: Any,
-) -> Any:
-    """Runs an asynchronous test against an application whose lifespan has begun."""
-    predictor = predictor or Lengths()
-    app = make_app(predictor, limits, **options)
-
-    async def run() -> Any:
-        transport = httpx.ASGITransport(app=app)
-        async with (
-            app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
-        ):
-            return await test(client, predictor)
-
-    return asyncio.run(run())
+from tests.serving.answering import (  # noqa: E402
+    JSON,
+    Lengths,
+    with_client,
+)
 
 
 def test_one_text_and_many_are_answered_in_order() -> None:
@@ -102,6 +45,7 @@ def test_one_text_and_many_are_answered_in_order() -> None:
         (422, b'{"text": 3}', "text: must be a string"),
         (422, b'{"text": "  "}', "text: is empty"),
         (422, b'{"text": "a\\u0000"}', "NUL"),
+        (422, b'{"text": "a \\ud800"}', "half a surrogate pair"),
         (422, b'{"texts": "a"}', "list"),
         (422, b'{"texts": []}', "from 1 to 4"),
         (422, b'{"texts": ["a", "b", "c", "d", "e"]}', "5 of them"),
@@ -212,31 +156,6 @@ def test_texts_are_explained_as_the_predictor_explains_them(ngram_predictor: Pre
     with_client(ask, Limits(explained=3), ngram_predictor)
 
 
-@pytest.mark.parametrize("path", ["/predict", "/nowhere"])
-@pytest.mark.parametrize("host", ["localhost", "elsewhere.example"])
-def test_a_body_that_breaks_http_is_answered_without_a_traceback(
-    path: str, host: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    server = make_server(Lengths(), ("localhost",), Limits())
-    listening = socket.create_server(("127.0.0.1", 0))
-    running = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    running.start()
-    logging.getLogger("uvicorn.error").addHandler(caplog.handler)  # uvicorn's do not propagate
-    try:
-        for body in (b"zz\r\nhello\r\n", b"5\r\nhelloXX\r\n"):
-            head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
-            with socket.create_connection(listening.getsockname(), timeout=10) as client:
-                client.sendall(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n" + body)
-                assert client.recv(100).startswith(b"HTTP/1.1 400")
-    finally:
-        server.should_exit = True
-        running.join(20)
-        logging.getLogger("uvicorn.error").removeHandler(caplog.handler)
-    assert not running.is_alive()
-    assert caplog.records
-    assert not any(record.exc_info for record in caplog.records)
-
-
 def test_batches_hold_whole_requests_up_to_a_limit() -> None:
     async def ask() -> list[int]:
         predictor = Lengths()
@@ -278,79 +197,3 @@ def test_metrics_description_and_page() -> None:
         assert "http" not in page.text  # nothing is loaded from elsewhere
 
     with_client(ask)
-
-
-def test_sigterm_drops_no_answer(finished: tuple[Path, dict]) -> None:
-    """The command itself: a run served, asked as `Predictor` is, stopped amid requests."""
-    words = ["serve", f"--workdir={finished[0]}", "--port=0"]
-    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
-    server = subprocess.Popen(
-        [sys.executable, "-m", "lstm_flax", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
-    try:
-        assert server.stdout is not None
-        line = server.stdout.readline()
-        assert line, server.stderr.read() if server.stderr else ""
-        url = line.split()[-1]
-        texts = [record["text"] for record in templated_texts(64, seed=8)]
-        expected = Predictor.from_checkpoint(finished[0]).predict(texts)
-
-        async def ask() -> tuple[list[Any], int]:
-            limits = httpx.Limits(max_connections=20)
-            async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits) as client:
-                requests = [
-                    asyncio.create_task(client.post("/predict", json={"texts": texts}))
-                    for _ in range(REQUESTS)
-                ]
-                while await texts_arrived(client) < REQUESTS * len(texts):
-                    pass
-                pending = sum(not request.done() for request in requests)
-                server.send_signal(signal.SIGTERM)
-                return await asyncio.gather(*requests), pending
-
-        answers, pending = asyncio.run(ask())
-        assert pending > 0
-        for answer in answers:
-            for found, one in zip(answer.json()["predictions"], expected, strict=True):
-                assert found["label"] == one.label
-                assert found["probabilities"] == pytest.approx(one.probabilities, abs=1e-6)
-        assert server.wait(timeout=30) == 0
-    finally:
-        server.kill()
-        server.communicate()
-
-
-async def texts_arrived(client: Any) -> int:
-    """Texts that the server has, answered or waiting."""
-    lines = (await client.get("/metrics")).text.splitlines()
-    names = ("lstm_flax_texts_total ", "lstm_flax_waiting_texts ")
-    return sum(int(line.split()[1]) for line in lines if line.startswith(names))
-
-
-def test_mistakes_in_the_command_are_one_line(capsys: pytest.CaptureFixture) -> None:
-    for flag in ("texts=0", f"body={10**30}", "seconds=inf", "seconds=nan", "seconds=-1.0"):
-        assert main(["serve", f"--max_{flag}"]) == 2
-        assert f"--max_{flag}: must be above 0 and at most" in capsys.readouterr().err
-
-
-def test_a_port_in_use_is_one_line(finished: tuple[Path, dict]) -> None:
-    import socket
-
-    from lstm_flax.errors import UserError
-    from lstm_flax.serving.server import _listen
-
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        with pytest.raises(UserError, match="cannot be listened on"):
-            _listen("127.0.0.1", taken.getsockname()[1])
-
-
-def test_stopping_is_quick_without_requests() -> None:
-    start = time.perf_counter()
-    with_client(lambda client, predictor: client.get("/health"))
-    assert time.perf_counter() - start < 2

@@ -62,6 +62,13 @@ def locked_zip() -> bytes:
     return bytes(data)
 
 
+def zip_of_a_name_that_is_not_utf8() -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("\u00e9.txt", text())
+    return packed.getvalue().replace("\u00e9".encode(), b"\xff\xff")
+
+
 def broken(packed: bytes) -> bytes:
     """Bytes that no stream of DEFLATE can begin with, in place of those after a gzip's header."""
     return packed[:10] + b"\xff" * (len(packed) - 10)
@@ -146,8 +153,11 @@ def test_the_rest_of_the_table_is_drawn_zero_or_the_mean(
         (binary()[:-20], r"word 6 of 6: is cut off"),
         (gzip.compress(text())[:-20], r"cannot be read"),
         (lzma.compress(text())[:-30], r"cannot be read"),
+        (b"9" * 5_000 + b" 3\na 1 2 3\n", r"line 1: "),
+        (b"3 " + b"9" * 5_000 + b"\na 1 2 3\n", r"line 1: "),
+        (zip_of_a_name_that_is_not_utf8(), r"cannot be read"),
     ],
-    ids=range(19),
+    ids=range(22),
 )
 def test_what_is_no_file_of_vectors_is_named_with_its_line(
     content: bytes, message: str, tokenizer: Tokenizer, tmp_path: Path

@@ -10,7 +10,7 @@ import pytest
 from lstm_flax.cli import main
 from lstm_flax.config import Config
 from lstm_flax.errors import UserError
-from lstm_flax.training.tensorboard import TensorBoardLog
+from lstm_flax.training.run.tensorboard import TensorBoardLog
 from lstm_flax.training.train import train
 
 

@@ -13,7 +13,7 @@ def test_leaving_at_once_cannot_be_swallowed(number: signal.Signals) -> None:
     # As a module does that catches everything while it is imported.
     program = f"""
         import os, time
-        from lstm_flax.training.interruption import leaving_at_once
+        from lstm_flax.training.run.interruption import leaving_at_once
         with leaving_at_once():
             print("said before")
             try:
@@ -32,7 +32,7 @@ def test_leaving_at_once_cannot_be_swallowed(number: signal.Signals) -> None:
 
 
 def test_afterwards_the_handlers_are_those_of_before() -> None:
-    from lstm_flax.training.interruption import StopRequest, leaving_at_once
+    from lstm_flax.training.run.interruption import StopRequest, leaving_at_once
 
     before = signal.getsignal(signal.SIGTERM)
     with leaving_at_once():

@@ -21,7 +21,7 @@ from lstm_flax.errors import UserError
 from lstm_flax.evaluation.evaluate import evaluate_split
 from lstm_flax.inference.predictor import Predictor
 from lstm_flax.models.language_model import LanguageModel, softmax_weights
-from lstm_flax.training.loop import Run
+from lstm_flax.training.run.loop import Run
 from lstm_flax.training.train import train
 from tests.cli.run_files import figures, leaves, write_config
 from tests.models.language_model_cases import jit_read, naive_losses, random_ids

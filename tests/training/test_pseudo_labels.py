@@ -12,7 +12,7 @@ from lstm_flax.cli import main
 from lstm_flax.config import Config
 from lstm_flax.data.opening import open_dataset
 from lstm_flax.errors import UserError
-from lstm_flax.training.loop import Run
+from lstm_flax.training.run.loop import Run
 from lstm_flax.training.train import train
 from tests.cli.run_files import leaves
 from tests.conftest import templated_texts, write_jsonl

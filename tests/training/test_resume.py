@@ -1,8 +1,6 @@
 """A run that goes on: killed, stopped, damaged, changed; bit for bit, or refused."""
 
 import errno
-import fcntl
-import json
 import logging
 import math
 import os
@@ -20,15 +18,14 @@ from lstm_flax.checkpoints import manifest
 from lstm_flax.checkpoints.finding import find_checkpoints
 from lstm_flax.checkpoints.folder import holds_checkpoint
 from lstm_flax.checkpoints.restore import load_trained_model
-from lstm_flax.config import Config, read_config
+from lstm_flax.config import Config
 from lstm_flax.devices.compilation import BucketedFunction
 from lstm_flax.devices.sharding import data_mesh, warn_of_idle_devices
 from lstm_flax.errors import UserError
-from lstm_flax.training.interruption import Interrupted
-from lstm_flax.training.loop import Run
+from lstm_flax.training.run.interruption import Interrupted
+from lstm_flax.training.run.loop import Run
 from lstm_flax.training.tasks.classifier import ClassifierTask
 from lstm_flax.training.train import train
-from lstm_flax.training.workdir import only_one
 from tests.cli.run_files import figures, leaves
 from tests.conftest import templated_texts, write_jsonl
 from tests.training.step_cases import changed
@@ -157,13 +154,6 @@ def test_another_tree_of_arrays_is_told_as_what_it_is_and_moves_nothing(
     assert not (tmp_path / "copy" / "last-unreadable").exists()
 
 
-def test_another_configuration_in_the_same_folder_is_refused(
-    tiny_config: Config, finished: tuple[Path, dict]
-) -> None:
-    with pytest.raises(UserError, match=r"model\.hidden_size"):
-        train(changed(tiny_config, model={"hidden_size": 9}), finished[0], show_progress=False)
-
-
 def test_more_epochs_under_a_constant_rate_continue(
     brief_config: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -206,44 +196,6 @@ def test_reading_a_run_leaves_a_save_in_progress_alone(
     assert unfinished.is_dir()
 
 
-def test_what_failed_before_its_first_checkpoint_leaves_the_folder_free(
-    brief_config: Config, tmp_path: Path
-) -> None:
-    wild = changed(
-        brief_config, optimizer={"name": "sgd", "weight_decay": 0.0, "learning_rate": 1e38}
-    )
-    with pytest.raises(UserError, match="not finite"):
-        train(changed(wild, optimizer={"clip_norm": 0.0}), tmp_path, show_progress=False)
-    train(brief_config, tmp_path, show_progress=False)
-    assert read_config(tmp_path / "config.json") == brief_config
-    with pytest.raises(UserError, match="holds a run with"):
-        train(wild, tmp_path, show_progress=False)
-
-
-def test_a_folder_where_another_process_trains_is_left_alone(
-    brief_config: Config, tmp_path: Path
-) -> None:
-    with only_one(tmp_path):
-        with pytest.raises(UserError, match="another process trains here; wait"):
-            train(brief_config, tmp_path, show_progress=False)
-        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
-        (tmp_path / ".lock").unlink()
-        with pytest.raises(UserError, match="another process trains here; wait"):
-            train(brief_config, tmp_path, show_progress=False)
-    train(brief_config, tmp_path, show_progress=False)
-
-
-def test_a_file_system_without_locks_is_trained_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: Any) -> None:
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
-    with only_one(tmp_path):
-        assert tmp_path.is_dir()
-
-
 def test_a_stop_while_compiling_takes_no_step(
     brief_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
@@ -279,67 +231,6 @@ def test_a_checkpoint_that_cannot_be_read_now_stays_where_it_is(
     with pytest.raises(UserError, match=r"cannot be read \(.*Permission denied.*; check its perm"):
         train(tiny_config, workdir, show_progress=False)
     assert sorted(path.name for path in workdir.rglob("*")) == there
-
-
-def test_the_best_checkpoint_of_another_run_is_not_scored_as_this_ones(
-    brief_config: Config, tmp_path: Path
-) -> None:
-    for seed in (0, 1):
-        config = changed(brief_config, training={"seed": seed})
-        train(config, tmp_path / str(seed), show_progress=False)
-    (tmp_path / "fresh").mkdir()
-    shutil.copytree(tmp_path / "0" / "best", tmp_path / "fresh" / "best")
-    with pytest.raises(UserError, match=r"best/.*config\.training\.seed = 0, not 1"):
-        train(config, tmp_path / "fresh", show_progress=False)
-    for name in ("best", "results.json"):
-        (tmp_path / "1" / name).rename(tmp_path / name)
-        (tmp_path / "0" / name).rename(tmp_path / "1" / name)
-    # Results of the other run are not shown as this one's, nor is its checkpoint scored.
-    with pytest.raises(UserError, match=r"best/.*config\.training\.seed = 0, not 1"):
-        train(config, tmp_path / "1", show_progress=False)
-    (tmp_path / "1" / "best").rename(tmp_path / "other")
-    (tmp_path / "best").rename(tmp_path / "1" / "best")
-    right = json.loads((tmp_path / "results.json").read_text())
-    found = train(config, tmp_path / "1", show_progress=False)
-    assert found["loss"] == right["loss"]
-
-
-STRANGE_RESULTS: list[dict[str, object]] = [
-    {"accuracy": 0.1},  # as a hand may write it
-    {"accuracy": "x"},
-    {"accuracy": "gone"},
-    {"accuracy": 10**400},
-    {"loss": float("nan")},
-    {"confusion": 5},
-    {"confusion": [[1, 2], [3]]},
-    {"label_names": ["neg"]},
-]
-
-
-def test_secondary_files_that_are_strange_do_not_stop_a_run(
-    tiny_config: Config, finished: tuple[Path, dict], tmp_path: Path, caplog: Any
-) -> None:
-    workdir = tmp_path / "copy"
-    shutil.copytree(finished[0], workdir)
-    log = (workdir / "log.jsonl").read_bytes()
-    (workdir / "log.jsonl").write_bytes(b'\xff\n[1]\n{"step": "x"}\n' + log + b'{"event": "tra')
-    for content in ("[1]", "{", "[" * 100_000, '{"split": "test"}'):
-        for name in ("results.json", "config.json"):
-            (workdir / name).write_text(content)
-            results = train(tiny_config, workdir, show_progress=False)
-            assert results["accuracy"] == finished[1]["accuracy"]
-    for strange in STRANGE_RESULTS:
-        values = {name: strange.get(name, value) for name, value in finished[1].items()}
-        kept = {name: value for name, value in values.items() if value != "gone"}
-        (workdir / "results.json").write_text(json.dumps(kept))
-        results = train(tiny_config, workdir, show_progress=False)
-        assert results["confusion"] == finished[1]["confusion"]
-    told = caplog.text.count("results.json: damaged, altered, or of another")
-    assert told == 3 + len(STRANGE_RESULTS)  # the fourth of the four above is of another run
-    assert "config.json" in caplog.text
-    assert "log.jsonl:1: not a line of this log; it is dropped" in caplog.text
-    assert (workdir / "log.jsonl").read_bytes() == log
-    assert read_config(workdir / "config.json") == tiny_config
 
 
 def test_more_devices_than_divide_a_batch_stand_idle(caplog: pytest.LogCaptureFixture) -> None:

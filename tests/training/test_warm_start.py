@@ -21,7 +21,7 @@ from lstm_flax.text.ngrams.weights import NgramWeights
 from lstm_flax.text.ppmi_svd import DEVIATION
 from lstm_flax.text.tokenizer import UNKNOWN_ID
 from lstm_flax.training.fine_tune import fine_tune
-from lstm_flax.training.loop import Run
+from lstm_flax.training.run.loop import Run
 from lstm_flax.training.train import train
 from lstm_flax.training.warm_start import first_params, fit_encoder, kept_params
 from lstm_flax.types import PAD_ID

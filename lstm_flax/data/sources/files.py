@@ -11,6 +11,7 @@ from lstm_flax.data.examples import Examples, sorted_label_names
 from lstm_flax.data.sources.base import Source
 from lstm_flax.data.sources.folders import folder_files
 from lstm_flax.data.sources.rows import Row, read_rows
+from lstm_flax.data.tables.lines import require_file
 from lstm_flax.data.tables.mistakes import some_names
 from lstm_flax.errors import UserError, some
 from lstm_flax.files import expanded
@@ -35,6 +36,7 @@ class FileSource(Source):
                     f"config.data.{split}_path = {given[split]!r}: no such file or folder; "
                     "check the path"
                 )
+            require_file(path)
         self._columns = (config.text_column, config.label_column)
         self.splits = tuple(self._paths)
 

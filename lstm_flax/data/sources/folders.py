@@ -82,14 +82,16 @@ def folder_files(path: Path) -> list[Path]:
     `unsup` of IMDB's archive, whose reviews have no labels.
 
     Raises:
-        UserError: there are no files, or a link points outside the folder.
+        UserError: there are no files, one is not a text, or a link points outside the folder.
     """
     inside = path.resolve()
     files = []
     for file in sorted(path.glob("*/**/*")):
         parts = file.relative_to(path).parts
-        if any(map(_is_litter, parts)) or parts[0] == _UNLABELLED or not file.is_file():
+        if any(map(_is_litter, parts)) or parts[0] == _UNLABELLED or file.is_dir():
             continue
+        if not file.is_file():
+            raise UserError(f"{file}: a broken link, pipe or device, not a text; remove it")
         is_link = file.is_symlink() or (path / parts[0]).is_symlink()
         if is_link and not file.resolve().is_relative_to(inside):
             raise UserError(f"{file}: a link out of {path}; put the text itself there")

@@ -113,13 +113,21 @@ def _tsv_records(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, list[s
                 if len(fields) == width and columns >= width:
                     break  # a separate record
                 joined += further
-                record = next(csv.reader(io.StringIO(joined), delimiter="\t"), [])
+                record = _parse(joined)
                 if len(record) == width and not _is_open(joined.rstrip("\r\n").split("\t")[-1]):
                     for _ in range(taken):
                         waiting.popleft()
                     found = record
                     break
         yield number, found
+
+
+def _parse(line: str) -> list[str]:
+    """Parses one quoted record; returns no fields if it cannot be parsed."""
+    try:
+        return next(csv.reader(io.StringIO(line, newline=""), delimiter="\t"), [])
+    except csv.Error:  # for example a field beyond `csv.field_size_limit`
+        return []
 
 
 def _is_open(field: str) -> bool:

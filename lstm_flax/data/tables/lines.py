@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lstm_flax.data.tables.mistakes import Mistake, UnreadableError
+from lstm_flax.errors import UserError
 
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
@@ -29,6 +30,16 @@ def plain_suffix(path: Path) -> str:
 def open_file(path: Path) -> BinaryIO:
     """Opens a file for reading, decompressing it according to its name."""
     return _OPENERS.get(path.suffix.lower(), open)(path, "rb")
+
+
+def require_file(path: Path) -> None:
+    """Checks that reading a path would not wait for another program, as a pipe makes it do.
+
+    Raises:
+        UserError: it is a pipe, a socket or a device.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UserError(f"{path}: a pipe or device, not a file; save its content in a file")
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -55,7 +55,8 @@ def _rows(path: Path, file: Any, header: tuple[str, ...]) -> Iterator[Record]:
             for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                 number += 1
                 yield Record(f"{path}: row {number}", header, values)
-    except (OSError, arrow(path).ArrowException) as error:
+    # Text that is not UTF-8, and dates that Python cannot hold.
+    except (OSError, ValueError, OverflowError, arrow(path).ArrowException) as error:
         raise UnreadableError(_damaged(path, error)) from error
 
 

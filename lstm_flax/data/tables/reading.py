@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lstm_flax.data.tables.delimited import read_csv, read_tsv
 from lstm_flax.data.tables.json_records import read_json, read_jsonl
-from lstm_flax.data.tables.lines import plain_suffix, read_lines
+from lstm_flax.data.tables.lines import plain_suffix, read_lines, require_file
 from lstm_flax.data.tables.parquet import read_parquet
 from lstm_flax.data.tables.table import Table
 from lstm_flax.errors import UserError
@@ -40,9 +40,11 @@ def open_table(path: Path, wanted: Collection[str] = ()) -> Table:
         wanted: names of columns that it should have; they help to find the separator.
 
     Raises:
-        UserError: the suffix is not one of these, or pyarrow is not installed.
+        UserError: the suffix is not one of these, pyarrow is not installed, or it is a pipe or
+            device.
         UnreadableError: the header cannot be read.
     """
+    require_file(path)
     suffix = plain_suffix(path)
     if path.suffix.lower() == ".parquet":
         return read_parquet(path)

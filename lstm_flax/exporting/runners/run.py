@@ -43,7 +43,8 @@ def check_files():
     try:
         lines = (FOLDER / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
         sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-        if "tokenizer.model" not in sums:  # the last line
+        needed = {"model.json", "examples.json", "tokenizer.model", "ngram_ratios.npz"}
+        if not needed.union(path.name for path in FOLDER.glob("model.*")) <= sums.keys():
             raise ValueError("SHA256SUMS is not the file that was exported")
         for name, digest in sums.items():
             path = FOLDER / name
@@ -64,6 +65,8 @@ def main():
         differences = model.predict(examples["texts"]) - examples["probabilities"]
         print(f"largest difference: {abs(differences).max():.1e}")
         return
+    if not sys.argv[1:] and sys.stdin is None:
+        sys.exit("error: standard input is closed; give texts as arguments")
     texts = sys.argv[1:] or [line for line in sys.stdin.read().split("\n") if line.strip()]
     for text, row in zip(texts, model.predict(texts), strict=True):
         answer = dict(zip(model.about["labels"], row.tolist(), strict=True))

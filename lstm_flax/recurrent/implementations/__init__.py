@@ -8,6 +8,7 @@
 
     joined_weights  the LSTM's weights with the gates side by side
     first_order     the error when `fused` is asked for higher derivatives
+    time_loop       the loop of `fused`, and access to its arrays
     words           16-bit floats stored as integers, for arrays that a loop writes to
     varying         arrays created inside `jax.shard_map`
 

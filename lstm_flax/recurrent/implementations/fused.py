@@ -31,7 +31,7 @@ The gradient is Hochreiter & Schmidhuber's (1997) without truncation, for the ce
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -47,6 +47,17 @@ from lstm_flax.recurrent.implementations.first_order import (
 )
 from lstm_flax.recurrent.implementations.joined_weights import Weights, join_weights
 from lstm_flax.recurrent.implementations.scan import DirectionStart
+from lstm_flax.recurrent.implementations.time_loop import (
+    at,
+    drop_at,
+    first_time,
+    kernel_gradient,
+    multiply,
+    put,
+    put_side_by_side,
+    run_steps,
+    time_of,
+)
 from lstm_flax.recurrent.implementations.varying import vary_like
 from lstm_flax.recurrent.implementations.words import as_words, from_words, word_dtype
 
@@ -170,48 +181,48 @@ def _forward(
         direction: int, step: jax.Array, carry: Any, outputs: jax.Array
     ) -> tuple[Any, jax.Array]:
         h, c, gates, state = carry
-        t = _time(direction, step, steps)
+        t = time_of(direction, step, steps)
         if hoisted:
-            z = _at(gates, t)
+            z = at(gates, t)
         else:
-            z = _product(from_words(_at(x_words, t), x.dtype), inputs[direction], wide)
-        z = z + _product(_drop(h, drops[direction], t), recurrent[direction], wide)
+            z = multiply(from_words(at(x_words, t), x.dtype), inputs[direction], wide)
+        z = z + multiply(drop_at(h, drops[direction], t), recurrent[direction], wide)
         z = (z + biases[direction]) * scale
         if valid is not None:
-            z = jnp.where(_at(valid, t), z, saturated)
+            z = jnp.where(at(valid, t), z, saturated)
         u = jnp.tanh(z)
         u_i, u_f, g, u_o = (u[:, k * hidden : (k + 1) * hidden] for k in range(4))
         i, f, o = (0.5 * gate + 0.5 for gate in (u_i, u_f, u_o))
         c_new = f * c + i * g
         squashed = jnp.tanh(c_new)
         h = (o * squashed).astype(x.dtype)
-        outputs = _put(outputs, as_words(h), t, direction * hidden)
+        outputs = put(outputs, as_words(h), t, direction * hidden)
         if keep:
             # A sigmoid s = (1 + u) / 2 of z with u = tanh(z / 2) has the derivative (1 - u^2) / 4.
             by_i, by_f = g * (0.25 - 0.25 * u_i * u_i), c * (0.25 - 0.25 * u_f * u_f)
             by_g, by_o = i * (1.0 - g * g), squashed * (0.25 - 0.25 * u_o * u_o)
-            gates = _put_side_by_side(gates, t, by_i, by_f, by_g, by_o)
-            state = _put_side_by_side(state, t, o * (1.0 - squashed * squashed), f)
+            gates = put_side_by_side(gates, t, by_i, by_f, by_g, by_o)
+            state = put_side_by_side(state, t, o * (1.0 - squashed * squashed), f)
         return (h, c_new, gates, state), outputs
 
     carries = []
     for direction in range(len(weights)):
-        gates: Any = _product(x, inputs[direction], wide) if hoisted else None
+        gates: Any = multiply(x, inputs[direction], wide) if hoisted else None
         first = h_0[direction]
         if first is not None:
             # h_0 enters where its row begins; in the carry, padding would erase it.
-            start = _start(direction, lengths, width, batch)
-            entering = _drop(first, drops[direction], start).astype(x.dtype)
-            product = _product(entering, recurrent[direction], wide)
+            start = first_time(direction, lengths, width, batch)
+            entering = drop_at(first, drops[direction], start).astype(x.dtype)
+            product = multiply(entering, recurrent[direction], wide)
             gates = gates.at[start, jnp.arange(batch)].add(product)
         state: Any = lax.empty((width, batch, 2 * hidden), wide) if keep else None
         h, state = vary_like((jnp.zeros((batch, hidden), x.dtype), state), x)
         carries.append((h, c_0[direction], gates, state))
     outputs = vary_like(lax.empty((width, batch, len(weights) * hidden), x_words.dtype), x)
-    carries, outputs = _loop(steps, step_direction, carries, outputs)
+    carries, outputs = run_steps(steps, step_direction, carries, outputs)
     if steps is not width:
         nothing = jnp.zeros_like(outputs[0])
-        outputs = lax.fori_loop(steps, width, lambda t, o: _put(o, nothing, t, 0), outputs)
+        outputs = lax.fori_loop(steps, width, lambda t, o: put(o, nothing, t, 0), outputs)
     outputs = from_words(outputs, x.dtype)
 
     h_n = [carry[0] for carry in carries]
@@ -236,18 +247,18 @@ def _backward(residuals: Any, cotangents: Any) -> tuple[Any, ...]:
         direction: int, step: jax.Array, carry: Any, unused: None
     ) -> tuple[Any, None]:
         dh, dc, d_gates = carry
-        t = _time(1 - direction, step, width)
+        t = time_of(1 - direction, step, width)
         columns = slice(direction * hidden, (direction + 1) * hidden)
-        dh = dh + from_words(_at(d_output_words, t)[:, columns], d_outputs.dtype).astype(wide)
+        dh = dh + from_words(at(d_output_words, t)[:, columns], d_outputs.dtype).astype(wide)
         if lengths is not None and direction == 0:
             dh = dh + jnp.where(lengths[:, None] - 1 == t, d_h_n[0].astype(wide), 0.0)
-        state = _at(factors[direction].state, t)
+        state = at(factors[direction].state, t)
         dc = dc + dh * state[:, :hidden]
         gates = d_gates if in_place else factors[direction].gates
-        dz = (jnp.concatenate([dc, dc, dc, dh], axis=-1) * _at(gates, t)).astype(x.dtype)
-        d_gates = _put(d_gates, as_words(dz), t, 0)
-        dh = _product(dz, transposed[direction], wide)
-        return (_drop(dh, drops[direction], t), dc * state[:, hidden:], d_gates), None
+        dz = (jnp.concatenate([dc, dc, dc, dh], axis=-1) * at(gates, t)).astype(x.dtype)
+        d_gates = put(d_gates, as_words(dz), t, 0)
+        dh = multiply(dz, transposed[direction], wide)
+        return (drop_at(dh, drops[direction], t), dc * state[:, hidden:], d_gates), None
 
     carries = []
     for direction, factor in enumerate(factors):
@@ -258,7 +269,7 @@ def _backward(residuals: Any, cotangents: Any) -> tuple[Any, ...]:
         if not in_place:
             d_gates = vary_like(lax.empty(d_gates.shape, word_dtype(x.dtype)), x)
         carries.append((dh, d_c_n[direction], d_gates))
-    carries, _ = _loop(width, step_direction, carries, None)
+    carries, _ = run_steps(width, step_direction, carries, None)
 
     dx = jnp.zeros((), wide)
     d_weights, d_h_0 = [], []
@@ -267,65 +278,27 @@ def _backward(residuals: Any, cotangents: Any) -> tuple[Any, ...]:
         drop = drops[direction]
         dz = from_words(d_gates, x.dtype)
         d_bias = jnp.sum(dz, axis=(0, 1), dtype=wide)
-        dx = dx + _product(dz, weight.inputs.astype(x.dtype).T, wide)
+        dx = dx + multiply(dz, weight.inputs.astype(x.dtype).T, wide)
         h = outputs[..., direction * hidden : (direction + 1) * hidden]
         zero = jnp.zeros_like(h[:1])
         before = [h[1:], zero] if direction == 1 else [zero, h[:-1]]
         entering = jnp.concatenate(before)
         entering = entering if drop is None else entering * drop
         # One product for both kernels: wider products come closer to the machine's peak speed.
-        d_kernels = _kernel_gradient(jnp.concatenate([x, entering], axis=-1), dz, wide)
+        d_kernels = kernel_gradient(jnp.concatenate([x, entering], axis=-1), dz, wide)
         d_inputs, d_state = d_kernels[:features], d_kernels[features:]
         d_first = None
         first = h_0[direction]
         if first is not None:
-            start = _start(direction, lengths, width, batch)
+            start = first_time(direction, lengths, width, batch)
             dz_start = dz[start, jnp.arange(batch)]
-            d_state += _product(_drop(first, drop, start).astype(x.dtype).T, dz_start, wide)
-            d_first = _drop(_product(dz_start, transposed[direction], wide), drop, start)
+            d_state += multiply(drop_at(first, drop, start).astype(x.dtype).T, dz_start, wide)
+            d_first = drop_at(multiply(dz_start, transposed[direction], wide), drop, start)
             d_first = d_first.astype(first.dtype)
         d_h_0.append(d_first)
         d_weight = Weights(d_inputs, d_state, d_bias)
         d_weights.append(jax.tree.map(lambda d, w: d.astype(w.dtype), d_weight, weight))
     return dx.astype(x.dtype), d_weights, d_h_0, [carry[1] for carry in carries], None, None
-
-
-def _loop(
-    steps: int | jax.Array, step_direction: Callable[..., Any], carries: list[Any], shared: Any
-) -> tuple[list[Any], Any]:
-    """Runs `step_direction(direction, step, carry, shared)` for all directions and steps."""
-
-    def step(index: jax.Array, loop: tuple[list[Any], Any]) -> tuple[list[Any], Any]:
-        carries, shared = loop
-        new = []
-        for direction, carry in enumerate(carries):
-            carry, shared = step_direction(direction, index, carry, shared)
-            new.append(carry)
-        return new, shared
-
-    return lax.fori_loop(0, steps, step, (carries, shared))
-
-
-def _time(direction: int, step: jax.Array, steps: int | jax.Array) -> jax.Array:
-    return steps - 1 - step if direction == 1 else step
-
-
-def _start(direction: int, lengths: jax.Array | None, width: int, batch: int) -> jax.Array:
-    """Returns i32[B]: the step at which each row begins, in its direction."""
-    if direction == 1 and lengths is not None:
-        return lengths - 1
-    return jnp.full((batch,), (width - 1) * direction, jnp.int32)
-
-
-def _drop(h: jax.Array, drop: jax.Array | None, t: jax.Array) -> jax.Array:
-    """Applies recurrent dropout to [B, H] at step t: one t for all rows, or i32[B], one per row."""
-    if drop is None:
-        return h
-    if drop.ndim == 3 and jnp.ndim(t) == 1:
-        drop = drop[t, jnp.arange(drop.shape[1])]
-    elif drop.ndim == 3:
-        drop = from_words(_at(as_words(drop), t), drop.dtype)
-    return h * drop.astype(h.dtype)
 
 
 def _gate_constants(hidden: int, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -338,37 +311,3 @@ def _gate_constants(hidden: int, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
         np.array([[-SATURATED, SATURATED, 0.0, -SATURATED]], dtype), hidden, axis=1
     )
     return scale, saturated
-
-
-def _product(left: jax.Array, right: jax.Array, dtype: Any) -> jax.Array:
-    return jnp.matmul(left, right, preferred_element_type=dtype)
-
-
-def _kernel_gradient(entering: jax.Array, dz: jax.Array, dtype: Any) -> jax.Array:
-    """Returns [n, 4H] from [T, B, n] and [T, B, 4H], with no reshape: rows may be sharded."""
-    axes = ((0, 1), (0, 1))
-    return lax.dot_general(entering, dz, (axes, ((), ())), preferred_element_type=dtype)
-
-
-def _at(array: jax.Array, t: jax.Array) -> jax.Array:
-    return lax.dynamic_index_in_dim(array, t, axis=0, keepdims=False)
-
-
-def _put(array: jax.Array, values: jax.Array, t: jax.Array, column: int) -> jax.Array:
-    """Writes [B, n] values at step t, starting at a column; in place within a loop."""
-    index = t.dtype.type  # all three indices share t's dtype: int64 if JAX has 64 bits enabled
-    return lax.dynamic_update_slice(array, values[None], (t, index(0), index(column)))
-
-
-def _put_side_by_side(array: jax.Array, t: jax.Array, *parts: jax.Array) -> jax.Array:
-    """Writes [B, n] values at step t: one after the other on a CPU, in one kernel elsewhere."""
-
-    def one_by_one(array: jax.Array, t: jax.Array, *parts: jax.Array) -> jax.Array:
-        for index, part in enumerate(parts):
-            array = _put(array, part, t, index * part.shape[-1])
-        return array
-
-    def joined(array: jax.Array, t: jax.Array, *parts: jax.Array) -> jax.Array:
-        return _put(array, jnp.concatenate(parts, axis=-1), t, 0)
-
-    return lax.platform_dependent(array, t, *parts, cpu=one_by_one, default=joined)

@@ -1,6 +1,5 @@
-"""The training loop: takes the remaining steps, logs, selects and saves."""
+"""The training loop: takes the remaining steps, logs, and selects the best epoch."""
 
-import contextlib
 import dataclasses
 import json
 import logging
@@ -11,28 +10,22 @@ from typing import Any
 
 import jax
 
-from lstm_flax.checkpoints.folder import CheckpointFolder, evaluated_item, open_checkpoints
-from lstm_flax.checkpoints.manifest import DamagedCheckpoint
-from lstm_flax.checkpoints.metadata import History, Metadata, describe_machine
+from lstm_flax.checkpoints.metadata import History
 from lstm_flax.checkpoints.restore import TrainedModel
-from lstm_flax.config import Config, refuse_changes
+from lstm_flax.config import Config
 from lstm_flax.data.prefetching import prefetch
 from lstm_flax.devices import processes
 from lstm_flax.devices.allocator import release_freed_memory
 from lstm_flax.devices.compilation import BucketedFunction
-from lstm_flax.devices.sharding import (
-    abstract,
-    place_everywhere,
-    replicated,
-    results_everywhere,
-)
+from lstm_flax.devices.sharding import place_everywhere, replicated, results_everywhere
 from lstm_flax.errors import UserError
 from lstm_flax.evaluation.metrics import MetricSums
 from lstm_flax.files import make_folder, write_text
-from lstm_flax.training.interruption import Interrupted, StopRequest
-from lstm_flax.training.progress import NoLog, OnLog, RunLog, progress_bar
+from lstm_flax.training.run.interruption import Interrupted, StopRequest
+from lstm_flax.training.run.progress import NoLog, OnLog, RunLog, progress_bar
+from lstm_flax.training.run.saving import RunCheckpoints
 from lstm_flax.training.tasks import Task
-from lstm_flax.training.train_state import TrainState, from_trees, make_key, to_trees
+from lstm_flax.training.train_state import TrainState, make_key
 from lstm_flax.training.warm_start import first_params, take_params
 
 logger = logging.getLogger(__name__)
@@ -83,8 +76,8 @@ class Run:
             on_log: see `train`.
         """
         self.task = task
-        self._config = config
         self._settings = config.training
+        self._is_classifier = config.task == "classifier"
         self.total_steps = config.training.epochs * task.steps_per_epoch
         if config.training.max_steps:
             self.total_steps = min(self.total_steps, config.training.max_steps)
@@ -92,7 +85,6 @@ class Run:
         self.train_step = BucketedFunction(
             _summing(task.make_step(optimizer)), donate=True, results=results_everywhere(task.mesh)
         )
-        self.history = History()
         if config.training.early_stopping_patience and not task.dataset.has_development:
             raise UserError(
                 "config.training.early_stopping_patience: there is no development part to score; "
@@ -109,17 +101,13 @@ class Run:
         make_folder(workdir)
         if processes.is_first():
             write_text(workdir / "config.json", json.dumps(config.to_dict(), indent=2) + "\n")
-        self.last = open_checkpoints(workdir, "last")
-        self.best = open_checkpoints(workdir, "best")
-        restored = self._restore(jax.eval_shape(create, {}))
-        for step in self.best.steps():  # Orbax would save no earlier step beside another run's
-            with contextlib.suppress(DamagedCheckpoint):
-                self.require_own(self.best.metadata(step), f"{self.best.path}/{step}")
+        self.checkpoints = RunCheckpoints(task, config, workdir)
+        restored = self.checkpoints.restore(jax.eval_shape(create, {}))
         if restored is None:
             given = first_params(config, task.dataset, initial)
             state = jax.jit(create, out_shardings=replicated(task.mesh))(given)
-            restored = state, self._zero_sums()
-        self.state, self.epoch_sums = restored
+            restored = state, self._zero_sums(), History()
+        self.state, self.epoch_sums, self.history = restored
         self.step = int(self.state.step)
         if self.step > self.total_steps:
             raise UserError(
@@ -127,14 +115,28 @@ class Run:
                 f"{self.step} steps, more than the {self.total_steps} of this setting; raise it "
                 "and config.training.max_steps to what they were, or choose another --workdir"
             )
+        if self.history.best_step is not None and not self.is_finished:
+            self._replace_lost_best()
         log = workdir / "log.jsonl"
         self.log = RunLog(log, self.step, on_log) if processes.is_first() else NoLog()
 
+    def _replace_lost_best(self) -> None:
+        """Lets the next epoch be the best so far if the checkpoint of the best is gone."""
+        if not self.checkpoints.best.steps():
+            logger.warning(
+                "%s: the best checkpoint, of step %d, is gone; the best of the epochs to come "
+                "takes its place",
+                self.checkpoints.best.path,
+                self.history.best_step,
+            )
+            self.history = dataclasses.replace(self.history, best_score=None, best_step=None)
+
     def close(self) -> None:
         """Waits for background saves and closes the files, even if one of them fails."""
-        with contextlib.ExitStack() as stack:
-            for part in (self.log, self.best, self.last):
-                stack.callback(part.close)
+        try:
+            self.checkpoints.close()
+        finally:
+            self.log.close()
 
     @property
     def is_finished(self) -> bool:
@@ -150,7 +152,7 @@ class Run:
             "train_examples": len(self.task.dataset.split("train")),
             "compilations": self.train_step.compilations,
         }
-        if self._config.task == "classifier":
+        if self._is_classifier:
             summary["development_accuracy"] = self.history.best_score
         return summary
 
@@ -239,10 +241,9 @@ class Run:
             self.history = dataclasses.replace(self.history, epochs_since=since)
         self.log.write("epoch", self.step, epoch=epoch, **metrics)
         if improved:
-            self._save(
-                self.best, {evaluated_item(self._settings.ema_decay): self.state.evaluation_params}
-            )
-            self.best.wait()  # must be complete before `last` says that this epoch is done
+            self._check_finite()
+            self._count_seconds()
+            self.checkpoints.save_best(self.state, self.history)
         self._save_last()
 
     def _postfix(self, loss: float) -> dict[str, str]:
@@ -253,7 +254,7 @@ class Run:
     def _check_finite(self) -> None:
         bad = int(self.state.first_bad_step)
         if bad >= 0:
-            kept = self.last.steps()
+            kept = self.checkpoints.last.steps()
             good = f"the checkpoint of step {kept[0]} is good" if kept else "nothing was saved yet"
             raise UserError(
                 f"the loss or its gradient is not finite at step {bad}; {good}; "
@@ -261,83 +262,14 @@ class Run:
             )
 
     def _save_last(self) -> None:
-        self._save(self.last, to_trees(self.state, self.epoch_sums))
-
-    def _save(self, folder: CheckpointFolder, trees: dict[str, Any]) -> None:
         self._check_finite()
+        self._count_seconds()
+        self.checkpoints.save_last(self.state, self.epoch_sums, self.history)
+
+    def _count_seconds(self) -> None:
         now = time.perf_counter()
         seconds = self.history.seconds + now - self._counted
         self.history, self._counted = dataclasses.replace(self.history, seconds=seconds), now
-        metadata = Metadata(
-            config=self._config,
-            label_names=self.task.dataset.label_names,
-            encoder=self.task.encoder,
-            data_fingerprint=self.task.dataset.fingerprint,
-            position=self._position(self.step),
-            history=self.history,
-            machine=describe_machine(),
-        )
-        folder.save(self.step, trees, metadata)
-
-    def _position(self, step: int) -> dict[str, int]:
-        epoch, batch = divmod(step, self.task.steps_per_epoch)
-        return {"epoch": epoch, "batch": batch}
 
     def _zero_sums(self) -> MetricSums:
         return place_everywhere(MetricSums.zero(), self.task.mesh)
-
-    def _restore(self, like: TrainState) -> tuple[TrainState, MetricSums] | None:
-        """Restores the newest readable checkpoint of `last`; warns of unreadable ones."""
-        trees = abstract(jax.eval_shape(to_trees, like, MetricSums.zero()), self.task.mesh)
-        for step in self.last.steps():
-            try:
-                metadata = self.last.metadata(step)
-                where = f"{self.last.path}/{step}"
-                self.require_own(metadata, where)
-                if metadata.position != self._position(step):
-                    raise _of_other_data(where)
-                restored = from_trees(self.last.restore(step, trees), like)
-            except DamagedCheckpoint as error:
-                aside = self.last.set_aside(step)
-                logger.warning(
-                    "the checkpoint of step %d is damaged (%s) and is now %s", step, error, aside
-                )
-                continue
-            was, now = metadata.machine, describe_machine()
-            if was != now:
-                logger.warning(
-                    "saved on %s, continued on %s: the last bits of results may differ", was, now
-                )
-            self.history = metadata.history
-            return restored
-        if self.last.unreadable.exists():
-            raise UserError(
-                f"{self.last.path}: no checkpoint can be read; restore the folder from a copy, "
-                "choose another --workdir, or remove this one to start afresh"
-            )
-        return None
-
-    def require_own(self, metadata: Metadata, where: str) -> None:
-        """Checks that a checkpoint belongs to this run and its data.
-
-        Args:
-            metadata: the checkpoint's metadata.
-            where: the checkpoint's folder, for the error.
-
-        Raises:
-            UserError: it does not.
-        """
-        refuse_changes(metadata.config, self._config, where)
-        dataset = self.task.dataset
-        if (metadata.label_names, metadata.data_fingerprint) != (
-            dataset.label_names,
-            dataset.fingerprint,
-        ):
-            raise _of_other_data(where)
-
-
-def _of_other_data(where: str) -> UserError:
-    return UserError(
-        f"{where}: was trained on other data: texts, labels or the tokenizer have changed; "
-        "restore them, or choose another --workdir"
-    )

@@ -11,10 +11,10 @@ from typing import Any, BinaryIO
 from lstm_flax.checkpoints.folder import holds_checkpoint, require_plain_name
 from lstm_flax.config import Config, read_config, refuse_changes
 from lstm_flax.data.cache_files import digest
-from lstm_flax.errors import UserError
+from lstm_flax.errors import UserError, one_line
 from lstm_flax.evaluation.tables import result_table
-from lstm_flax.files import cannot_write, make_folder
-from lstm_flax.untrusted import open_plain, read_json, require_own_files
+from lstm_flax.files import cannot_read, cannot_write, make_folder
+from lstm_flax.untrusted import is_damage, open_plain, read_json, require_own_files
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +140,12 @@ def stored_results(
         result_table(results)  # fails if a value is missing or of the wrong type
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError):
+    except OSError as error:
+        if not is_damage(error):
+            raise cannot_read(path, error) from error
+        logger.warning("%s: %s; scoring again", path, one_line(error))
+        return None
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError):
         logger.warning("%s: damaged, altered, or of another run or version; scoring again", path)
         return None
     return results
