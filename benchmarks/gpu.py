@@ -49,9 +49,11 @@ STEPS = ("correctness", "layer", "run", "epoch", "start_up", "inference", "scali
 _HERE = Path(__file__).parent
 _TESTS = (
     "recurrent/test_cudnn",
+    "recurrent/test_dispatch",
     "recurrent/test_fused",
     "recurrent/test_layers",
     "models/test_classifier",
+    "models/test_classifier_attributes",
 )
 _FULL = {"JAX_DEFAULT_MATMUL_PRECISION": "highest"}
 _SMALL_RUN = (

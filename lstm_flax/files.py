@@ -133,7 +133,7 @@ def is_utf8(text: str) -> bool:
 
 
 def allow_open_files() -> None:
-    """Raises this process's limit of open files to what training needs, as far as it may.
+    """Raises this process's limit on open files to what training needs, if the system allows it.
 
     Raises:
         UserError: the system allows too few.
@@ -145,7 +145,8 @@ def allow_open_files() -> None:
     if allowed < _FEWEST_OPEN_FILES:
         raise UserError(
             f"this process may have only {allowed} files open at once, and needs "
-            f"{_FEWEST_OPEN_FILES}; raise the limit (ulimit -n {_OPEN_FILES})"
+            f"{_FEWEST_OPEN_FILES}; raise the hard limit (ulimit -Hn {_OPEN_FILES}), which may "
+            "need an administrator"
         )
 
 

@@ -115,10 +115,10 @@ def _not_finite(text: str) -> NoReturn:
 
 @contextlib.contextmanager
 def reading_arrays() -> Iterator[None]:
-    """Raises `ValueError` for whatever NumPy raises when it reads a damaged array.
+    """Turns any error that NumPy raises for a damaged array into `ValueError`.
 
-    It parses an array's header as Python, so that may be almost anything, and it allocates what the
-    header asks for.
+    NumPy parses an array's header as Python, so the error may be of almost any type, and it
+    allocates what the header asks for.
 
     >>> with reading_arrays():
     ...     compile("{'shape': (3", "header", "eval")
@@ -127,12 +127,12 @@ def reading_arrays() -> Iterator[None]:
     ValueError: not an array that NumPy has written ('(' was never closed (header, line 1))
 
     Raises:
-        OSError: as it was.
+        OSError, KeyError: as they were: the file cannot be read, or an archive lacks an array.
         ValueError: any other error.
     """
     try:
         yield
-    except OSError:
+    except (OSError, KeyError):
         raise
     except Exception as error:
         raise ValueError(f"not an array that NumPy has written ({one_line(error)})") from error

@@ -139,7 +139,7 @@ def test_too_few_open_files_are_one_line(allowed: int) -> None:
     limited = ["sh", "-c", f"ulimit -n {allowed}; exec {sys.executable} -m lstm_flax predict good"]
     done = subprocess.run(limited, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert re.fullmatch(rf"error: .*only {allowed} files .*ulimit -n 1024.*\n", done.stderr)
+    assert re.fullmatch(rf"error: .*only {allowed} files .*ulimit -Hn 1024.*\n", done.stderr)
 
 
 def test_the_soft_limit_of_open_files_is_raised() -> None:

@@ -19,12 +19,12 @@ def saving(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        _require_folder(folder, error)
         raise _cannot_save(folder, error.strerror or one_line(error)) from error
     except ValueError as error:
         # TensorStore gives the database, the file and the call before the reason.
         message, code, _ = str(error).partition(" [os_error_code")
-        if not folder.exists():
-            raise UserError(f"{folder}: was removed during the training") from error
+        _require_folder(folder, error)
         if not code:
             raise
         raise _cannot_save(folder, message.split(": ")[-1]) from error
@@ -44,6 +44,13 @@ def require_room(folder: Path, arrays: Any) -> None:
     if usage.free < needed and usage.total > 0:  # some file systems do not report it
         reason = f"it needs {needed / 1e6:.1f} MB, {usage.free / 1e6:.1f} are free"
         raise _cannot_save(folder, reason)
+
+
+def _require_folder(folder: Path, error: Exception) -> None:
+    if not folder.exists():
+        raise UserError(
+            f"{folder}: was removed during training; start the same command again"
+        ) from error
 
 
 def _cannot_save(folder: Path, reason: str) -> UserError:

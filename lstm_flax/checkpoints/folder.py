@@ -129,15 +129,15 @@ class CheckpointFolder:
     def set_aside(self, step: int) -> Path:
         """Moves an unreadable checkpoint out of the way and returns its new path."""
 
-        def move() -> Path:
+        def move() -> str:
             self.unreadable.mkdir(exist_ok=True)
             numbers = itertools.count(2)
             aside = self.unreadable / str(step)
             while aside.exists():  # the same step was damaged before
                 aside = self.unreadable / f"{step}-{next(numbers)}"
-            return (self.path / str(step)).rename(aside)
+            return str((self.path / str(step)).rename(aside))
 
-        aside = from_first(move)
+        aside = Path(from_first(move))
         if self._manager is not None:
             self._manager.reload()
         return aside

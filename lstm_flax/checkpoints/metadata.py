@@ -15,7 +15,7 @@ from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.untrusted import LARGEST_JSON, parse_json, read_plain
 
 FORMAT_VERSION = 2
-_LARGEST_SUM = 2**31  # the device counts examples in 32 bits
+_LARGEST_SUM, _LARGEST_COUNT = 3.4e38, 2**31  # of float32 and int32, as the device adds them
 _TEMPERATURES = (1e-3, 1e3)  # far beyond any calibrated temperature
 
 
@@ -195,7 +195,8 @@ def _check_history(history: dict[str, Any]) -> None:
     logged = history.get("logged", [0, 0, 0, 0])
     _require(isinstance(logged, list) and len(logged) == 4, "history.logged")
     _require(all(map(_is_number, logged)), "history.logged")
-    _require(all(abs(number) < _LARGEST_SUM for number in logged), "history.logged")
+    _require(all(abs(total) < _LARGEST_SUM for total in logged[:2]), "history.logged")
+    _require(all(abs(count) < _LARGEST_COUNT for count in logged[2:]), "history.logged")
     temperature, (lowest, highest) = history.get("temperature", 1), _TEMPERATURES
     _require(_is_number(temperature) and lowest <= temperature <= highest, "history.temperature")
 

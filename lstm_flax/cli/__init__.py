@@ -3,7 +3,8 @@
 A user's mistake is reported in one line on standard error, with exit status 2; `--debug` shows
 where it was raised. Commands import jax only when they need it, so help and mistakes appear at
 once. Only `main` changes global state of the process: the C allocator, logging, and the limits of
-the csv module and of open files.
+the csv module and of open files; and `prepare_jax`: JAX's settings, a filter of its warnings and an
+exit handler.
 """
 
 import argparse

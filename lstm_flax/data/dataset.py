@@ -9,9 +9,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from lstm_flax.config import DataConfig
-from lstm_flax.data.cache_files import (
-    writing,
-)
+from lstm_flax.data.cache_files import writing
 from lstm_flax.data.examples import Examples
 from lstm_flax.data.loading import (
     check_split,

@@ -62,12 +62,11 @@ def cut(
     fractions = {"development": development_fraction, "test": test_fraction}
     for name, fraction in fractions.items():
         if fraction > 0 and len(parts[name]) == 0:
-            classes = len(strata)
-            if 2 * classes > len(unique):
+            if 2 * len(strata) > len(unique):
                 raise UserError(
-                    f"{len(labels):,} examples with only {len(unique):,} different text(s) for "
-                    f"{len(np.unique(labels)):,} labels leave no {name} part; give each "
-                    "label several texts (or is the label in another column?)"
+                    f"{len(labels):,} examples of {len(np.unique(labels)):,} labels leave no "
+                    f"{name} part (distinct texts: {len(unique):,}); give each label several texts "
+                    "(or is the label in another column?)"
                 )
             raise UserError(
                 f"config.data.{name}_fraction = {fraction:g}: {len(labels)} examples are too few "

@@ -134,7 +134,7 @@ def read_split(
         if not folder.exists():
             return None
         raise DamagedCacheError(f"{error.filename} is missing") from error
-    except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, OSError) and not is_damage(error):
             raise cannot_read(folder, error) from error
         raise DamagedCacheError(f"{folder} cannot be read: {one_line(error)}") from error

@@ -57,6 +57,7 @@ class BucketedFunction:
 
         def compile_one(batch: Any) -> Any:
             compiled = self._jitted.lower(tree, batch).compile()
+            record_checksums()
             bar.update()
             return compiled
 
@@ -65,7 +66,6 @@ class BucketedFunction:
             with bar:
                 compiled = pool.map(compile_one, shapes.values())
                 self._compiled.update(zip(shapes, compiled, strict=True))
-            record_checksums()
         finally:  # an interrupt does not wait for buckets still being compiled
             pool.shutdown(wait=False, cancel_futures=True)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import jax
 
-from lstm_flax.errors import one_line
+from lstm_flax.errors import UserError, one_line
 from lstm_flax.files import cache_folder, replace_file
 from lstm_flax.untrusted import read_plain, require_own_files
 
@@ -29,7 +29,7 @@ _CHOSEN = _SETTING.upper()  # the same setting in the environment
 
 
 def keep_compiled_programs() -> None:
-    """Keeps compiled programs in `cache_folder()`, without those that have changed there.
+    """Keeps compiled programs in `cache_folder()`, after removing any that have changed.
 
     JAX's own setting takes precedence: if JAX_COMPILATION_CACHE_DIR is set, nothing changes.
 
@@ -40,23 +40,28 @@ def keep_compiled_programs() -> None:
         return
     folder = _folder()
     require_own_files(folder)  # JAX would wait for a pipe
-    if folder.exists() and not folder.is_dir():
-        logger.warning("%s: not a folder; programs are compiled anew by each process", folder)
+    record_checksums()  # of an earlier call in this process
+    if (folder.exists() and not folder.is_dir()) or not _drop_changed(folder):
+        logger.warning("%s: cannot be used; each process compiles its programs again", folder)
         return
-    _drop_changed(folder)
-    # A program that cannot be read has had its line, and a full disk will be noticed elsewhere.
+    # A program that cannot be read has been reported, and a full disk will be noticed elsewhere.
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
     jax.config.update(_SETTING, str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _WORTH_KEEPING)
+    atexit.unregister(record_checksums)
     atexit.register(record_checksums)
 
 
 def record_checksums() -> None:
-    """Records checksums of the programs kept since the last call, if they are kept here."""
+    """Records the checksums of programs that have none yet, if this cache is in use."""
     kept_in = getattr(jax.config, _SETTING)
-    if _CHOSEN in os.environ or kept_in is None or Path(kept_in) != _folder():
+    try:
+        folder = _folder()
+    except UserError:  # a user may have set another folder in JAX
         return
-    for program in Path(kept_in).glob(f"*{_PROGRAM}"):
+    if _CHOSEN in os.environ or kept_in is None or Path(kept_in) != folder:
+        return
+    for program in folder.glob(f"*{_PROGRAM}"):
         path = _checksum_path(program)
         if not path.exists():
             # Without a checksum, the program is compiled again by the next process.
@@ -66,29 +71,38 @@ def record_checksums() -> None:
                     replace_file(path, _checksum(program.name, content))
 
 
-def _drop_changed(folder: Path) -> None:
-    """Removes programs that differ from their checksum or, their process killed, have none."""
+def _drop_changed(folder: Path) -> bool:
+    """Removes programs that differ from their checksums, and those without one.
+
+    A process that was killed leaves programs without checksums, and so, for a moment, does one that
+    is compiling.
+
+    Returns:
+        False if one of them is still there, so JAX would run it.
+    """
     programs = set(folder.glob(f"*{_PROGRAM}"))
     orphans = set(folder.glob(f"*{_CHECKSUM}")) - {_checksum_path(path) for path in programs}
     for path in orphans:  # the checksum of a program that was deleted, and may be compiled again
         _remove(path)
-    changed = 0
+    changed, removed = 0, True
     for program in programs:
-        path = _checksum_path(program)
+        path, intact = _checksum_path(program), False
         try:
             content = read_plain(program, _LARGEST)
             intact = path.exists() and read_plain(path) == _checksum(program.name, content)
+            changed += path.exists() and not intact
         except FileNotFoundError:  # another process has removed it
             continue
         except OSError as error:
             logger.warning("%s: cannot be used (%s); compiling it again", program, one_line(error))
-            continue
         if not intact:
-            changed += path.exists()
             _remove(program)
             _remove(path)
+            removed = removed and not program.is_file()
     if changed:
-        logger.warning("%s: %d programs have changed; compiling them again", folder, changed)
+        message = "%s: compiled programs that have changed: %d; compiling them again"
+        logger.warning(message, folder, changed)
+    return removed
 
 
 def _remove(path: Path) -> None:

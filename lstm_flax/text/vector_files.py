@@ -90,7 +90,7 @@ def _unpacked(path: Path) -> Iterator[BinaryIO]:
 def _read_file(file: BinaryIO, where: str, wanted: set[bytes], size: int) -> _Vectors:
     first = file.readline(_LONGEST_LINE).removeprefix(_BYTE_ORDER_MARK)
     header = first.split()
-    if len(header) == 2 and all(part.isdigit() and len(part) < _LONGEST_COUNT for part in header):
+    if len(header) == 2 and all(part.isdigit() and len(part) <= _LONGEST_COUNT for part in header):
         _require_size(f"{where}, line 1", int(header[1]), size)
         start = file.read(_LONGEST_LINE)
         joined, count = _Joined(start, file), int(header[0])

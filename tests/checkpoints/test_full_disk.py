@@ -51,10 +51,12 @@ def test_a_checkpoint_that_would_not_fit_is_not_begun(
         assert (a == b).all()
 
 
-def test_a_folder_that_was_removed_is_one_line(tmp_path: Path) -> None:
-    removed = tmp_path / "run" / "last"
-    with pytest.raises(UserError, match="last: was removed"), saving(removed):
-        raise ValueError("No ArrayMetadata found for process_index=0")
+@pytest.mark.parametrize(
+    "error", [ValueError("No ArrayMetadata found for process_index=0"), FileNotFoundError(2, "")]
+)
+def test_a_folder_that_was_removed_is_one_line(error: Exception, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="last: was removed"), saving(tmp_path / "run" / "last"):
+        raise error
 
 
 FULL = (

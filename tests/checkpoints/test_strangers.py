@@ -130,6 +130,7 @@ ODD_VALUES = {
     "fingerprint": put("tokenizer_fingerprint", value=None),
     "temperature huge": put("history", "temperature", value=HUGE),
     "logged huge": put("history", "logged", value=[HUGE, 0, 0, 0]),
+    "logged beyond a float32": put("history", "logged", value=[1e39, 0, 0, 0]),
     "logged beyond 32 bits": put("history", "logged", value=[0, 0, 0, 10**299]),
     "logged infinite": put("history", "logged", value=[float("inf"), 0, 0, 0]),
     "rate huge": put("config", "optimizer", "learning_rate", value=HUGE),

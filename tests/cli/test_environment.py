@@ -66,7 +66,7 @@ def test_a_device_that_is_not_there() -> None:
 @pytest.mark.parametrize(
     "name", ["JAX_ENABLE_X64", "JAX_DEFAULT_PRNG_IMPL", "JAX_DEFAULT_DEVICE", "TQDM_NCOLS"]
 )
-def test_a_setting_of_jax_or_tqdm_that_is_none(name: str) -> None:
+def test_a_setting_of_jax_or_tqdm_that_is_not_valid(name: str) -> None:
     done = predict("a superb film", **{name: "bogus"})
     assert done.returncode == 2
     assert b"Traceback" not in done.stderr

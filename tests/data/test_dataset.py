@@ -44,9 +44,10 @@ def forbid(monkeypatch, *names):
         raise AssertionError(f"{names} called")
 
     for name in names:
-        for target in (Tokenizer, dataset_module, opening):
-            if hasattr(target, name):
-                monkeypatch.setattr(target, name, refuse)
+        targets = [at for at in (Tokenizer, dataset_module, opening) if hasattr(at, name)]
+        assert targets, name
+        for target in targets:
+            monkeypatch.setattr(target, name, refuse)
 
 
 def test_a_cache_that_cannot_be_written(data_config, tmp_path):

@@ -1,20 +1,14 @@
+"""Tables and folders of texts and labels, as a user has them."""
+
 import csv
-import json
 import re
 
 import pytest
 
-from lstm_flax.config import DataConfig
 from lstm_flax.data.loading import load_examples
 from lstm_flax.data.sources.rows import read_rows
 from lstm_flax.errors import UserError
-
-ROWS = [
-    ("plain and short", "pos"),
-    ('with "quotes", commas and a\nline break', "neg"),
-    ("中文评论 😀", "pos"),
-    ("x" * 200_000, "neg"),
-]
+from tests.data.text_files import ROWS, config_of, write
 
 
 @pytest.fixture(autouse=True)
@@ -23,27 +17,6 @@ def long_fields():
     before = csv.field_size_limit(2**31 - 1)
     yield
     csv.field_size_limit(before)
-
-
-def write(path, rows=ROWS, columns=("text", "label")):
-    if path.suffix == ".jsonl":
-        lines = [
-            json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False) for row in rows
-        ]
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    else:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerows([columns, *rows])
-    return path
-
-
-def config_of(train, **values):
-    return DataConfig(
-        source="files",
-        train_path=str(train),
-        **{"development_fraction": 0.0, "test_fraction": 0.0} | values,
-    )
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv"])

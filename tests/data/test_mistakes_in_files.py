@@ -7,7 +7,7 @@ import pytest
 
 from lstm_flax.data.loading import extra_fingerprint, load_examples
 from lstm_flax.errors import UserError
-from tests.data.test_files import config_of, write
+from tests.data.text_files import config_of, write
 
 GOOD = '{"text": "a", "label": 1}\n{"text": "b", "label": "2"}\n'
 
@@ -98,7 +98,7 @@ def test_every_mistake_names_file_and_line(tmp_path, name, content, message):
         ),
     ],
 )
-def test_all_mistakes_in_rows_are_told_together(tmp_path, monkeypatch, name, content, message):
+def test_all_mistakes_in_rows_are_reported_at_once(tmp_path, monkeypatch, name, content, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).write_text(content)
     with pytest.raises(UserError) as caught:
@@ -123,15 +123,15 @@ def test_parquet_values_that_python_cannot_hold(tmp_path):
             load_examples(config_of(path), "train")
 
 
-def test_an_open_quotation_with_returns_or_a_long_field_stays_plain(tmp_path):
+def test_a_quoted_tsv_field_that_cannot_be_parsed_is_one_mistake(tmp_path):
     path = tmp_path / "a.tsv"
     path.write_bytes(b'text\tlabel\na\rb\t"open\nrest"\nfine\tx\n' + b"dull\ty\n")
-    with pytest.raises(UserError, match=r"a\.tsv:"):
+    with pytest.raises(UserError, match=r"a\.tsv:3: 1 column, the header has 2"):
         load_examples(config_of(path), "train")
     limit = csv.field_size_limit(100)
     try:
         path.write_text(f'text\tlabel\n{"a" * 50}\t"open\n{"b" * 200}"\nfine\tx\n')
-        with pytest.raises(UserError, match=r"a\.tsv:"):
+        with pytest.raises(UserError, match=r"a\.tsv:3: 1 column, the header has 2"):
             load_examples(config_of(path), "train")
     finally:
         csv.field_size_limit(limit)
@@ -139,12 +139,12 @@ def test_an_open_quotation_with_returns_or_a_long_field_stays_plain(tmp_path):
 
 def test_pipes_and_broken_links_are_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.csv")
-    with pytest.raises(UserError, match=r"a\.csv: a pipe or device"):
+    with pytest.raises(UserError, match=r"a\.csv: a pipe, socket or device"):
         load_examples(config_of(tmp_path / "a.csv"), "train")
     good = write(tmp_path / "good.csv")
-    with pytest.raises(UserError, match=r"a\.csv: a pipe or device"):
+    with pytest.raises(UserError, match=r"a\.csv: a pipe, socket or device"):
         load_examples(config_of(good, extra_train_path=str(tmp_path / "a.csv")), "train")
-    with pytest.raises(UserError, match=r"a\.csv: a pipe or device"):
+    with pytest.raises(UserError, match=r"a\.csv: a pipe, socket or device"):
         extra_fingerprint(config_of(good, extra_train_path=str(tmp_path / "a.csv")))
     for label in ("neg", "pos"):
         (tmp_path / "texts" / label).mkdir(parents=True)
@@ -158,7 +158,7 @@ def test_pipes_and_broken_links_are_not_waited_for(tmp_path):
         load_examples(config_of(tmp_path / "texts"), "train")
 
 
-def test_all_files_of_a_folder_that_cannot_be_read_are_told_together(tmp_path, monkeypatch):
+def test_all_files_of_a_folder_that_cannot_be_read_are_reported_at_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, text in {
         "x/1.txt": b"fine",

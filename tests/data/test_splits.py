@@ -62,7 +62,7 @@ def test_too_few_examples_to_cut():
 
 
 def test_a_label_for_every_text_is_taken_for_the_wrong_column():
-    with pytest.raises(UserError, match=r"40 different text.s. for 40 labels.*another column"):
+    with pytest.raises(UserError, match=r"distinct texts: 40.*another column"):
         cut(np.arange(40, dtype=np.uint64), np.arange(40), 0.1, 0.1, 0, stratify=True)
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -228,3 +229,24 @@ def test_two_processes_train_the_run_of_one(
             leaves(tmp_path / "run", kind), leaves(finished[0], kind), strict=True
         ):
             np.testing.assert_allclose(ours, one, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_two_processes_set_damaged_checkpoints_aside_together(
+    tiny_config: Config, finished: tuple[Path, dict], tmp_path: Path
+) -> None:
+    workdir = tmp_path / "run"
+    shutil.copytree(finished[0], workdir)
+    (workdir / "results.json").unlink()
+    for kind in ("last", "best"):
+        newest = max((workdir / kind).iterdir(), key=lambda path: int(path.name))
+        (newest / "encoder" / "tokenizer.model").write_bytes(b"cut off")
+    config = write_config(tmp_path / "tiny.py", tiny_config)
+    both = start(2, "train", f"--config={config}", f"--workdir={workdir}")
+    outputs = [process.communicate(timeout=300) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert outputs[0][1].count("is damaged") == 2
+    for kind in ("last", "best"):
+        assert len(list((workdir / f"{kind}-unreadable").iterdir())) == 1
+    results = json.loads((workdir / "results.json").read_text())
+    assert results["confusion"] == finished[1]["confusion"]

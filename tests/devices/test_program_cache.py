@@ -20,9 +20,12 @@ print(f"{jax.jit(lambda x, y: jnp.cos(x) @ y)(jnp.ones((4, 4)), jnp.ones((4, 5))
 """
 # Compiled ahead of its use, by a process that is then killed.
 KILLED = """
-import os, signal
-from tests.devices.test_compilation import BucketedFunction, tokens
-BucketedFunction(lambda tree, batch: tree * batch.token_ids).compile(2.0, [tokens(3)])
+import os, signal, typing
+from lstm_flax.devices.compilation import BucketedFunction
+class Tokens(typing.NamedTuple):
+    token_ids: jax.Array
+tokens = Tokens(jnp.ones((2, 3), int))
+BucketedFunction(lambda tree, batch: tree * batch.token_ids).compile(2.0, [tokens])
 os.kill(os.getpid(), signal.SIGKILL)
 """
 ANSWERS = "3.3659\n2.1612\n"
@@ -94,7 +97,7 @@ def test_a_program_that_has_changed_is_compiled_again(
         damage(path, other)
     out, err = run_program(tmp_path)
     assert out == ANSWERS
-    assert f"{programs[0].parent}: {len(programs)} programs have changed" in err
+    assert f"{programs[0].parent}: compiled programs that have changed: {len(programs)};" in err
     assert err.count("\n") == 1
     assert kept(tmp_path).keys() == set(map(str, programs))
 
@@ -136,13 +139,38 @@ def test_a_folder_in_a_program_s_place_is_one_line_and_stays(tmp_path: Path) -> 
     assert err.count("cannot be used") == err.count("\n") == len(kept(tmp_path))
 
 
+def test_a_changed_program_whose_checksum_is_a_folder_is_not_run(tmp_path: Path) -> None:
+    run_program(tmp_path)
+    programs = [Path(path) for path in kept(tmp_path)]
+    for path, other in zip(programs, programs[1:] + programs[:1], strict=True):
+        swapped(path, other)
+        checksum(path).unlink()
+        checksum(path).mkdir()
+    out, err = run_program(tmp_path)
+    assert out == ANSWERS
+    assert err.count("cannot be used") == err.count("\n") == len(programs)
+
+
+def test_a_changed_program_that_cannot_be_removed_is_not_run(tmp_path: Path) -> None:
+    run_program(tmp_path)
+    programs = [Path(path) for path in kept(tmp_path)]
+    for path, other in zip(programs, programs[1:] + programs[:1], strict=True):
+        swapped(path, other)
+    keeping = PROGRAM.replace(
+        "program_cache.keep", "program_cache._remove = id\nprogram_cache.keep"
+    )
+    out, err = run_program(tmp_path, keeping)
+    assert out == ANSWERS
+    assert "cannot be used; each process compiles its programs again" in err
+
+
 def test_a_file_in_the_folder_s_place_is_one_line(tmp_path: Path) -> None:
     folder = tmp_path / ".cache" / "lstm_flax"
     folder.mkdir(parents=True)
     (folder / "compiled").write_text("in the way")
     out, err = run_program(tmp_path)
     assert out == ANSWERS
-    assert err.count("not a folder") == err.count("\n") == 1
+    assert err.count("cannot be used") == err.count("\n") == 1
 
 
 def test_a_deleted_program_is_compiled_again_in_silence(tmp_path: Path) -> None:

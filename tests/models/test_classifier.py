@@ -18,14 +18,8 @@ from lstm_flax.types import PAD_ID
 from tests.recurrent.recurrent_cases import random_variables
 
 VOCAB, CLASSES = 50, 3
-
-
 CONFIG = ModelConfig(embedding_size=8, hidden_size=8)
-
-
 RNG = np.random.default_rng(0)
-
-
 LENGTHS = np.array([1, 32, 7, 20, 31, 2, 15, 9], np.int32)
 
 

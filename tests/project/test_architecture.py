@@ -128,8 +128,7 @@ def test_picture_and_table_show_the_code_as_it_is() -> None:
 
 def test_no_two_rooms_of_the_picture_overlap() -> None:
     boxes = place_rooms()
-    for one, other in itertools.combinations(boxes, 2):
-        a, b = boxes[one], boxes[other]
+    for (one, a), (other, b) in itertools.combinations(boxes.items(), 2):
         beside = a.left + a.width < b.left or b.left + b.width < a.left
         above = a.top + a.height < b.top or b.top + b.height < a.top
         assert beside or above, (one, other)

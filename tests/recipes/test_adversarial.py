@@ -35,14 +35,11 @@ from tests.training.step_cases import (
     jit_init,
     one_step,
     random_batch,
+    same,
 )
 
 RNG = np.random.default_rng(0)
-
-
 SGD = {"name": "sgd", "weight_decay": 0.0, "clip_norm": 0.0, "schedule": "constant"}
-
-
 SGD |= {"learning_rate": 0.1, "b1": 0.0}
 
 
@@ -55,11 +52,6 @@ def config(tiny_config: Config) -> Config:
 def losing(config: Config, **section: float) -> Config:
     """The configuration with adversarial losses."""
     return changed(config, recipes={"adversarial": AdversarialConfig(**section)})
-
-
-def same(a: Any, b: Any, atol: float = 0.0) -> None:
-    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        np.testing.assert_allclose(x, y, rtol=0, atol=atol)
 
 
 def differ(a: Any, b: Any) -> bool:

@@ -15,8 +15,7 @@ from lstm_flax.text.tokenized import TokenizedSplit
 from lstm_flax.training.run.loop import Run
 from lstm_flax.training.train import train
 from tests.cli.run_files import cache_with_unlabelled, leaves
-from tests.recipes.test_adversarial import same
-from tests.training.step_cases import changed
+from tests.training.step_cases import changed, same
 
 RNG = np.random.default_rng(0)
 

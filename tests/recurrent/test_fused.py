@@ -26,15 +26,11 @@ REFERENCE = [
     if "projected" not in path.stem
 ]
 
-
 # bfloat16 keeps 8 bits: one rounding is 2^-9 = 0.002 of a number. The scan rounds every gate and
 # sums its weight gradients step by step in bfloat16; the fused loop rounds only what enters a
 # product. Over up to three layers and nine steps they differ by at most this part of the largest.
 BFLOAT16_TOLERANCE = 0.08
-
-
 FLOAT32_TOLERANCE = 1e-5
-
 
 # Others of the quick tests, or the reference vectors, have as many layers and directions.
 ALIKE, LONG, LONGER = (pytest.param(seed, marks=pytest.mark.slow) for seed in (300, 302, 304))

@@ -16,8 +16,6 @@ from lstm_flax.serving.app import make_app  # noqa: E402
 from lstm_flax.serving.requests import Limits  # noqa: E402
 
 REQUESTS = 12
-
-
 JSON = {"content-type": "application/json"}
 
 

@@ -19,9 +19,10 @@ pytest.importorskip("uvicorn")
 httpx = pytest.importorskip("httpx")
 
 from lstm_flax.cli import main  # noqa: E402
+from lstm_flax.errors import UserError  # noqa: E402
 from lstm_flax.inference.predictor import Predictor  # noqa: E402
 from lstm_flax.serving.requests import Limits  # noqa: E402
-from lstm_flax.serving.server import make_server  # noqa: E402
+from lstm_flax.serving.server import _listen, make_server  # noqa: E402
 from tests.conftest import templated_texts  # noqa: E402
 from tests.serving.answering import (  # noqa: E402
     REQUESTS,
@@ -100,11 +101,12 @@ def test_sigterm_drops_no_answer(finished: tuple[Path, dict]) -> None:
         server.communicate()
 
 
-def test_the_line_that_it_serves_is_true_and_an_early_signal_stops_it(
+def test_the_server_listens_once_it_says_so_and_stops_on_an_early_signal(
     finished: tuple[Path, dict],
 ) -> None:
     words = [sys.executable, "-m", "lstm_flax", "serve", f"--workdir={finished[0]}", "--port=0"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as server:
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as server:
         assert server.stdout is not None
         address = server.stdout.readline().strip().rpartition("/")[2].rpartition(":")
         with socket.create_connection((address[0], int(address[2])), timeout=10):
@@ -118,15 +120,12 @@ def test_the_line_that_it_serves_is_true_and_an_early_signal_stops_it(
 def test_mistakes_in_the_command_are_one_line(capsys: pytest.CaptureFixture) -> None:
     for flag in ("texts=0", f"body={10**30}", "seconds=inf", "seconds=nan", "seconds=-1.0"):
         assert main(["serve", f"--max_{flag}"]) == 2
-        assert f"--max_{flag}: must be above 0 and at most" in capsys.readouterr().err
+        err = capsys.readouterr().err
+        assert f"--max_{flag}: must be above 0 and at most" in err
+        assert err.count("\n") == 1
 
 
 def test_a_port_in_use_is_one_line(finished: tuple[Path, dict]) -> None:
-    import socket
-
-    from lstm_flax.errors import UserError
-    from lstm_flax.serving.server import _listen
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -80,3 +80,9 @@ def random_batch(rows: int, width: int = 32, seed: int = 0) -> Batch:
         labels=rng.integers(0, 2, rows).astype(np.int32),
         example_mask=np.ones(rows, bool),
     )
+
+
+def same(a: Any, b: Any, atol: float = 0.0) -> None:
+    """Checks that all leaves of two trees are equal, or within a tolerance."""
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_allclose(x, y, rtol=0, atol=atol)

@@ -137,8 +137,8 @@ def test_secondary_files_that_are_strange_do_not_stop_a_run(
         (workdir / "results.json").write_text(json.dumps(kept))
         results = train(tiny_config, workdir, show_progress=False)
         assert results["confusion"] == finished[1]["confusion"]
-    told = caplog.text.count("results.json: damaged, altered, or of another")
-    assert told == 3 + len(STRANGE_RESULTS)  # the fourth of the four above is of another run
+    warnings = caplog.text.count("results.json: damaged, altered, or of another")
+    assert warnings == 3 + len(STRANGE_RESULTS)  # the fourth of the four above is of another run
     assert "config.json" in caplog.text
     assert "log.jsonl:1: not a line of this log; it is dropped" in caplog.text
     assert (workdir / "log.jsonl").read_bytes() == log

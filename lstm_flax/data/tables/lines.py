@@ -1,9 +1,11 @@
 """Decodes the lines of a file, compressed or not, or of a stream."""
 
 import bz2
+import contextlib
 import gzip
 import lzma
 import re
+import stat
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -38,8 +40,12 @@ def require_file(path: Path) -> None:
     Raises:
         UserError: it is a pipe, a socket or a device.
     """
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise UserError(f"{path}: a pipe or device, not a file; save its content in a file")
+    with contextlib.suppress(OSError):  # reported when it is opened
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise UserError(
+                f"{path}: a pipe, socket or device, not a file; save its content in a file"
+            )
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -101,8 +101,8 @@ class Run:
         make_folder(workdir)
         if processes.is_first():
             write_text(workdir / "config.json", json.dumps(config.to_dict(), indent=2) + "\n")
-        self.checkpoints = RunCheckpoints(task, config, workdir)
-        restored = self.checkpoints.restore(jax.eval_shape(create, {}))
+        self._checkpoints = RunCheckpoints(task, config, workdir)
+        restored = self._checkpoints.restore(jax.eval_shape(create, {}))
         if restored is None:
             given = first_params(config, task.dataset, initial)
             state = jax.jit(create, out_shardings=replicated(task.mesh))(given)
@@ -122,11 +122,11 @@ class Run:
 
     def _replace_lost_best(self) -> None:
         """Lets the next epoch be the best so far if the checkpoint of the best is gone."""
-        if not self.checkpoints.best.steps():
+        if not self._checkpoints.best.steps():
             logger.warning(
                 "%s: the best checkpoint, of step %d, is gone; the best of the epochs to come "
                 "takes its place",
-                self.checkpoints.best.path,
+                self._checkpoints.best.path,
                 self.history.best_step,
             )
             self.history = dataclasses.replace(self.history, best_score=None, best_step=None)
@@ -134,7 +134,7 @@ class Run:
     def close(self) -> None:
         """Waits for background saves and closes the files, even if one of them fails."""
         try:
-            self.checkpoints.close()
+            self._checkpoints.close()
         finally:
             self.log.close()
 
@@ -174,7 +174,7 @@ class Run:
         epoch, batch = divmod(step, self.task.steps_per_epoch)
         return epoch * self.task.units_per_epoch + self.task.units_before(epoch, batch)
 
-    def _train_epoch(self, epoch: int, bar: Any, stop: "StopRequest") -> None:
+    def _train_epoch(self, epoch: int, bar: Any, stop: StopRequest) -> None:
         first = self.step - epoch * self.task.steps_per_epoch
         end = min(self.total_steps, (epoch + 1) * self.task.steps_per_epoch)
         if first == 0:
@@ -243,7 +243,7 @@ class Run:
         if improved:
             self._check_finite()
             self._count_seconds()
-            self.checkpoints.save_best(self.state, self.history)
+            self._checkpoints.save_best(self.state, self.history)
         self._save_last()
 
     def _postfix(self, loss: float) -> dict[str, str]:
@@ -254,7 +254,7 @@ class Run:
     def _check_finite(self) -> None:
         bad = int(self.state.first_bad_step)
         if bad >= 0:
-            kept = self.checkpoints.last.steps()
+            kept = self._checkpoints.last.steps()
             good = f"the checkpoint of step {kept[0]} is good" if kept else "nothing was saved yet"
             raise UserError(
                 f"the loss or its gradient is not finite at step {bad}; {good}; "
@@ -264,7 +264,7 @@ class Run:
     def _save_last(self) -> None:
         self._check_finite()
         self._count_seconds()
-        self.checkpoints.save_last(self.state, self.epoch_sums, self.history)
+        self._checkpoints.save_last(self.state, self.epoch_sums, self.history)
 
     def _count_seconds(self) -> None:
         now = time.perf_counter()

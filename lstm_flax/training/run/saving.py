@@ -27,9 +27,6 @@ class RunCheckpoints:
         best: the weights of the best epoch so far.
     """
 
-    last: CheckpointFolder
-    best: CheckpointFolder
-
     def __init__(self, task: Task, config: Config, workdir: Path) -> None:
         """Opens both folders for writing.
 
@@ -44,40 +41,33 @@ class RunCheckpoints:
         self._config = config
 
     def save_last(self, state: TrainState, epoch_sums: MetricSums, history: History) -> None:
-        """Starts saving everything that the run needs to continue."""
+        """Starts saving everything that the run needs to continue.
+
+        Raises:
+            UserError: this checkpoint, or the one started before, cannot be written.
+        """
         self._save(self.last, to_trees(state, epoch_sums), state, history)
 
     def save_best(self, state: TrainState, history: History) -> None:
-        """Saves the weights to evaluate, completely, so a later `last` can rely on them."""
+        """Saves the weights to evaluate, completely, so a later `last` can rely on them.
+
+        Raises:
+            UserError: they cannot be written.
+        """
         item = evaluated_item(self._config.training.ema_decay)
         self._save(self.best, {item: state.evaluation_params}, state, history)
         self.best.wait()
 
     def close(self) -> None:
-        """Waits for background saves, even if one of them fails."""
+        """Waits for background saves, even if one of them fails.
+
+        Raises:
+            UserError: a checkpoint cannot be written.
+        """
         try:
             self.last.close()
         finally:
             self.best.close()
-
-    def _save(
-        self, folder: CheckpointFolder, trees: dict[str, Any], state: TrainState, history: History
-    ) -> None:
-        step = int(state.step)
-        metadata = Metadata(
-            config=self._config,
-            label_names=self._task.dataset.label_names,
-            encoder=self._task.encoder,
-            data_fingerprint=self._task.dataset.fingerprint,
-            position=self._position(step),
-            history=history,
-            machine=describe_machine(),
-        )
-        folder.save(step, trees, metadata)
-
-    def _position(self, step: int) -> dict[str, int]:
-        epoch, batch = divmod(step, self._task.steps_per_epoch)
-        return {"epoch": epoch, "batch": batch}
 
     def restore(self, like: TrainState) -> tuple[TrainState, MetricSums, History] | None:
         """Restores the newest intact state; warns of damaged checkpoints and sets them aside.
@@ -98,6 +88,25 @@ class RunCheckpoints:
             except DamagedCheckpoint as error:
                 _set_aside(self.best, step, error)
         return restored
+
+    def _save(
+        self, folder: CheckpointFolder, trees: dict[str, Any], state: TrainState, history: History
+    ) -> None:
+        step = int(state.step)
+        metadata = Metadata(
+            config=self._config,
+            label_names=self._task.dataset.label_names,
+            encoder=self._task.encoder,
+            data_fingerprint=self._task.dataset.fingerprint,
+            position=self._position(step),
+            history=history,
+            machine=describe_machine(),
+        )
+        folder.save(step, trees, metadata)
+
+    def _position(self, step: int) -> dict[str, int]:
+        epoch, batch = divmod(step, self._task.steps_per_epoch)
+        return {"epoch": epoch, "batch": batch}
 
     def _newest(self, like: TrainState) -> tuple[TrainState, MetricSums, History] | None:
         trees = abstract(jax.eval_shape(to_trees, like, MetricSums.zero()), self._task.mesh)

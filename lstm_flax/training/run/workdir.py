@@ -75,7 +75,7 @@ def only_one(workdir: Path) -> Iterator[None]:
     try:
         folder = os.open(workdir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise cannot_write(workdir, error) from error
+        raise cannot_read(workdir, error) from error
     try:
         _lock(folder, workdir)
         with _open_lock(workdir / ".lock") as file:
