@@ -31,7 +31,7 @@ def require_same_arrays(where: str, stored: Any, wanted: Any, saved_by: Any = No
     Traceback (most recent call last):
     lstm_flax.errors.UserError: runs/a/last/4/params: not the arrays wanted here: w is float32[2]...
     """
-    there, here = _by_name(stored), _by_name(wanted)
+    there, here = by_name(stored), by_name(wanted)
     differing = [
         f"{name} is {_describe(there.get(name))} there and {_describe(here.get(name))} here"
         for name in sorted(there.keys() | here.keys())
@@ -52,16 +52,14 @@ def require_same_arrays(where: str, stored: Any, wanted: Any, saved_by: Any = No
     )
 
 
-def _by_name(tree: Any) -> dict[str, Any]:
-    paths = jax.tree_util.tree_leaves_with_path(tree)
-    return {"/".join(_key(key) for key in path): leaf for path, leaf in paths}
+def by_name(tree: Any) -> dict[str, Any]:
+    """Returns a tree's leaves by path, the names of all levels joined by slashes.
 
-
-def _key(key: Any) -> str:
-    for name in ("key", "name", "idx"):
-        if hasattr(key, name):
-            return str(getattr(key, name))
-    return str(key)
+    >>> by_name({"head": {"bias": 1.0}})
+    {'head/bias': 1.0}
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
 def _fits(stored: Any, wanted: Any) -> bool:

@@ -99,7 +99,7 @@ class CheckpointFolder:
         Raises:
             UserError: this checkpoint, or the one started before, cannot be written.
         """
-        assert self._manager is not None, "opened to read alone"
+        assert self._manager is not None, "opened read-only"
         if step in self._manager.all_steps():
             return
         items: dict[str, Any] = {name: ocp.args.StandardSave(t) for name, t in trees.items()}
@@ -216,8 +216,8 @@ class CheckpointFolder:
         path = epath.Path(self.path.absolute() / str(step) / name)
         if not path.is_dir() and not format_1.is_checkpoint(self.path / str(step)):
             raise UserError(
-                f"{self.path / str(step)}: holds no {name}, which its configuration speaks of; get "
-                "the checkpoint anew"
+                f"{self.path / str(step)}: holds no {name}, which its configuration needs; copy "
+                "the checkpoint again"
             )
         with self._reading(step):
             return ocp.StandardCheckpointHandler().metadata(path).tree

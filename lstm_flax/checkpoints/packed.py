@@ -1,6 +1,5 @@
 """A whole model as bytes: an archive of metadata, text encoder and arrays, without pickle."""
 
-import dataclasses
 import io
 import json
 import zipfile
@@ -11,13 +10,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from lstm_flax.checkpoints.arrays import require_same_arrays
+from lstm_flax.checkpoints.arrays import by_name, require_same_arrays
 from lstm_flax.checkpoints.metadata import Metadata, parse_values
-from lstm_flax.checkpoints.restore import TrainedModel, build_model
+from lstm_flax.checkpoints.restore import TrainedModel, portable_model
 from lstm_flax.checkpoints.sizes import require_finite, require_sizes
 from lstm_flax.devices.sharding import data_mesh, replicated
 from lstm_flax.errors import UserError, one_line
-from lstm_flax.models import init_params
 from lstm_flax.text.encoder import TextEncoder
 from lstm_flax.untrusted import reading_arrays
 
@@ -31,12 +29,8 @@ def pack(trained: TrainedModel) -> bytes:
     Args:
         trained: the model.
     """
-    leaves = jax.tree_util.tree_leaves_with_path(trained.params)
-    arrays: dict[str, Any] = {
-        "/".join(key.key for key in path): np.asarray(leaf) for path, leaf in leaves
-    }
     params = io.BytesIO()
-    np.savez(params, **arrays)
+    np.savez(params, **by_name(trained.params))
     values = trained.metadata.to_json() | {_STEP: trained.step}
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
@@ -74,11 +68,7 @@ def unpack(content: bytes) -> TrainedModel:
     metadata = Metadata.from_json(values, Path(_NAME), encoder)
     config = metadata.config
     require_sizes(_NAME, config, encoder.vocab_size, params)
-    portable = dataclasses.replace(
-        config, model=dataclasses.replace(config.model, implementation="auto")
-    )
-    model = build_model(portable, encoder, len(metadata.label_names))
-    shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
+    model, shapes = portable_model(metadata)
     require_same_arrays(_NAME, params, shapes, values.get("versions"))
     require_finite(_NAME, params)
     mesh = data_mesh(config.data.batch_size)

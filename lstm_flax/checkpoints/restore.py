@@ -68,6 +68,14 @@ def build_model(
     )
 
 
+def portable_model(metadata: Metadata) -> tuple[TextClassifier | LanguageModel, Any]:
+    """Builds a checkpoint's module, to run on any device, and the shapes of its parameters."""
+    model = build_model(metadata.config, metadata.encoder, len(metadata.label_names))
+    # This device may not have the implementation that the training device used.
+    portable = model.clone(implementation="auto")
+    return portable, jax.eval_shape(lambda: init_params(portable, jax.random.key(0)))
+
+
 def load_trained_model(path: Path, checkpoint: str = "best") -> TrainedModel:
     """Restores a model for evaluation or prediction on the available devices.
 
@@ -102,19 +110,14 @@ def load_trained_model(path: Path, checkpoint: str = "best") -> TrainedModel:
 def _restore(folder: CheckpointFolder, step: int) -> TrainedModel:
     metadata = folder.metadata(step)
     config = metadata.config
-    # This device may not have the implementation that the training device used.
-    portable = dataclasses.replace(
-        config, model=dataclasses.replace(config.model, implementation="auto")
-    )
     name = evaluated_item(config.training.ema_decay)
     where = folder.path / str(step) / name
     stored = folder.shapes(step, name)
     require_sizes(str(where), config, metadata.encoder.vocab_size, stored)
     require_honest(where, stored)
     require_memory(config, metadata.encoder.vocab_size, training=False)
-    model = build_model(portable, metadata.encoder, len(metadata.label_names))
+    model, shapes = portable_model(metadata)
     mesh = data_mesh(config.data.batch_size)
-    shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
     params = folder.restore(step, {name: abstract(shapes, mesh)})[name]
     require_finite(str(where), params)
     return TrainedModel(model, params, metadata, folder.path / str(step), mesh)

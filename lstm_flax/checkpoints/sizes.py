@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from lstm_flax.checkpoints.arrays import by_name
 from lstm_flax.config import Config
 from lstm_flax.errors import UserError
 from lstm_flax.files import folder_size
@@ -75,9 +76,8 @@ def require_finite(where: str, weights: Any) -> None:
     Raises:
         UserError: the message names the first array with such a value.
     """
-    for path, leaf in jax.tree_util.tree_leaves_with_path(weights):
+    for name, leaf in by_name(weights).items():
         if not np.isfinite(np.asarray(leaf)).all():
-            name = "/".join(str(key.key) for key in path)
             raise UserError(
                 f"{where}/{name}: holds numbers that are not finite; take another checkpoint, or "
                 "train again with a smaller config.optimizer.learning_rate"

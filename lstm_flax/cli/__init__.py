@@ -52,9 +52,9 @@ def program(argv: Sequence[str] | None = None) -> NoReturn:
     try:
         status = main(argv)
     except Exception:
-        _end_among_others(1, traceback.format_exc())
+        _end_joined_process(1, traceback.format_exc())
         raise
-    _end_among_others(status)
+    _end_joined_process(status)
     if status == _INTERRUPTED:  # XLA may still be compiling, which can crash Python's shutdown
         sys.stdout.flush()
         sys.stderr.flush()
@@ -62,7 +62,7 @@ def program(argv: Sequence[str] | None = None) -> NoReturn:
     sys.exit(status)
 
 
-def _end_among_others(status: int, message: str = "") -> None:
+def _end_joined_process(status: int, message: str = "") -> None:
     """Ends a process that is still joined to others: each side may be waiting for the other."""
     processes = sys.modules.get("lstm_flax.devices.processes")
     if processes is not None and processes.several():
@@ -83,6 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     csv.field_size_limit(_LONGEST_FIELD)
     _escape_what_the_terminal_lacks()
     words = join_values(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words[: words.index("--")] if "--" in words else "--debug" in words
     if not words:
         _parser().print_help(sys.stderr)
         return 2
@@ -101,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = arguments.run(arguments)
         return status
     except UserError as error:
-        if "--debug" in words:
+        if debug:
             raise
         _print_error(str(error))
         return 2
@@ -112,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:  # unexpected: a full disk, a folder that was removed
-        if "--debug" in words:
+        if debug:
             raise
         where = "the output" if error.filename is None else error.filename
         reason = error.strerror or one_line(error)
@@ -120,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except (RuntimeError, MemoryError, ValueError) as error:
         advice = _advice(error)
-        if advice is None or "--debug" in words:
+        if advice is None or debug:
             raise
         _print_error(advice)
         return 2
@@ -209,16 +210,9 @@ def _parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"lstm-flax {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    train.add_to(commands)
-    evaluate.add_to(commands)
-    inspect.add_to(commands)
-    prepare.add_to(commands)
-    baselines.add_to(commands)
-    report.add_to(commands)
-    predict.add_to(commands)
-    export.add_to(commands)
-    serve.add_to(commands)
-    explain.add_to(commands)
-    generate.add_to(commands)
-    fields.add_to(commands)
+    for command in (
+        *(train, evaluate, inspect, prepare, baselines, report),
+        *(predict, export, serve, explain, generate, fields),
+    ):
+        command.add_to(commands)
     return parser

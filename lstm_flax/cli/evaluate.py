@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from lstm_flax.cli.arguments import (
     add_place_of_data,
     add_processes,
     add_split,
+    chosen_model,
     given_path,
 )
 from lstm_flax.display import escaped_lines, to_json
@@ -57,7 +57,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from lstm_flax.checkpoints.pretrained import SHIPPED_DESCRIPTION, model_folder
     from lstm_flax.checkpoints.restore import load_trained_model
     from lstm_flax.devices.processes import is_first
     from lstm_flax.devices.settings import prepare_jax
@@ -69,14 +68,12 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.file is not None and of_data:
         raise UserError("--file: sets what to score; leave out --config, --split and fields")
     if arguments.file is None and (arguments.text_column or arguments.label_column):
-        raise UserError("--text_column and --label_column: they are of --file; add --file=PATH")
+        raise UserError("--text_column, --label_column: name columns of a file; add --file=PATH")
     file = arguments.file
     if file is not None and not file.exists():
         raise UserError(f"--file={file}: no such file or folder; check the path")
     prepare_jax()
-    workdir = model_folder(arguments.workdir)
-    if arguments.workdir is None:
-        print(SHIPPED_DESCRIPTION, file=sys.stderr)
+    workdir = chosen_model(arguments.workdir)
     trained = load_trained_model(workdir, arguments.checkpoint)
     if file is not None:
         columns = (arguments.text_column, arguments.label_column)

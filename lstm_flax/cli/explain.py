@@ -6,12 +6,12 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from lstm_flax.checkpoints.pretrained import SHIPPED_DESCRIPTION, model_folder
 from lstm_flax.cli.arguments import (
     Commands,
     add_checkpoint,
     add_command,
     add_model,
+    chosen_model,
     given_path,
 )
 from lstm_flax.display import to_json
@@ -69,11 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not 1 <= steps <= MOST_STEPS:
         raise UserError(f"--steps={steps}: must be at least 1 and at most {MOST_STEPS:,}")
     prepare_jax()
-    if arguments.workdir is None:
-        print(SHIPPED_DESCRIPTION, file=sys.stderr)
-    predictor = Predictor.from_checkpoint(
-        model_folder(arguments.workdir), checkpoint=arguments.checkpoint
-    )
+    workdir = chosen_model(arguments.workdir)
+    predictor = Predictor.from_checkpoint(workdir, checkpoint=arguments.checkpoint)
     explanations = predictor.explain(texts, arguments.label, steps)
     if arguments.html is not None:
         from lstm_flax.reports.explanation_page import explanation_page

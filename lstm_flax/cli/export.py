@@ -2,17 +2,16 @@
 
 import argparse
 import logging
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lstm_flax.checkpoints.pretrained import SHIPPED_DESCRIPTION, model_folder
 from lstm_flax.cli.arguments import (
     Commands,
     add_checkpoint,
     add_command,
     add_model,
     add_place_of_data,
+    chosen_model,
     given_path,
 )
 from lstm_flax.errors import UserError
@@ -67,12 +66,10 @@ def run(arguments: argparse.Namespace) -> int:
     from lstm_flax.exporting.export import check_export, missing_runtime
     from lstm_flax.inference.predictor import Predictor
 
-    folder: Path = arguments.folder.expanduser()
+    folder: Path = arguments.folder
     check_export(arguments.format, arguments.weights, folder)
     prepare_jax()
-    if arguments.workdir is None:
-        print(SHIPPED_DESCRIPTION, file=sys.stderr)
-    workdir = model_folder(arguments.workdir)
+    workdir = chosen_model(arguments.workdir)
     predictor = Predictor.from_checkpoint(workdir, checkpoint=arguments.checkpoint)
     examples = _examples(predictor, arguments)
     texts = EXAMPLE_TEXTS if examples is None else examples.texts

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lstm_flax.checkpoints.pretrained import SHIPPED, SHIPPED_DESCRIPTION, model_folder
+from lstm_flax.checkpoints.pretrained import SHIPPED
 from lstm_flax.cli.arguments import (
     DEFAULT_MODEL,
     Commands,
     add_checkpoint,
     add_command,
     add_overrides,
+    chosen_model,
     given_path,
 )
 from lstm_flax.display import escaped, to_json
@@ -82,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.split is None and (arguments.config or arguments.overrides):
         raise UserError("--config and its fields say where a split's texts are; add --split=NAME")
     if arguments.text_column is not None and (arguments.texts or arguments.split):
-        raise UserError("--text_column: is of a table; name one with --file=PATH")
+        raise UserError("--text_column: names a column of a table; name the table with --file=PATH")
     if arguments.output is not None:
         from lstm_flax.data.tables.writing import check_output
 
@@ -96,9 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
         from lstm_flax.inference.predictor import Predictor
 
         prepare_jax()
-        folders = arguments.workdir or [model_folder(None)]
-        if not arguments.workdir:
-            print(SHIPPED_DESCRIPTION, file=sys.stderr)
+        folders = arguments.workdir or [chosen_model(None)]
         predictor = Predictor.from_checkpoint(*folders, checkpoint=arguments.checkpoint)
         return _answer(predictor, source, arguments)
 

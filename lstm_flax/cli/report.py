@@ -49,7 +49,7 @@ def add_to(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes the page, and a card into each run's folder."""
-    folders = [folder.expanduser() for folder in arguments.workdirs]
+    folders = arguments.workdirs
     for folder in folders:
         if not (folder / "config.json").is_file():
             raise UserError(f"{folder}: is no run's folder (no config.json); name one")

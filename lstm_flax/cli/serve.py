@@ -4,10 +4,8 @@ import argparse
 import dataclasses
 import importlib.util
 import logging
-import sys
 
-from lstm_flax.checkpoints.pretrained import SHIPPED_DESCRIPTION, model_folder
-from lstm_flax.cli.arguments import Commands, add_checkpoint, add_command, add_model
+from lstm_flax.cli.arguments import Commands, add_checkpoint, add_command, add_model, chosen_model
 from lstm_flax.errors import UserError
 
 _MOST = {int: 10**9, float: 86_400}  # bytes or texts; seconds, a day
@@ -60,9 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
                 f"--max_{name}={value}: must be above 0 and at most {_MOST[type(value)]:,}"
             )
     prepare_jax()
-    if arguments.workdir is None:
-        print(SHIPPED_DESCRIPTION, file=sys.stderr)
-    workdir = model_folder(arguments.workdir)
+    workdir = chosen_model(arguments.workdir)
     predictor = Predictor.from_checkpoint(workdir, checkpoint=arguments.checkpoint)
     limits = Limits(**{name: value for name, value in given.items() if value is not None})
     serve(predictor, arguments.host, arguments.port, limits)

@@ -17,7 +17,7 @@ from lstm_flax.config.fields import Section, field
 from lstm_flax.config.language_model import LanguageModelConfig
 from lstm_flax.config.model import ModelConfig
 from lstm_flax.config.optimizer import OptimizerConfig
-from lstm_flax.config.recipes import CLASSIFIERS_ALONE, RecipesConfig, recipe_section
+from lstm_flax.config.recipes import ONLY_FOR_CLASSIFIERS, RecipesConfig, recipe_section
 from lstm_flax.config.tokenizer import TokenizerConfig
 from lstm_flax.config.training import TrainingConfig
 from lstm_flax.config.upgrade import upgrade
@@ -43,6 +43,28 @@ __all__ = [
     "recipe_section",
     "refuse_changes",
 ]
+
+
+# Fields that a language model does not read: the only value they may have, and the rule.
+_OF_CLASSIFIERS: dict[str, tuple[Any, str]] = {
+    "model.cell": ("lstm", "the language model supports the lstm only"),
+    "data.extra_train_path": (None, "a language model needs no labels; leave it empty"),
+    "model.pretrained_vectors": (None, "a language model learns its embedding; leave it out"),
+    "model.freeze_embedding": (False, "a language model learns its embedding; leave it out"),
+    "model.ngram_order": (0, "a language model uses no n-gram weights; leave it out"),
+    "model.direction_merge": (
+        "concat",
+        "the directions of a language model are never merged; leave it out",
+    ),
+    "model.truncate_gradient_every": (
+        0,
+        "a language model is cut every config.language_model.bptt_length tokens; leave it out",
+    ),
+    "model.hierarchy": ("none", "a language model reads running text; leave it out"),
+} | {
+    f"recipes.{name}": (None, "a language model has no such losses; leave the section out")
+    for name in ONLY_FOR_CLASSIFIERS
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,54 +97,14 @@ class Config(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        classifier = self.task == "classifier"
-        self.require(
-            classifier or self.model.cell == "lstm",
-            "model.cell",
-            "the language model supports the lstm only",
-        )
-        self.require(
-            classifier or self.data.extra_train_path is None,
-            "data.extra_train_path",
-            "a language model needs no labels; leave it empty",
-        )
-        for name in ("pretrained_vectors", "freeze_embedding"):
-            self.require(
-                classifier or not getattr(self.model, name),
-                f"model.{name}",
-                "a language model learns its embedding; leave it out",
-            )
-        self.require(
-            classifier or self.model.ngram_order == 0,
-            "model.ngram_order",
-            "a language model uses no n-gram weights; leave it out",
-        )
-        self.require(
-            classifier or self.model.direction_merge == "concat",
-            "model.direction_merge",
-            "the directions of a language model are never merged; leave it out",
-        )
-        self.require(
-            classifier or self.model.truncate_gradient_every == 0,
-            "model.truncate_gradient_every",
-            "a language model is cut every config.language_model.bptt_length tokens; leave it out",
-        )
+        if self.task == "language_model":
+            for name, (only, rule) in _OF_CLASSIFIERS.items():
+                self.require(fields.value_at(self, name) == only, name, rule)
         self.require(
             self.init_from is None or self.model.pretrained_vectors is None,
             "model.pretrained_vectors",
             "config.init_from gives the run its embedding; leave one of them out",
         )
-        self.require(
-            classifier or self.model.hierarchy == "none",
-            "model.hierarchy",
-            "a language model reads running text; leave it out",
-        )
-        for name in CLASSIFIERS_ALONE:
-            self.require(
-                classifier or getattr(self.recipes, name) is None,
-                f"recipes.{name}",
-                "a language model has no such losses; leave the section out",
-            )
 
     @classmethod
     def from_config_dict(cls, values: Mapping[str, Any]) -> "Config":

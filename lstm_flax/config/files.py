@@ -89,9 +89,7 @@ def _from_program(name: str) -> "ConfigDict":
 
         if not isinstance(config, ConfigDict):
             raise TypeError("get_config must return default_config(), changed")
-    except UserError:
-        raise
-    except KeyboardInterrupt:
+    except (UserError, KeyboardInterrupt):
         raise
     except BaseException as error:  # the file is a program and may raise anything
         advice = "correct the file"

@@ -13,7 +13,7 @@ from lstm_flax.errors import UserError
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
-CLASSIFIERS_ALONE = ("adversarial", "unlabelled")  # recipes that a language model does not read
+ONLY_FOR_CLASSIFIERS = ("adversarial", "unlabelled")  # recipes that a language model does not read
 
 
 @dataclasses.dataclass(frozen=True)

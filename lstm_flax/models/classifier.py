@@ -102,8 +102,9 @@ class TextClassifier(nn.Module):
         dtype: dtype of the computation; parameters and logits are float32.
 
     Raises:
-        UserError: cell, pooling or head is not one of the above, a sigmoid head is used with a
-            number of classes other than two, or `votes_order` and the features do not fit.
+        UserError: cell, direction merge, hierarchy, pooling or head is not one of the above, a
+            sigmoid head is used with a number of classes other than two, or `votes_order` and the
+            features do not fit.
     """
 
     vocab_size: int

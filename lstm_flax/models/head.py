@@ -1,12 +1,4 @@
-"""Probabilities and labels from logits f32[B, C].
-
->>> logits = jnp.array([[0.0, 0.0], [0.0, 3.0]])
->>> class_probabilities(logits).round(2)
-Array([[0.5 , 0.5 ],
-       [0.05, 0.95]], dtype=float32)
->>> predicted_class(logits)
-Array([0, 1], dtype=int32)
-"""
+"""Log-probabilities and labels from logits f32[B, C]."""
 
 import jax
 import jax.numpy as jnp
@@ -28,12 +20,3 @@ def predicted_class(logits: jax.Array) -> jax.Array:
     Array([1, 0], dtype=int32)
     """
     return jnp.argmax(logits, axis=-1).astype(jnp.int32)
-
-
-def class_probabilities(logits: jax.Array) -> jax.Array:
-    """Computes the probabilities of all classes: f32[B, C] -> f32[B, C]; rows sum to 1.
-
-    >>> class_probabilities(jnp.array([[0.0, 0.0]]))
-    Array([[0.5, 0.5]], dtype=float32)
-    """
-    return jnp.exp(log_probabilities(logits))

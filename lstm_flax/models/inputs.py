@@ -18,7 +18,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from lstm_flax.models.classifier import TextClassifier, TokenEmbedding
+from lstm_flax.models.classifier import TextClassifier
+from lstm_flax.models.embedding import TokenEmbedding
 from lstm_flax.recurrent.masking import sequence_mask
 from lstm_flax.types import Batch
 

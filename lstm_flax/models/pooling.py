@@ -6,6 +6,9 @@
 Array([[ 2. , -1.5]], dtype=float32)
 >>> Pooling("max").apply({}, outputs, last, lengths)
 Array([[ 3., -1.]], dtype=float32)
+
+To add a pooling, add a case here, a choice in config/model.py, and the same case to
+exporting/onnx_graph.py and to the runners of torch and safetensors.
 """
 
 import flax.linen as nn

@@ -1,7 +1,8 @@
 """Masks from the lengths of padded sequences. Padding is on the right.
 
-Masks are applied to embeddings (models/classifier.py), to the inputs of the layers (layers.py), to
-their states (scan.py; fused.py and cuDNN use the lengths), and in models/pooling.py.
+Masks are applied to embeddings (`models/embedding.py`), to the inputs of the layers (`stack.py`),
+to their states (`implementations/`; `fused.py` makes its own mask, cuDNN takes the lengths), and in
+`models/pooling.py`.
 
 >>> sequence_mask(jnp.array([2]), 3)
 Array([[ True,  True, False]], dtype=bool)

@@ -148,18 +148,17 @@ class Tokenizer:
         }
         return _MAGIC + json.dumps(header).encode() + b"\n" + self.model
 
-    def encode_batch(self, texts: Sequence[str], num_threads: int = 0) -> list[np.ndarray]:
+    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Encodes raw texts.
 
         Args:
             texts: raw texts; normalised here.
-            num_threads: threads of the encoder; 0 for one per core.
 
         Returns:
             One i32[length] per text, never empty: a text that normalises to nothing becomes the
             unknown token. Callers decide whether an empty text is a mistake.
         """
-        return self._encode([self._prepare(text) for text in texts], num_threads)
+        return self._encode([self._prepare(text) for text in texts])
 
     def encode_measured(self, texts: Sequence[str]) -> tuple[list[np.ndarray], np.ndarray]:
         """Encodes raw texts and measures what fraction of each is unknown.
@@ -216,8 +215,8 @@ class Tokenizer:
             normalized = " ".join(normalized[start:end] for start, end in words)
         return self._processor.EncodeAsPieces(normalized), places
 
-    def _encode(self, prepared: Sequence[str], num_threads: int = 0) -> list[np.ndarray]:
-        encoded = self._processor.EncodeAsIds(list(prepared), num_threads=num_threads or -1)
+    def _encode(self, prepared: Sequence[str]) -> list[np.ndarray]:
+        encoded = self._processor.EncodeAsIds(list(prepared), num_threads=-1)
         return [np.array(ids or [UNKNOWN_ID], dtype=np.int32) for ids in encoded]
 
     @property

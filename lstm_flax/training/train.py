@@ -97,7 +97,7 @@ def train(
     initial = _load_initial(config, workdir)
     if initial is not None:
         config = adopt_reading(config, initial.metadata.config)
-    same_places = check_same_run(config, workdir)
+    data_in_place = check_same_run(config, workdir)
     dtype = processes.from_first(lambda: _dtype_of_run(config.model, workdir))
     warn_of_slow_dtype(dtype)
     config = dataclasses.replace(config, model=dataclasses.replace(config.model, dtype=dtype))
@@ -122,18 +122,14 @@ def train(
         identity = [dataset.fingerprint, config.training.seed]
         identity += [settings[name] for name in ("model", "language_model", "optimizer", "recipes")]
         try:
-            if run.is_finished and same_places:
-                scored = run.history.best_step if checkpoint == "best" else run.step
+            scored = run.history.best_step if checkpoint == "best" else run.step
+            if run.is_finished and data_in_place:
                 stored = processes.from_first(
                     lambda: stored_results(workdir, split, run.step, scored, identity)
                 )
                 if stored is not None:
                     if show_progress:
-                        shown = escaped_lines(result_table(stored))
-                        print(
-                            f"finished at step {run.step} already; `lstm-flax evaluate` scores it "
-                            f"again\n{shown}"
-                        )
+                        _print_stored(run.step, stored)
                     return stored
             if run.step and not run.is_finished:
                 logger.info("%s: continues after step %d of %d", workdir, run.step, run.total_steps)
@@ -152,6 +148,11 @@ def train(
     if show_progress:
         print(escaped_lines(result_table(results)))
     return results
+
+
+def _print_stored(step: int, results: dict[str, Any]) -> None:
+    print(f"finished at step {step} already; `lstm-flax evaluate` scores it again")
+    print(escaped_lines(result_table(results)))
 
 
 def _dtype_of_run(model: ModelConfig, workdir: Path) -> str:
@@ -174,7 +175,10 @@ def _open(config: Config, tokenizer: Tokenizer | None, split: str) -> Dataset:
 
 
 def _load_initial(config: Config, workdir: Path) -> TrainedModel | None:
-    """Loads the run to start from, unless this run has its own weights and encoder already."""
+    """Loads the model whose encoder and weights this run takes; None if it takes none.
+
+    That is this run's own newest checkpoint if the run continues, and else the run in `init_from`.
+    """
     if config.init_from is None:
         return None
     continued = processes.from_first(lambda: holds_checkpoint(workdir / "last"))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lstm_flax.checkpoints.arrays import by_name
 from lstm_flax.checkpoints.restore import TrainedModel
 from lstm_flax.config import Config, ModelConfig
 from lstm_flax.data.dataset import Dataset
@@ -97,10 +98,10 @@ def kept_params(initial: TrainedModel, label_names: tuple[str, ...]) -> dict[str
 
 def take_params(fresh: Any, source: Any) -> Any:
     """Replaces each fresh array by the source's array of the same name, if the shapes agree."""
-    there = _by_name(source)
+    there = by_name(source)
 
     def take(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
-        found = there.get(_name(path))
+        found = there.get(jax.tree_util.keystr(path, simple=True, separator="/"))
         return leaf if found is None or found.shape != leaf.shape else jnp.asarray(found)
 
     return jax.tree_util.tree_map_with_path(take, fresh)
@@ -117,7 +118,7 @@ def describe_taken(params: Any, source_params: Any, source: str | None) -> str:
     Raises:
         UserError: no array fits.
     """
-    here, there = _by_name(params), _by_name(source_params)
+    here, there = by_name(params), by_name(source_params)
     taken = [
         name for name, leaf in here.items() if name in there and there[name].shape == leaf.shape
     ]
@@ -138,11 +139,3 @@ def describe_taken(params: Any, source_params: Any, source: str | None) -> str:
     if not any(name.startswith("recurrent/") for name in taken):
         line += "; nothing for the recurrent layers: give config.model the sizes of that run"
     return line
-
-
-def _by_name(params: Any) -> dict[str, Any]:
-    return {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
-
-
-def _name(path: tuple[Any, ...]) -> str:
-    return "/".join(str(key.key) for key in path)

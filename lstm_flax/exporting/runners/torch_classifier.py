@@ -60,8 +60,8 @@ class TextClassifier(nn.Module):
             return (scores.masked_fill(~mask, lowest).softmax(1) * outputs).sum(1)
         mean = outputs.masked_fill(~mask, 0).sum(1) / lengths[:, None]
         largest = outputs.masked_fill(~mask, lowest).amax(1)
-        pooled = {"mean": mean, "max": largest}
-        return pooled.get(self.pooling, torch.cat([last, largest, mean], -1))
+        joined = torch.cat([last, largest, mean], -1)
+        return {"mean": mean, "max": largest, "concat": joined}[self.pooling]
 
 
 class Classifier:

@@ -131,16 +131,13 @@ def _layer(*arguments: Any) -> Any:
     return lax.platform_dependent(*arguments, cpu=in_loop, default=hoisted)
 
 
-def _results(
-    hoisted: bool, x: Any, weights: Any, h_0: Any, c_0: Any, drops: Any, lengths: Any
-) -> Any:
-    return _forward(x, weights, h_0, c_0, drops, lengths, keep=False, hoisted=hoisted)[0]
+def _results(hoisted: bool, *arguments: Any) -> Any:
+    return _forward(*arguments, keep=False, hoisted=hoisted)[0]
 
 
 def _layer_forward(*arguments: Any) -> tuple[Any, Any]:
     checked: Any = forbid_more_derivatives(arguments)
-    x, weights, h_0, c_0, drops, lengths = checked
-    results, factors = _forward(x, weights, h_0, c_0, drops, lengths, keep=True, hoisted=True)
+    results, factors = _forward(*checked, keep=True, hoisted=True)
     return results, (checked, results[0], factors)
 
 
@@ -158,6 +155,7 @@ def _forward(
     c_0: Sequence[jax.Array],
     drops: Sequence[jax.Array | None],
     lengths: jax.Array | None,
+    *,
     keep: bool,
     hoisted: bool,
 ) -> tuple[tuple[jax.Array, list[jax.Array], list[jax.Array]], list[Factors]]:
@@ -281,8 +279,7 @@ def _backward(residuals: Any, cotangents: Any) -> tuple[Any, ...]:
         dx = dx + multiply(dz, weight.inputs.astype(x.dtype).T, wide)
         h = outputs[..., direction * hidden : (direction + 1) * hidden]
         zero = jnp.zeros_like(h[:1])
-        before = [h[1:], zero] if direction == 1 else [zero, h[:-1]]
-        entering = jnp.concatenate(before)
+        entering = jnp.concatenate([h[1:], zero] if direction == 1 else [zero, h[:-1]])
         entering = entering if drop is None else entering * drop
         # One product for both kernels: wider products come closer to the machine's peak speed.
         d_kernels = kernel_gradient(jnp.concatenate([x, entering], axis=-1), dz, wide)

@@ -231,19 +231,17 @@ class Run:
             metrics |= {f"development_{name}": value for name, value in scored.items()}
             temperature = scored.get("temperature", 1.0)
             self.history = dataclasses.replace(self.history, temperature=temperature)
-        improved = score is None or best is None or score > best
-        if improved:
+        self.log.write("epoch", self.step, epoch=epoch, **metrics)
+        if score is None or best is None or score > best:
             self.history = dataclasses.replace(
                 self.history, best_score=score, best_step=self.step, epochs_since=0
             )
-        else:
-            since = self.history.epochs_since + 1
-            self.history = dataclasses.replace(self.history, epochs_since=since)
-        self.log.write("epoch", self.step, epoch=epoch, **metrics)
-        if improved:
             self._check_finite()
             self._count_seconds()
             self._checkpoints.save_best(self.state, self.history)
+        else:
+            since_best = self.history.epochs_since + 1
+            self.history = dataclasses.replace(self.history, epochs_since=since_best)
         self._save_last()
 
     def _postfix(self, loss: float) -> dict[str, str]:

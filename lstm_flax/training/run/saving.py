@@ -82,7 +82,7 @@ class RunCheckpoints:
             UserError: a checkpoint is of another run or other data, or all in `last` are damaged.
         """
         restored = self._newest(like)
-        for step in self.best.steps():  # Orbax saves no earlier step beside one that stays here
+        for step in self.best.steps():  # Orbax saves no step below one already in the folder
             try:
                 self._require_own(self.best.metadata(step), f"{self.best.path}/{step}")
             except DamagedCheckpoint as error:
