@@ -9,7 +9,7 @@ Equivalent to the installed commands `lstm-flax train` and `lstm-flax evaluate`.
 import argparse
 import sys
 
-from lstm_flax.cli import program
+from lstm_flax.__main__ import main
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -20,4 +20,4 @@ if __name__ == "__main__":
     if known.mode not in ("train", "evaluate"):
         print(f"error: --mode={known.mode}: choose train or evaluate", file=sys.stderr)
         sys.exit(2)
-    program([known.mode, *rest])
+    main([known.mode, *rest])

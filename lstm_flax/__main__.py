@@ -1,5 +1,42 @@
-"""`python -m lstm_flax` is `lstm-flax`."""
+"""The program `lstm-flax`, also run as `python -m lstm_flax`."""
 
-from lstm_flax.cli import program
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import NoReturn
 
-program()
+_INTERRUPTED = 130  # the shell's convention: 128 plus SIGINT's number
+_LATER = 0.05  # seconds
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Runs one command as a program; the imports come after Ctrl-C is taken care of."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
+    from lstm_flax.cli import program
+
+    program(arguments)
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """Raises `KeyboardInterrupt`, where Python would neither ignore it nor crash.
+
+    Python ignores exceptions in callbacks of the garbage collector, and JAX has one: there, the
+    signal is sent again a little later. During an import, an exception can abort the process in a C
+    extension; an import leaves nothing half-done, so the process ends at once.
+    """
+    while frame is not None:
+        if frame.f_code.co_name == "_xla_gc_callback":
+            threading.Timer(_LATER, os.kill, (os.getpid(), number)).start()
+            return
+        if "importlib._bootstrap" in frame.f_code.co_filename:
+            os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, b"interrupted\n")
+            os._exit(_INTERRUPTED)
+        frame = frame.f_back
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

@@ -27,4 +27,8 @@ def one_line(error: BaseException) -> str:
     >>> one_line(EOFError())
     'EOFError'
     """
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    try:
+        words = str(error).split()
+    except Exception:  # a program given as a configuration may raise anything
+        words = []
+    return " ".join(words)[:200] or type(error).__name__

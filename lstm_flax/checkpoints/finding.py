@@ -3,7 +3,13 @@
 from pathlib import Path
 
 from lstm_flax.checkpoints import format_1
-from lstm_flax.checkpoints.folder import CheckpointFolder, holds_checkpoint, is_step, steps_in
+from lstm_flax.checkpoints.folder import (
+    CheckpointFolder,
+    holds_checkpoint,
+    is_step,
+    require_kind,
+    steps_in,
+)
 from lstm_flax.checkpoints.manifest import DamagedCheckpoint, verify
 from lstm_flax.checkpoints.metadata import read_values
 from lstm_flax.errors import UserError
@@ -24,6 +30,7 @@ def find_checkpoints(path: Path, kind: str) -> tuple[CheckpointFolder, list[int]
         UserError: there is none, or none yet, or `last` is requested but `path` is a checkpoint
             that may be something else.
     """
+    require_kind(kind)
     given, step = path, None
     if is_step(path.name) and (path / "metadata").is_dir():
         path, step = path.parent, int(path.name)

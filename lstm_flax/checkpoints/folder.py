@@ -46,6 +46,16 @@ def evaluated_item(ema_decay: float) -> str:
     return AVERAGED_PARAMS if ema_decay > 0 else PARAMS
 
 
+def require_kind(kind: str) -> None:
+    """Checks that a run can have checkpoints of a kind.
+
+    Raises:
+        UserError: it is neither `best` nor `last`.
+    """
+    if kind not in _KEPT:
+        raise UserError(f"checkpoint = {kind!r}: choose best or last")
+
+
 def require_plain_name(path: Path) -> None:
     """Checks that Orbax treats a path as one: it takes `a:/b` for an address, `a://b`.
 

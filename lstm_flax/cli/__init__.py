@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         handler.setFormatter(EscapingFormatter("%(levelname)s: %(message)s"))
         logging.basicConfig(handlers=[handler], level=arguments.log_level)
         # TFDS and Orbax log every file, and log each error in many lines before raising it.
-        for name in ("absl", "asyncio"):
+        for name in ("absl", "asyncio", "concurrent.futures"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         logging.getLogger("jax").setLevel(logging.WARNING)  # it logs every backend it lacks
         allow_open_files()

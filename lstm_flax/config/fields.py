@@ -108,7 +108,7 @@ class Section:
     several fields belong in its `__post_init__`, after a call of this one.
 
     Raises:
-        UserError: names the first field that is out of bounds.
+        UserError: names the first field that has the wrong type or is out of bounds.
     """
 
     _prefix: ClassVar[str] = ""
@@ -121,6 +121,13 @@ class Section:
             bounds = bounds_of(defined)
             rule = f"choose {bounds}" if bounds.choices else f"must be {bounds}"
             value = getattr(self, defined.name)
+            section = section_class(defined.type)
+            if section is None:
+                checked(value, defined.type, f"{self._prefix}{defined.name}")
+            else:
+                absent = value is None and isinstance(defined.type, types.UnionType)
+                fits = absent or isinstance(value, section)
+                self.require(fits, defined.name, f"must be a {section.__name__}")
             self.require(bounds.allow(value), defined.name, rule)
             values = value if isinstance(value, tuple) else (value,)
             fits = all(-(2**63) <= n < 2**63 for n in values if type(n) is int)

@@ -161,6 +161,8 @@ class Predictor:
         """
         if len(self._members) > 1:
             raise UserError("this predictor has several classifiers; export each by itself")
+        texts = list(column_of(texts, "export"))
+        check_texts(texts)
         folder = Path(folder)
         check_export(format, weights, folder)
         examples = {
@@ -229,8 +231,8 @@ class Predictor:
         self._refuse_several("explain")
         if label is not None and label not in self.label_names:
             raise UserError(f"label {label!r}: the model has {', '.join(self.label_names)}")
-        if not 1 <= steps <= MOST_STEPS:
-            raise UserError(f"steps = {steps}: must be at least 1 and at most {MOST_STEPS:,}")
+        if type(steps) is not int or not 1 <= steps <= MOST_STEPS:
+            raise UserError(f"steps = {steps!r}: must be a whole number from 1 to {MOST_STEPS:,}")
         return [self._explainer.explain(text, label, steps, check) for text in texts]
 
     def _refuse_several(self, what: str) -> None:

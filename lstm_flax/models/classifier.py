@@ -24,11 +24,12 @@ import jax.numpy as jnp
 
 from lstm_flax.config import ModelConfig
 from lstm_flax.errors import UserError
-from lstm_flax.models.attributes import shared_attributes
+from lstm_flax.models.attributes import RATES, SIZES, check_numbers, shared_attributes
 from lstm_flax.models.embedding import TokenEmbedding
 from lstm_flax.models.hierarchical import gather_sentences, split_sentences
 from lstm_flax.models.pooling import POOLINGS, Pooling
 from lstm_flax.models.votes import NgramVotes
+from lstm_flax.recurrent.checks import checked_lengths
 from lstm_flax.recurrent.layers import GRU, LSTM, RNN
 from lstm_flax.recurrent.merging import MERGES, merge_directions
 from lstm_flax.types import Batch
@@ -134,6 +135,7 @@ class TextClassifier(nn.Module):
     dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
+        check_numbers(self, (*SIZES, "num_classes", "sentence_length"), RATES)
         _check_choice("cell", self.cell, tuple(CELLS))
         _check_choice("direction_merge", self.direction_merge, MERGES)
         _check_choice("pooling", self.pooling, POOLINGS)
@@ -216,9 +218,11 @@ class TextClassifier(nn.Module):
             Logits f32[B, C].
 
         Raises:
-            UserError: `token_features` is missing, unexpected or of the wrong shape.
+            UserError: `token_features` is missing, unexpected or of the wrong shape; or lengths or
+                token ids, if known, are out of range.
         """
         self._check_token_features(token_features, token_ids.shape)
+        lengths = checked_lengths(lengths, token_ids.shape[1], len(token_ids))
         embedded = TokenEmbedding(
             self.vocab_size,
             self.embedding_size,

@@ -5,7 +5,9 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from lstm_flax.errors import UserError
 from lstm_flax.recurrent.masking import sequence_mask
 from lstm_flax.types import PAD_ID
 
@@ -47,8 +49,12 @@ class TokenEmbedding(nn.Module):
 
         Returns:
             [B, T, E] of `dtype`.
+
+        Raises:
+            UserError: token ids are not whole numbers, or known ones are outside the vocabulary.
         """
         valid = sequence_mask(lengths, token_ids.shape[1])
+        _check_ids(token_ids, valid, self.vocab_size)
         token_ids = jnp.where(valid, token_ids, PAD_ID)
         shape = (self.vocab_size, self.embedding_size)
         table = self.param("embedding", _embedding_init, shape)
@@ -63,6 +69,20 @@ class TokenEmbedding(nn.Module):
         dropout = nn.Dropout(self.embedding_dropout, broadcast_dims=(1,))
         embedded = dropout(embedded, deterministic=deterministic)
         return jnp.where(valid[..., None], embedded, 0).astype(self.dtype)
+
+
+def _check_ids(token_ids: jax.Array, valid: jax.Array, vocab_size: int) -> None:
+    """Checks known ids; jax would read some row of the table for any number."""
+    if not jnp.issubdtype(token_ids.dtype, jnp.integer):
+        raise UserError(f"token_ids must be whole numbers, not {token_ids.dtype}")
+    if isinstance(token_ids, jax.core.Tracer) or isinstance(valid, jax.core.Tracer):
+        return
+    read = np.asarray(token_ids)[np.asarray(valid)]
+    if read.size > 0 and not (read.min() >= 0 and read.max() < vocab_size):
+        raise UserError(
+            f"token_ids from {read.min()} to {read.max()}: a vocabulary of {vocab_size} has 0 to "
+            f"{vocab_size - 1}"
+        )
 
 
 def _embedding_init(

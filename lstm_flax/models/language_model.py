@@ -20,7 +20,8 @@ import jax
 import jax.numpy as jnp
 
 from lstm_flax.config import LanguageModelConfig, ModelConfig
-from lstm_flax.models.attributes import shared_attributes
+from lstm_flax.errors import UserError
+from lstm_flax.models.attributes import RATES, SIZES, check_numbers, shared_attributes
 from lstm_flax.models.embedding import TokenEmbedding
 from lstm_flax.recurrent.cells import direction_name
 from lstm_flax.recurrent.layers import LSTM
@@ -79,6 +80,10 @@ class LanguageModel(nn.Module):
     implementation: str = "auto"
     dtype: Any = jnp.float32
 
+    def __post_init__(self) -> None:
+        check_numbers(self, SIZES, (*RATES, "weight_drop"))
+        super().__post_init__()
+
     @classmethod
     def from_config(
         cls, config: ModelConfig, settings: LanguageModelConfig, vocab_size: int
@@ -130,8 +135,18 @@ class LanguageModel(nn.Module):
             queries [B, D, T, E], whose products with all tokens' embeddings are the logits (see
             `softmax_weights`); outputs [B, D, T, H] of the top layer, after dropout; and the
             carry for the next piece, through which no gradient flows.
+
+        Raises:
+            UserError: token ids or carry are of another shape.
         """
-        rows, directions, steps = token_ids.shape
+        shape = jnp.shape(token_ids)
+        if len(shape) != 3 or shape[1] != self.directions or 0 in shape:
+            raise UserError(
+                f"token_ids of shape {shape}: must be [B, {self.directions}, T], none of them 0"
+            )
+        if jnp.shape(carry[0]) != (expected := self.initial_carry(shape[0])[0].shape):
+            raise UserError(f"carry of shape {jnp.shape(carry[0])}: must be {expected}")
+        rows, directions, steps = shape
         embedding = TokenEmbedding(
             self.vocab_size,
             self.embedding_size,

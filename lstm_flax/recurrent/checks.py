@@ -35,6 +35,9 @@ def check_attributes(layer: Any) -> None:
     Raises:
         UserError: an attribute is out of its range.
     """
+    for name in ("bidirectional", "time_major", "use_bias", "recurrent_dropout_per_step"):
+        if not isinstance(getattr(layer, name), bool | np.bool_):  # any other text would be true
+            raise UserError(f"{name} = {getattr(layer, name)!r}: must be True or False")
     for name in ("dropout", "recurrent_dropout"):
         if not 0.0 <= getattr(layer, name) < 1.0:
             raise UserError(f"{name} = {getattr(layer, name)}: must be at least 0 and below 1")
@@ -216,6 +219,28 @@ def checked_inputs(
     if lengths is None:
         return x, None
     width, batch = x.shape[:2]
+    return x, checked_lengths(lengths, width, batch, unbatched)
+
+
+def checked_lengths(
+    lengths: jax.Array, width: int, batch: int, unbatched: bool = False
+) -> jax.Array:
+    """Returns lengths as i32[B], from 1 to T.
+
+    Traced values cannot be rejected, so they are clipped to the nearest valid length.
+
+    >>> checked_lengths(jnp.array([3, 1]), width=3, batch=2)
+    Array([3, 1], dtype=int32)
+
+    Args:
+        lengths: i[B]; a single integer if `unbatched`.
+        width: T.
+        batch: B; 1 if `unbatched`.
+        unbatched: True for a single sequence.
+
+    Raises:
+        UserError: they are not integers, not one per row, or a known one is out of range.
+    """
     if not isinstance(lengths, jax.core.Tracer):
         known = np.ravel(lengths)
         bad = np.flatnonzero((known < 1) | (known > width))
@@ -229,6 +254,4 @@ def checked_inputs(
     if lengths.shape != shape or not jnp.issubdtype(lengths.dtype, jnp.integer):
         expected = "one integer" if unbatched else f"{batch} integers (one per row)"
         raise UserError(f"lengths must be {expected}, not {lengths.dtype}{lengths.shape}")
-    # Traced values cannot be rejected, so every implementation clips them to the nearest valid
-    # length. Known values are already valid.
-    return x, jnp.clip(lengths.astype(jnp.int32).reshape(batch), 1, width)
+    return jnp.clip(lengths.astype(jnp.int32).reshape(batch), 1, width)

@@ -52,9 +52,9 @@ async def read_texts(request: Request, limits: Limits) -> list[str]:
     except TimeoutError:
         raise RefusedError(408, f"the body took more than {limits.seconds:g} seconds") from None
     try:
-        values = json.loads(body)
+        values = json.loads(body.decode(), object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError):
-        raise RefusedError(422, "the body is not JSON in UTF-8") from None
+        raise RefusedError(422, "the body is not JSON in UTF-8, or a key occurs twice") from None
     return check_texts(values, limits)
 
 
@@ -69,6 +69,13 @@ async def _read_body(request: Request, limits: Limits) -> bytes:
         if len(body) > limits.body:
             raise too_large
     return bytes(body)
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns the object; of equal keys, `json` would keep the last in silence."""
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("a key occurs twice")
+    return dict(pairs)
 
 
 def check_texts(values: Any, limits: Limits) -> list[str]:

@@ -1,9 +1,11 @@
 """A single-process server: uvicorn with a predictor, warmed up, stopped gracefully."""
 
 import contextlib
+import os
 import signal
 import socket
 import sys
+from types import FrameType
 from typing import Any
 
 import h11
@@ -15,6 +17,7 @@ from lstm_flax.serving.app import make_app
 from lstm_flax.serving.requests import Limits
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_INTERRUPTED = 130  # the shell's convention: 128 plus SIGINT's number
 _CONNECTIONS = 1_000  # open at once; uvicorn answers further ones with 503
 
 
@@ -57,7 +60,7 @@ def make_server(predictor: Predictor, hosts: tuple[str, ...], limits: Limits) ->
         with contextlib.suppress(h11.LocalProtocolError):
             await app(scope, receive, send)
 
-    return uvicorn.Server(
+    return _Server(
         uvicorn.Config(
             answer,
             log_level="warning",
@@ -69,6 +72,17 @@ def make_server(predictor: Predictor, hosts: tuple[str, ...], limits: Limits) ->
             http="h11",
         )
     )
+
+
+class _Server(uvicorn.Server):
+    """Stops at the first signal once all requests are answered, and at once at the second."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Handles a signal while the server runs."""
+        if self.should_exit:
+            print("stopped at once, before all requests were answered", file=sys.stderr, flush=True)
+            os._exit(_INTERRUPTED)
+        super().handle_exit(sig, frame)
 
 
 def warm_up(predictor: Predictor) -> None:

@@ -145,7 +145,14 @@ class TextEncoder:
         Args:
             texts: none of them empty.
             labels: i32[N]; None for unlabelled texts.
+
+        Raises:
+            UserError: there is not one label per text, or one text is given in place of a list.
         """
+        if isinstance(texts, str):
+            raise UserError("texts: a single text; give a list of them")
+        if labels is not None and len(labels) != len(texts):
+            raise UserError(f"{len(texts)} texts and {len(labels)} labels; give one to each")
         split = TokenizedSplit.from_sequences(
             self.encode(texts), np.full(len(texts), -1) if labels is None else labels
         )

@@ -30,7 +30,15 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, label_smoothing: float =
 
     Returns:
         f32[B], in nats.
+
+    Raises:
+        UserError: there is not one whole number for each row of logits.
     """
+    if labels.shape != logits.shape[:1] or not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise UserError(
+            f"labels {labels.dtype}{labels.shape} for logits {logits.shape}: give one whole number "
+            "per row"
+        )
     targets = optax.smooth_labels(
         jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype), label_smoothing
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from lstm_flax.checkpoints.folder import holds_checkpoint
+from lstm_flax.checkpoints.folder import holds_checkpoint, require_kind
 from lstm_flax.checkpoints.restore import TrainedModel, load_trained_model
 from lstm_flax.config import Config, ModelConfig, read_config
 from lstm_flax.data.dataset import Dataset
@@ -50,7 +50,7 @@ logger = logging.getLogger(__name__)
 
 def train(
     config: Config,
-    workdir: Path,
+    workdir: str | Path,
     split: str | None = None,
     checkpoint: str = "best",
     recipes: Sequence[Recipe] = (),
@@ -85,6 +85,8 @@ def train(
         Interrupted: after SIGINT or SIGTERM, with the state saved.
     """
     start = time.perf_counter()
+    workdir = Path(workdir)
+    require_kind(checkpoint)
     if not recipes and any(vars(config.recipes).values()):
         raise UserError(
             "config.recipes: pass train(..., recipes=make_recipes(config.recipes)) as well"

@@ -304,3 +304,27 @@ def test_fields_by_a_part_of_their_name(capsys: pytest.CaptureFixture[str]) -> N
     assert meaning.startswith("    ")
     assert main(["fields", "dropuot"]) == 2
     assert "no field's name holds 'dropuot'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("section", "changes"),
+    [
+        ("model", {"bidirectional": "no"}),
+        ("model", {"hidden_size": 4.5}),
+        ("training", {"epochs": "2"}),
+        ("training", {"epochs": None}),
+        ("training", {"seed": True}),
+        ("optimizer", {"learning_rate": "x"}),
+        ("data", {"train_path": Path("a.csv")}),
+        ("data", {"bucket_widths": 64}),
+    ],
+)
+def test_a_field_of_another_type_is_refused_when_it_is_made(section: str, changes: dict) -> None:
+    (name,) = changes
+    with pytest.raises(UserError, match=rf"config\.{section}\.{name} = .*: must be"):
+        dataclasses.replace(getattr(Config(), section), **changes)
+
+
+def test_a_section_of_another_type_is_refused() -> None:
+    with pytest.raises(UserError, match=r"config\.model = None: must be a ModelConfig"):
+        dataclasses.replace(Config(), model=None)

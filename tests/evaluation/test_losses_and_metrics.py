@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from lstm_flax.errors import UserError
 from lstm_flax.evaluation.metrics import (
     MetricSums,
     calibration_error,
@@ -110,3 +111,9 @@ def test_a_few_texts_call_for_neither_certainty_nor_none(turned: int) -> None:
     logits = np.stack([np.zeros(20), np.where(labels, 2.0, -2.0)], axis=1).astype(np.float32)
     logits[:turned] *= -1
     assert 0.3 < fit_temperature(logits, labels) < 3
+
+
+@pytest.mark.parametrize("labels", [np.zeros((2, 3), int), np.zeros(1, int), np.zeros(2)])
+def test_labels_that_are_not_one_whole_number_per_row_are_refused(labels: np.ndarray) -> None:
+    with pytest.raises(UserError, match="one whole number per row"):
+        cross_entropy(jnp.zeros((2, 3)), jnp.asarray(labels))

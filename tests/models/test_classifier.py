@@ -276,3 +276,30 @@ def test_attention_weights_are_a_masked_softmax() -> None:
         )
         scores = np.exp(hidden @ inner["attention_score"]["kernel"])[:, 0]
         np.testing.assert_allclose(got[row], scores @ valid / scores.sum(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "concat"])
+def test_traced_lengths_out_of_range_count_as_the_nearest_valid_one(pooling: str) -> None:
+    model, params = make(dataclasses.replace(CONFIG, pooling=pooling))
+    ids = padded(32)[:2]
+    logits = jax.jit(lambda lengths: model.apply(params, ids, lengths))
+    np.testing.assert_array_equal(logits(jnp.array([0, 99])), logits(jnp.array([1, 32])))
+
+
+@pytest.mark.parametrize("hierarchy", ["none", "sentences"])
+def test_known_lengths_and_ids_out_of_range_are_refused(hierarchy: str) -> None:
+    model = TextClassifier(VOCAB, 2, 4, 4, hierarchy=hierarchy, sentence_ends=(5,))
+    ids, lengths = np.full((2, 3), 7), np.array([3, 2])
+    params = model.init(jax.random.key(0), ids, lengths)
+    for wrong in ([4, 2], [0, 2], [2.5, 1.0], [1], [[1, 2]]):
+        with pytest.raises(UserError, match="lengths must be"):
+            model.apply(params, ids, np.array(wrong))
+    for wrong in (ids + VOCAB, -ids):
+        with pytest.raises(UserError, match="a vocabulary of 50 has 0 to 49"):
+            model.apply(params, wrong, lengths)
+    with pytest.raises(UserError, match="whole numbers, not bool"):
+        model.apply(params, ids > 4, lengths)
+    beyond = np.array([[7, 7, 7], [7, 7, 99]])  # past its row's length, so never read
+    np.testing.assert_array_equal(
+        model.apply(params, beyond, lengths), model.apply(params, ids, lengths)
+    )

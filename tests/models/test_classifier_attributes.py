@@ -102,3 +102,27 @@ def test_bad_choices_are_named(attributes: dict, facts: list[str]) -> None:
     if "pooling" in attributes:
         with pytest.raises(UserError, match=r"'first'.*concat"):
             Pooling("first").apply({}, np.ones((1, 2, 3)), np.ones((1, 3)), np.array([2]))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"head_dropout": 1.0}, "head_dropout = 1.0: must be at least 0 and below 1"),
+        ({"embedding_dropout": -1}, "embedding_dropout = -1: must be"),
+        ({"word_dropout": float("nan")}, "word_dropout = nan: must be"),
+        ({"num_classes": 0}, "num_classes = 0: must be at least 1"),
+        ({"vocab_size": -1}, "vocab_size = -1: must be at least 1"),
+        ({"sentence_length": 0}, "sentence_length = 0: must be at least 1"),
+    ],
+)
+def test_sizes_and_rates_are_checked(attributes: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        TextClassifier(**{"vocab_size": VOCAB, "num_classes": 3} | attributes)
+
+
+@pytest.mark.parametrize(
+    "attributes", [{"weight_drop": 2}, {"head_dropout": 1.0}, {"vocab_size": 0}]
+)
+def test_sizes_and_rates_of_a_language_model_are_checked(attributes: dict) -> None:
+    with pytest.raises(UserError, match=r"must be at least"):
+        LanguageModel(**{"vocab_size": VOCAB} | attributes)

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from lstm_flax.config import Config
+from lstm_flax.errors import UserError
 from lstm_flax.models import init_params
 from lstm_flax.models.classifier import TextClassifier
-from lstm_flax.models.language_model import drop_recurrent_weights
+from lstm_flax.models.language_model import LanguageModel, drop_recurrent_weights
 from tests.models.language_model_cases import VOCAB, jit_read, random_ids, small_model
 from tests.training.step_cases import changed
 
@@ -103,3 +104,14 @@ def test_weight_drop_has_one_mask_for_all_steps_and_none_at_rate_zero(lm_config:
         joined = jnp.concatenate([first, second], axis=2)
         np.testing.assert_allclose(joined, whole, rtol=0, atol=1e-6)
         assert np.array_equal(plain, whole) == (rate == 0.0)
+
+
+def test_ids_and_carries_of_another_shape_are_refused() -> None:
+    model = LanguageModel(VOCAB, 4, 4, bidirectional=True)
+    ids = np.full((2, 2, 5), 7)
+    params = model.init(jax.random.key(0), ids, model.initial_carry(2))
+    for shape in ((2, 1, 5), (2, 3, 5), (2, 5), (2, 2, 0), (0, 2, 5)):
+        with pytest.raises(UserError, match=r"token_ids of shape .*: must be \[B, 2, T\]"):
+            model.apply(params, np.full(shape, 7), model.initial_carry(2))
+    with pytest.raises(UserError, match="carry of shape"):
+        model.apply(params, ids, LanguageModel(VOCAB, 4, 4).initial_carry(2))

@@ -272,3 +272,12 @@ def test_parameters_with_and_without_biases_are_not_confused(use_bias: bool) -> 
     variables = random_variables(layer, jnp.ones((2, 3, 4)), 0)
     with pytest.raises(UserError, match=f"use_bias = {not use_bias}.*layers_0_forward"):
         layer.clone(use_bias=not use_bias).apply(variables, jnp.ones((2, 3, 4)))
+
+
+def test_a_batch_without_rows() -> None:
+    inputs, lengths = jnp.ones((0, 5, 3)), jnp.zeros(0, int)
+    for bidirectional in (False, True):
+        layer = LSTM(4, bidirectional=bidirectional, implementation="fused")
+        variables = layer.init(jax.random.key(0), jnp.ones((1, 5, 3)))
+        outputs, _ = layer.apply(variables, inputs, lengths)
+        assert outputs.shape == (0, 5, 4 * (1 + bidirectional))

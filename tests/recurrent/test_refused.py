@@ -103,3 +103,10 @@ def test_traced_lengths_out_of_range_count_as_the_nearest(initial: bool) -> None
         results += [run(jnp.array([9, 5, 0, -3])), run(jnp.array([5, 5, 1, 1]))]
     for other in results[1:]:
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), results[0], other)
+
+
+@pytest.mark.parametrize("name", ["bidirectional", "time_major", "use_bias"])
+@pytest.mark.parametrize("value", ["False", 1, None])
+def test_an_attribute_that_is_neither_true_nor_false(name: str, value: Any) -> None:
+    with pytest.raises(UserError, match=rf"{name} = .*: must be True or False"):
+        LSTM(4, **{name: value}).init(jax.random.key(0), jnp.ones((2, 3, 4)))

@@ -200,3 +200,35 @@ def test_classifiers_without_a_counterpart_are_refused() -> None:
         torch_weights.classifier_to_torch(
             attributes, {name: params[name] for name in ("embedding", "recurrent")}
         )
+
+
+def test_parameters_are_copies_of_torch_s() -> None:
+    """A module that goes on training changes nothing here, whatever its widths."""
+    one = {"weight_ih_l0": (4, 1), "weight_hh_l0": (4, 1), "bias_ih_l0": (4,), "bias_hh_l0": (4,)}
+    lstm = {name: np.ones(shape, np.float32) for name, shape in one.items()}
+    whole = {f"lstm.{name}": array for name, array in lstm.items()}
+    whole |= {"embedding.weight": np.ones((5, 1), np.float32)}
+    whole |= {"fc.weight": np.ones((1, 1), np.float32), "fc.bias": np.ones(1, np.float32)}
+    params = [torch_weights.from_torch(lstm), torch_weights.classifier_from_torch(whole)[1]]
+    before = [leaf.copy() for leaf in jax.tree.leaves(params)]
+    for array in [*lstm.values(), *whole.values()]:
+        array[:] = 9
+    for leaf, was in zip(jax.tree.leaves(params), before, strict=True):
+        np.testing.assert_array_equal(leaf, was)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "names", "message"),
+    [
+        ({"hierarchy": "sentences"}, None, "hierarchy = 'sentences'"),
+        ({}, ("a", "a", "b"), "three different names"),
+        ({}, "abc", "three different names"),
+        ({}, ("a", "b"), "three different names"),
+    ],
+)
+def test_what_torch_s_classifier_lacks_is_refused(
+    attributes: dict, names: Any, message: str
+) -> None:
+    found, params = torch_weights.classifier_from_torch(classifier())
+    with pytest.raises(UserError, match=message):
+        torch_weights.classifier_to_torch(found | attributes, params, names)

@@ -117,6 +117,24 @@ def test_the_server_listens_once_it_says_so_and_stops_on_an_early_signal(
             server.kill()
 
 
+def test_a_second_signal_stops_at_once(finished: tuple[Path, dict]) -> None:
+    words = [sys.executable, "-m", "lstm_flax", "serve", f"--workdir={finished[0]}", "--port=0"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    with subprocess.Popen(words, env=environment, **pipes) as server:
+        assert server.stdout is not None
+        address = server.stdout.readline().strip().rpartition("/")[2].rpartition(":")
+        with socket.create_connection((address[0], int(address[2])), timeout=10) as client:
+            head = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            client.sendall(f"{head}Content-Length: 50\r\n\r\n{{".encode())
+            for _ in range(2):
+                time.sleep(0.5)
+                server.send_signal(signal.SIGINT)
+            _, err = server.communicate(timeout=30)
+    assert server.returncode == 130
+    assert err == "stopped at once, before all requests were answered\n"
+
+
 def test_mistakes_in_the_command_are_one_line(capsys: pytest.CaptureFixture) -> None:
     for flag in ("texts=0", f"body={10**30}", "seconds=inf", "seconds=nan", "seconds=-1.0"):
         assert main(["serve", f"--max_{flag}"]) == 2

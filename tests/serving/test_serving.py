@@ -46,6 +46,8 @@ def test_one_text_and_many_are_answered_in_order() -> None:
         (422, b'{"text": "  "}', "text: is empty"),
         (422, b'{"text": "a\\u0000"}', "NUL"),
         (422, b'{"text": "a \\ud800"}', "half a surrogate pair"),
+        (422, b'{"text": "a", "text": "b"}', "occurs twice"),
+        (422, '{"text": "a"}'.encode("utf-16"), "UTF-8"),
         (422, b'{"texts": "a"}', "list"),
         (422, b'{"texts": []}', "from 1 to 4"),
         (422, b'{"texts": ["a", "b", "c", "d", "e"]}', "5 of them"),

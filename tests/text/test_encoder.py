@@ -38,3 +38,11 @@ def test_a_damaged_file_is_refused_by_its_name() -> None:
         damaged = files | {name: files[name][:-1] + bytes([files[name][-1] ^ 1])}
         with pytest.raises(UserError, match=name):
             TextEncoder.from_files(damaged)
+
+
+def test_one_label_per_text_and_no_text_in_place_of_a_list() -> None:
+    encoder = TextEncoder.fit(TEXTS, LABELS)
+    with pytest.raises(UserError, match="2 texts and 1 labels"):
+        encoder.encode_split(["fine", "dull"], [1])
+    with pytest.raises(UserError, match="a single text; give a list"):
+        encoder.encode_split("fine")

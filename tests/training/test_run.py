@@ -145,3 +145,18 @@ def test_taking_weights_replaces_equal_shapes_only() -> None:
     np.testing.assert_array_equal(taken["a"]["kernel"], np.ones((2, 2)))
     np.testing.assert_array_equal(taken["a"]["bias"], np.zeros(2))
     assert set(taken) == {"a", "b"}
+
+
+def test_a_checkpoint_of_no_kind_is_refused_before_training(
+    brief_config: Config, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="checkpoint = 'worst': choose best or last"):
+        train(brief_config, tmp_path / "run", checkpoint="worst", show_progress=False)
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(UserError, match="checkpoint = 'worst': choose best or last"):
+        load_trained_model(tmp_path, "worst")
+
+
+def test_a_folder_may_be_given_as_text(brief_config: Config, tmp_path: Path) -> None:
+    results = train(brief_config, str(tmp_path / "run"), show_progress=False)
+    assert results == json.loads((tmp_path / "run" / "results.json").read_text())

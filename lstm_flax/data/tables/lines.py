@@ -60,7 +60,9 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         what = f"cannot be read ({reason})"
-        raise UnreadableError(Mistake(str(path), what, "check the path")) from error
+        unread = isinstance(error, OSError) and error.errno is not None
+        advice = "check the path" if unread else "copy it again, or correct its suffix"
+        raise UnreadableError(Mistake(str(path), what, advice)) from error
 
 
 def decode_lines(lines: Iterable[bytes], name: str) -> Iterator[tuple[int, str]]:

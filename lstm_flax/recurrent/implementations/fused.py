@@ -173,7 +173,7 @@ def _forward(
     biases = [w.bias.astype(wide)[None] for w in weights]
     valid = None if lengths is None else jnp.arange(width)[:, None, None] < lengths[None, :, None]
     x_words = as_words(x)
-    steps = width if hoisted or lengths is None else jnp.max(lengths)
+    steps = width if hoisted or lengths is None else jnp.max(lengths, initial=0)
 
     def step_direction(
         direction: int, step: jax.Array, carry: Any, outputs: jax.Array

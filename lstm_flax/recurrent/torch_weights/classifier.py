@@ -124,7 +124,7 @@ def classifier_from_torch(state_dict: Mapping[str, Any]) -> tuple[dict[str, Any]
     return attributes, {
         "embedding": {"embedding": table.copy()},
         "recurrent": cells,
-        "head": {"kernel": np.ascontiguousarray(kernel.T), "bias": bias.copy()},
+        "head": {"kernel": np.array(kernel.T, order="C"), "bias": bias.copy()},
     }
 
 
@@ -154,11 +154,11 @@ def classifier_to_torch(
         Names to numpy arrays.
 
     Raises:
-        UserError: the classifier uses pooling other than `last`, merges its directions, or has
-            token features.
+        UserError: the classifier uses pooling other than `last`, merges its directions, is
+            hierarchical, or has token features; or `names` are not three different names.
     """
     cell = attributes.get("cell", "lstm")
-    for name, only in (("pooling", "last"), ("direction_merge", "concat")):
+    for name, only in (("pooling", "last"), ("direction_merge", "concat"), ("hierarchy", "none")):
         value = attributes.get(name, only)
         if value != only:
             raise UserError(
@@ -171,6 +171,8 @@ def classifier_to_torch(
             f"not the parameters of a TextClassifier with a counterpart in torch: {some(wrong)} "
             f"is {'left over' if wrong[0] in params else 'missing'}"
         )
+    if names is not None and (isinstance(names, str) or len({*names}) != 3):
+        raise UserError(f"names = {names!r}: give three different names of modules")
     embedding, recurrent, linear = names or ("embedding", cell, "fc")
     others = {
         f"{embedding}.weight": params["embedding"]["embedding"],

@@ -238,6 +238,7 @@ def _check_arrays(arrays: Mapping[str, np.ndarray], spec: CellSpec, hidden: int)
 def _direction_from_torch(
     arrays: Mapping[str, np.ndarray], suffix: str, spec: CellSpec
 ) -> dict[str, dict[str, np.ndarray]]:
+    # Copies, even where `ascontiguousarray` would make none: torch may train on.
     gates = len(spec.gates)
     parts = {
         name: np.split(arrays[f"{name}{suffix}"], gates)
@@ -246,8 +247,8 @@ def _direction_from_torch(
     }
     cell: dict[str, dict[str, np.ndarray]] = {}
     for index, gate in enumerate(spec.gates):
-        cell[f"i{gate}"] = {"kernel": np.ascontiguousarray(parts["weight_ih"][index].T)}
-        cell[f"h{gate}"] = {"kernel": np.ascontiguousarray(parts["weight_hh"][index].T)}
+        cell[f"i{gate}"] = {"kernel": np.array(parts["weight_ih"][index].T, order="C")}
+        cell[f"h{gate}"] = {"kernel": np.array(parts["weight_hh"][index].T, order="C")}
         if "bias_ih" not in parts:
             continue
         input_bias, state_bias = parts["bias_ih"][index], parts["bias_hh"][index]
@@ -258,7 +259,7 @@ def _direction_from_torch(
             side = "i" if gate in spec.input_biases else "h"
             cell[f"{side}{gate}"]["bias"] = input_bias + state_bias
     if f"weight_hr{suffix}" in arrays:
-        cell["hr"] = {"kernel": np.ascontiguousarray(arrays[f"weight_hr{suffix}"].T)}
+        cell["hr"] = {"kernel": np.array(arrays[f"weight_hr{suffix}"].T, order="C")}
     return cell
 
 
