@@ -13,11 +13,15 @@ _LATER = 0.05  # seconds
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs one command as a program; the imports come after Ctrl-C is taken care of."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
         signal.signal(signal.SIGINT, interrupt)
-    from lstm_flax.cli import program
+    try:
+        from lstm_flax.cli import program
 
-    program(arguments)
+        program(arguments)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:

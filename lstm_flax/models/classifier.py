@@ -222,7 +222,7 @@ class TextClassifier(nn.Module):
                 token ids, if known, are out of range.
         """
         self._check_token_features(token_features, token_ids.shape)
-        lengths = checked_lengths(lengths, token_ids.shape[1], len(token_ids))
+        lengths = checked_lengths(lengths, token_ids.shape[1], token_ids.shape[0])
         embedded = TokenEmbedding(
             self.vocab_size,
             self.embedding_size,
