@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 from types import FrameType
 from typing import NoReturn
@@ -13,15 +12,16 @@ _LATER = 0.05  # seconds
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs one command as a program; the imports come after Ctrl-C is taken care of."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.default_int_handler:
+    installed = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if installed:
         signal.signal(signal.SIGINT, interrupt)
     try:
         from lstm_flax.cli import program
 
         program(arguments)
     finally:
-        signal.signal(signal.SIGINT, before)
+        if installed:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
@@ -36,8 +36,10 @@ def interrupt(number: int, frame: FrameType | None) -> None:
             threading.Timer(_LATER, os.kill, (os.getpid(), number)).start()
             return
         if "importlib._bootstrap" in frame.f_code.co_filename:
-            os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, b"interrupted\n")
-            os._exit(_INTERRUPTED)
+            try:
+                os.write(2, b"interrupted\n")
+            finally:  # even if whoever reads standard error has gone
+                os._exit(_INTERRUPTED)
         frame = frame.f_back
     raise KeyboardInterrupt
 

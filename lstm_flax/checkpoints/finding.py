@@ -27,8 +27,8 @@ def find_checkpoints(path: Path, kind: str) -> tuple[CheckpointFolder, list[int]
         `path` names, if it names one.
 
     Raises:
-        UserError: there is none, or none yet, or `last` is requested but `path` is a checkpoint
-            that may be something else.
+        UserError: `kind` is neither `best` nor `last`; there is none, or none yet; or `last` is
+            requested but `path` is a checkpoint that may be something else.
     """
     require_kind(kind)
     given, step = path, None

@@ -4,7 +4,7 @@ A user's mistake is reported in one line on standard error, with exit status 2; 
 where it was raised. Commands import jax only when they need it, so help and mistakes appear at
 once. Only `main` changes global state of the process: the C allocator, logging, and the limits of
 the csv module and of open files; and `prepare_jax`: JAX's settings, a filter of its warnings and an
-exit handler.
+exit handler. The handlers of signals are set by `lstm_flax/__main__.py`, `serve` and `train`.
 """
 
 import argparse

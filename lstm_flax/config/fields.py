@@ -127,7 +127,7 @@ class Section:
             else:
                 absent = value is None and isinstance(defined.type, types.UnionType)
                 fits = absent or isinstance(value, section)
-                self.require(fits, defined.name, f"must be a {section.__name__}")
+                self.require(fits, defined.name, f"must be of class {section.__name__}")
             self.require(bounds.allow(value), defined.name, rule)
             values = value if isinstance(value, tuple) else (value,)
             fits = all(-(2**63) <= n < 2**63 for n in values if type(n) is int)

@@ -231,7 +231,7 @@ class Predictor:
         self._refuse_several("explain")
         if label is not None and label not in self.label_names:
             raise UserError(f"label {label!r}: the model has {', '.join(self.label_names)}")
-        if type(steps) is not int or not 1 <= steps <= MOST_STEPS:
+        if not isinstance(steps, int | np.integer) or not 1 <= steps <= MOST_STEPS:
             raise UserError(f"steps = {steps!r}: must be a whole number from 1 to {MOST_STEPS:,}")
         return [self._explainer.explain(text, label, steps, check) for text in texts]
 

@@ -137,15 +137,16 @@ class LanguageModel(nn.Module):
             carry for the next piece, through which no gradient flows.
 
         Raises:
-            UserError: token ids or carry are of another shape.
+            UserError: token ids or the carry have the wrong shape.
         """
         shape = jnp.shape(token_ids)
         if len(shape) != 3 or shape[1] != self.directions or 0 in shape:
             raise UserError(
                 f"token_ids of shape {shape}: must be [B, {self.directions}, T], none of them 0"
             )
-        if jnp.shape(carry[0]) != (expected := self.initial_carry(shape[0])[0].shape):
-            raise UserError(f"carry of shape {jnp.shape(carry[0])}: must be {expected}")
+        expected = (self.directions, self.num_layers, shape[0], self.hidden_size)
+        if (found := [jnp.shape(state) for state in carry]) != [expected] * 2:
+            raise UserError(f"carry of shapes {found}: must be two of {expected}")
         rows, directions, steps = shape
         embedding = TokenEmbedding(
             self.vocab_size,

@@ -36,7 +36,9 @@ def check_attributes(layer: Any) -> None:
         UserError: an attribute is out of its range.
     """
     for name in ("bidirectional", "time_major", "use_bias", "recurrent_dropout_per_step"):
-        if not isinstance(getattr(layer, name), bool | np.bool_):  # any other text would be true
+        if not isinstance(
+            getattr(layer, name), bool | np.bool_
+        ):  # the text 'False' would count as true
             raise UserError(f"{name} = {getattr(layer, name)!r}: must be True or False")
     for name in ("dropout", "recurrent_dropout"):
         if not 0.0 <= getattr(layer, name) < 1.0:

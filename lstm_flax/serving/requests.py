@@ -52,7 +52,7 @@ async def read_texts(request: Request, limits: Limits) -> list[str]:
     except TimeoutError:
         raise RefusedError(408, f"the body took more than {limits.seconds:g} seconds") from None
     try:
-        values = json.loads(body.decode(), object_pairs_hook=_without_repeats)
+        values = json.loads(body.decode("utf-8-sig"), object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError):
         raise RefusedError(422, "the body is not JSON in UTF-8, or a key occurs twice") from None
     return check_texts(values, limits)
@@ -72,7 +72,7 @@ async def _read_body(request: Request, limits: Limits) -> bytes:
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Returns the object; of equal keys, `json` would keep the last in silence."""
+    """Returns the object; of equal keys, `json` would silently keep the last."""
     if len(dict(pairs)) < len(pairs):
         raise ValueError("a key occurs twice")
     return dict(pairs)

@@ -75,13 +75,15 @@ def make_server(predictor: Predictor, hosts: tuple[str, ...], limits: Limits) ->
 
 
 class _Server(uvicorn.Server):
-    """Stops at the first signal once all requests are answered, and at once at the second."""
+    """Stops at the first signal once all requests are answered, and at once at a second Ctrl-C."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handles a signal while the server runs."""
-        if self.should_exit:
-            print("stopped at once, before all requests were answered", file=sys.stderr, flush=True)
-            os._exit(_INTERRUPTED)
+        if self.should_exit and sig == signal.SIGINT:
+            try:
+                os.write(2, b"stopped at once, before all requests were answered\n")
+            finally:  # even if whoever reads standard error has gone
+                os._exit(_INTERRUPTED)
         super().handle_exit(sig, frame)
 
 

@@ -152,7 +152,7 @@ class TextEncoder:
         if isinstance(texts, str):
             raise UserError("texts: a single text; give a list of them")
         if labels is not None and len(labels) != len(texts):
-            raise UserError(f"{len(texts)} texts and {len(labels)} labels; give one to each")
+            raise UserError(f"{len(texts)} texts and {len(labels)} labels; give one label per text")
         split = TokenizedSplit.from_sequences(
             self.encode(texts), np.full(len(texts), -1) if labels is None else labels
         )

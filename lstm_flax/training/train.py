@@ -80,8 +80,8 @@ def train(
         The metrics of `results.json`.
 
     Raises:
-        UserError: the data is not available, the folder holds a different run, or the loss is no
-            longer finite.
+        UserError: `checkpoint` is neither `best` nor `last`, the data is not available, the folder
+            holds a different run, or the loss is no longer finite.
         Interrupted: after SIGINT or SIGTERM, with the state saved.
     """
     start = time.perf_counter()

@@ -326,5 +326,5 @@ def test_a_field_of_another_type_is_refused_when_it_is_made(section: str, change
 
 
 def test_a_section_of_another_type_is_refused() -> None:
-    with pytest.raises(UserError, match=r"config\.model = None: must be a ModelConfig"):
+    with pytest.raises(UserError, match=r"config\.model = None: must be of class ModelConfig"):
         dataclasses.replace(Config(), model=None)

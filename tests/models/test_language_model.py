@@ -113,5 +113,7 @@ def test_ids_and_carries_of_another_shape_are_refused() -> None:
     for shape in ((2, 1, 5), (2, 3, 5), (2, 5), (2, 2, 0), (0, 2, 5)):
         with pytest.raises(UserError, match=r"token_ids of shape .*: must be \[B, 2, T\]"):
             model.apply(params, np.full(shape, 7), model.initial_carry(2))
-    with pytest.raises(UserError, match="carry of shape"):
-        model.apply(params, ids, LanguageModel(VOCAB, 4, 4).initial_carry(2))
+    h, c = model.initial_carry(2)
+    for carry in (LanguageModel(VOCAB, 4, 4).initial_carry(2), (h, c[:1]), (h,)):
+        with pytest.raises(UserError, match="carry of shapes"):
+            model.apply(params, ids, carry)

@@ -224,6 +224,7 @@ def test_parameters_are_copies_of_torch_s() -> None:
         ({}, ("a", "a", "b"), "three different names"),
         ({}, "abc", "three different names"),
         ({}, ("a", "b"), "three different names"),
+        ({}, ("a", "b", "c", "c"), "three different names"),
     ],
 )
 def test_what_torch_s_classifier_lacks_is_refused(

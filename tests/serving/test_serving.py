@@ -26,6 +26,9 @@ def test_one_text_and_many_are_answered_in_order() -> None:
         assert one.status_code == 200
         expected = {"label": "long", "probabilities": {"short": 0.25, "long": 0.75}}
         assert one.json() == {"predictions": [expected]}
+        marked = b'\xef\xbb\xbf{"text": "four"}'  # with a byte-order mark
+        answer = await client.post("/predict", content=marked, headers=JSON)
+        assert answer.json() == {"predictions": [expected]}
         many = await client.post("/predict", json={"texts": ["a" * n for n in range(1, 9)]})
         found = [answer["probabilities"]["short"] for answer in many.json()["predictions"]]
         assert found == [1 / n for n in range(1, 9)]

@@ -171,7 +171,7 @@ def classifier_to_torch(
             f"not the parameters of a TextClassifier with a counterpart in torch: {some(wrong)} "
             f"is {'left over' if wrong[0] in params else 'missing'}"
         )
-    if names is not None and (isinstance(names, str) or len({*names}) != 3):
+    if names is not None and (isinstance(names, str) or not len(names) == len({*names}) == 3):
         raise UserError(f"names = {names!r}: give three different names of modules")
     embedding, recurrent, linear = names or ("embedding", cell, "fc")
     others = {
