@@ -126,6 +126,7 @@ def described_devices(target: str, count: int) -> list[Any]:
         raise SystemExit(f"{target}: describes {there} devices, not {count}")
     try:
         return list(topologies.get_topology_desc(**arguments).devices[:count])
+    # What JAX raises without the compiler's package, by platform and version.
     except (RuntimeError, NotImplementedError, ImportError) as error:
         reason = str(error).splitlines()[0]
         raise SystemExit(

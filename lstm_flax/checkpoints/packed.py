@@ -57,6 +57,7 @@ def unpack(content: bytes) -> TrainedModel:
         step = int(values[_STEP])
     except UserError:
         raise
+    # What zipfile, JSON and NumPy raise for damaged, encrypted or otherwise compressed content.
     except (
         *(ValueError, KeyError, TypeError, OSError, EOFError, NotImplementedError),
         *(zipfile.BadZipFile, zlib.error),

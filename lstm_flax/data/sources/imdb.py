@@ -214,6 +214,7 @@ def read_records(data_dir: Path, split: str) -> list[dict[str, Any]]:
     try:
         records = open_builder(data_dir).as_data_source(split)
         return list(records.__getitems__(range(len(records))))
+    # What TFDS and ArrayRecord raise for other formats and damaged, cut off or missing records.
     except (NotImplementedError, RuntimeError, ValueError, OSError, IndexError) as error:
         raise UserError(
             f"{data_dir / NAME}: the {split} split cannot be read without TensorFlow "

@@ -166,6 +166,7 @@ class TfdsSource(Source):
     def _records(self, split: str) -> Any:
         try:
             return self._builder.as_data_source(_OWN_NAMES[split])
+        # What TFDS and ArrayRecord raise for other formats and for damaged or missing records.
         except (NotImplementedError, RuntimeError, ValueError, OSError) as error:
             raise UserError(
                 f"{self._where}: cannot be read without TensorFlow ({one_line(error)}); "
